@@ -1,0 +1,158 @@
+"""The options of the data: which people, which texts, which tokens, which junk.
+
+In: keys from a preset or from flags. Out: a frozen `DataConfig`; every mistake in it is a pydantic error.
+"""
+
+import math
+import re
+from fractions import Fraction
+from typing import Annotated, Literal
+
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, PlainSerializer, model_validator
+
+from biogen.pools import PoolSizes
+
+MAX_PEOPLE = 20_000_000
+
+
+def _fraction(value: object) -> Fraction:
+    try:
+        return Fraction(str(value).replace(" ", "")).limit_denominator(10_000)
+    except (ValueError, ZeroDivisionError):
+        raise ValueError("must be a fraction such as 0, 0.5 or 7/8") from None
+
+
+Share = Annotated[Fraction, BeforeValidator(_fraction), PlainSerializer(str, return_type=str), Field(ge=0, lt=1)]
+"""A share of the whole, written `7/8` or `0.875`; at least 0 and below 1."""
+
+
+class Frozen(BaseModel):
+    """A configuration: unknown keys are refused, nothing changes after construction."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True)
+
+
+class Variant(Frozen):
+    """How a person's text changes from exposure to exposure, read from the paper's names for the data sets."""
+
+    texts: int | None
+    """Different texts a person; None: a new one at every exposure."""
+    permute: bool
+    """The sentences stand in random order."""
+    fullname: bool
+    """The full name opens every sentence, where otherwise a pronoun would."""
+
+    @classmethod
+    def parse(cls, text: str) -> "Variant":
+        """Read `fresh`, `single` or `multiM`, then optionally `+permute`, `+fullname`.
+
+        Raises ValueError for anything else.
+        """
+        base, *options = text.split("+")
+        multi = re.fullmatch(r"multi([1-9]\d{0,5})", base)
+        known = base in ("fresh", "single") or multi
+        if not known or len(set(options)) < len(options) or not set(options) <= {"permute", "fullname"}:
+            raise ValueError("must be fresh, single or multiM (such as multi5), then optionally +permute and +fullname")
+        texts = None if base == "fresh" else int(multi[1]) if multi else 1
+        return cls(texts=texts, permute=base == "fresh" or "permute" in options, fullname="fullname" in options)
+
+
+def _variant(text: object) -> str:
+    Variant.parse(str(text))
+    return str(text)
+
+
+class BioDShape(Frozen):
+    """The six numbers of bioD(N, K, C, D, L, T) but N, and the length of a name (paper, section 2.2)."""
+
+    K: int = Field(4, ge=1, le=100)
+    """Attributes a person."""
+    C: int = Field(4, ge=1, le=1000)
+    """Chunks a value."""
+    D: int = Field(64, ge=1, le=1_000_000)
+    """Different chunks an attribute draws from."""
+    L: int = Field(1, ge=1, le=1000)
+    """Tokens a chunk."""
+    T: int = Field(64, ge=2, le=60_000)
+    """Symbols that a token can be."""
+    name_length: int = Field(3, ge=1, le=16)
+    """Tokens a name: the space of names has T^name_length elements."""
+
+    @property
+    def names(self) -> int:
+        """N0, the number of possible names."""
+        return self.T**self.name_length
+
+    @model_validator(mode="after")
+    def _enough_strings(self) -> "BioDShape":
+        if self.L * math.log(self.T) < math.log(self.D) - 1e-9:
+            raise ValueError(f"D: {self.D} different chunks do not exist; allowed is at most T^L = {self.T**self.L}")
+        if self.name_length * math.log2(self.T) > 60:
+            raise ValueError(f"name_length: {self.name_length} is too long; T^name_length may be at most 2^60")
+        return self
+
+
+class DataOptions(Frozen):
+    """The options of the data that a sweep keeps fixed."""
+
+    dataset: Literal["bios", "biod"] = "bios"
+    """bios: biographies in English; biod: the abstract data set."""
+    variant: Annotated[str, BeforeValidator(_variant)] = "fresh"
+    """bios: fresh (a new text at every exposure), single, multiM (M texts); then +permute, +fullname."""
+    templates: int = Field(200, ge=6)
+    """bios: sentence templates in use, over all attributes."""
+    pools: PoolSizes = PoolSizes()
+    """bios: how many different values each attribute has."""
+    locale: str | None = None
+    """bios: make the name pools from this locale of Faker's instead of the stored ones."""
+    biod: BioDShape = BioDShape()
+    """biod: the shape of the data set."""
+    tokenizer: str = "bpe"
+    """bios: bpe, word, or the name or folder of a Hugging Face tokenizer. biod has a token a symbol."""
+    vocab: int = Field(1024, ge=1, le=200_000)
+    """bios: tokens in use at most, for the tokenizer bpe."""
+    junk_people: int | None = Field(None, ge=1)
+    """The junk repeats these many people; by default it is about new ones for ever."""
+    domain_token: bool = False
+    """A special token stands before every useful biography."""
+    questions: Literal["none", "half"] = "none"
+    """bios: half mixes a question and its answer an exposure into the text, for half of the people."""
+
+
+class DataConfig(DataOptions):
+    """Everything that decides what the people are and what is written about them."""
+
+    people: int = Field(1000, ge=1, le=MAX_PEOPLE)
+    """N, the number of people whose biographies are useful text."""
+    seed: int = Field(0, ge=0, lt=2**63)
+    """Decides who the people are and everything random about their texts."""
+    junk: Share = Fraction(0)
+    """Share of all tokens that is about other people, who are never asked about."""
+
+    @property
+    def parsed_variant(self) -> Variant:
+        """The variant's parts."""
+        return Variant.parse(self.variant)
+
+    @property
+    def names(self) -> int:
+        """N0, the number of possible names."""
+        return self.pools.names if self.dataset == "bios" else self.biod.names
+
+    @model_validator(mode="after")
+    def _fits(self) -> "DataConfig":
+        if self.people > self.names:
+            raise ValueError(f"people: {self.people} people need as many names; allowed is at most N0 = {self.names}")
+        if self.people + (self.junk_people or 0) > self.names and self.junk:
+            raise ValueError(
+                f"junk_people: {self.junk_people} and {self.people} people need as many names; allowed is at "
+                f"most N0 - people = {self.names - self.people}"
+            )
+        if self.questions != "none" and self.dataset == "biod":
+            raise ValueError("questions: half is for dataset bios; allowed with biod is none")
+        return self
+
+
+def trained_on_questions(people: int) -> int:
+    """The people whose questions are mixed in are 0 up to this number; the others' stand nowhere."""
+    return people // 2

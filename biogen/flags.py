@@ -1,0 +1,204 @@
+"""Command lines from configurations: every field of a pydantic model is a flag, over an optional YAML file.
+
+In: a model class and the arguments. Out: a model; or, for mistakes, one line each on standard error (all of them
+at once) and exit code 2. Later wins: the model's defaults, then the file of `--config`, then flags.
+"""
+
+import dataclasses
+import difflib
+import sys
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Annotated, Any, NoReturn, TypeVar, get_args, get_origin
+
+import tyro
+import yaml
+from pydantic import BaseModel, ValidationError
+from pydantic.fields import FieldInfo
+
+Config = TypeVar("Config", bound=BaseModel)
+
+
+class UserError(Exception):
+    """What a user got wrong, in whole lines."""
+
+    def __init__(self, lines: Sequence[str]) -> None:
+        super().__init__("\n".join(lines))
+        self.lines = list(lines)
+
+
+def parse(
+    model: type[Config],
+    arguments: Sequence[str] | None,
+    *,
+    program: str,
+    description: str,
+    keys_of_file: Callable[[dict[str, Any]], dict[str, Any]] = dict,
+    default_file: Path | None = None,
+) -> Config:
+    """Read a configuration from the command line; see the module's docstring.
+
+    keys_of_file: takes from the file's keys those of this model. default_file: read where `--config` is not given.
+    Raises UserError.
+    """
+    arguments = list(sys.argv[1:] if arguments is None else arguments)
+    flags: Any = _flags(model, with_file=True)
+    parsed: Any
+    unknown: list[str]
+    parsed, unknown = tyro.cli(
+        flags,
+        args=arguments,
+        prog=program,
+        description=description,
+        return_unknown_args=True,
+    )
+    lines = _unknown_lines(model, unknown)
+    file = Path(parsed.config) if parsed.config else default_file
+    values: dict[str, Any] = {}
+    if file is not None:
+        try:
+            values = keys_of_file(read_yaml(file))
+        except UserError as error:
+            lines += error.lines
+    _overlay(values, parsed, model, arguments)
+    try:
+        return _checked(model, values, lines)
+    except ValidationError as error:
+        raise UserError(lines + explain(error)) from None
+
+
+def _checked(model: type[Config], values: dict[str, Any], lines: list[str]) -> Config:
+    config = model.model_validate(values)
+    if lines:
+        raise UserError(lines)
+    return config
+
+
+def read_yaml(path: Path) -> dict[str, Any]:
+    """The keys of a YAML file. Raises UserError for a file that cannot be read or is no mapping."""
+    try:
+        content = yaml.safe_load(path.read_text())
+    except OSError as error:
+        raise UserError([f"config: {path} cannot be read ({error.strerror}); give the path of a preset"]) from None
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        problem = " ".join(str(error).split())
+        raise UserError([f"config: {path} is not YAML ({problem})"]) from None
+    if not isinstance(content, dict):
+        raise UserError([f"config: {path} holds {type(content).__name__}; allowed is a mapping of keys to values"])
+    return {str(key): value for key, value in content.items()}
+
+
+def explain(error: ValidationError) -> list[str]:
+    """One line for each mistake: the field, the value, what is allowed."""
+    lines = []
+    for mistake in error.errors(include_url=False):
+        where = ".".join(str(part) for part in mistake["loc"] if not isinstance(part, int))
+        message = mistake["msg"].removeprefix("Value error, ")
+        if mistake["type"] == "extra_forbidden":
+            lines.append(f"{where}: is not a key; see --help for all of them")
+        elif mistake["type"] == "value_error" and isinstance(mistake["input"], dict | BaseModel):
+            lines.append(message)  # a check of several fields; it names them itself
+        else:
+            message = message.replace("Input should be", "must be")
+            lines.append(f"{where}: {mistake['input']!r} is not allowed; {message}")
+    return list(dict.fromkeys(lines))
+
+
+def run_main(main: Callable[[], int]) -> NoReturn:
+    """Run a program: a UserError is printed and ends it with exit code 2."""
+    try:
+        sys.exit(main())
+    except UserError as error:
+        for line in error.lines:
+            print(f"error: {line}", file=sys.stderr)
+        sys.exit(2)
+
+
+def _flags(model: type[BaseModel], *, with_file: bool = False) -> type:
+    """A dataclass of optional texts, one a field, for tyro to parse; the model itself checks them later."""
+    fields: list[tuple[str, Any, Any]] = []
+    if with_file:
+        help_text = "A YAML file of these keys; flags override it."
+        arg = tyro.conf.arg(help=help_text, metavar="FILE", help_behavior_hint="")
+        fields.append(("config", Annotated[str | None, arg], dataclasses.field(default=None)))
+    for name, field in model.model_fields.items():
+        nested = _nested(field)
+        if nested is not None:
+            inner = _flags(nested)
+            fields.append((name, inner, dataclasses.field(default_factory=inner)))
+            continue
+        text = (field.description or "").replace("\n", " ")
+        metavar = name.upper()
+        if _is_list(field):
+            kind: Any = list[str] | None
+            metavar = f"{metavar.rstrip('S')} ..."
+        elif field.annotation is bool:
+            kind = bool
+        else:
+            kind = str | None
+        default = _default_text(field)
+        arg = tyro.conf.arg(help=text, metavar=None if kind is bool else metavar, help_behavior_hint=default)
+        default_value = False if kind is bool else None
+        fields.append((name, Annotated[kind, arg], dataclasses.field(default=default_value)))
+    return dataclasses.make_dataclass(f"{model.__name__}Flags", fields)
+
+
+def _default_text(field: FieldInfo) -> str:
+    if field.is_required():
+        return "(required)"
+    default = field.get_default(call_default_factory=True)
+    if isinstance(default, tuple):
+        default = " ".join(map(str, default)) or "none"
+    return f"(default: {default})"
+
+
+def _nested(field: FieldInfo) -> type[BaseModel] | None:
+    kind = field.annotation
+    return kind if isinstance(kind, type) and issubclass(kind, BaseModel) else None
+
+
+def _is_list(field: FieldInfo) -> bool:
+    kinds = [field.annotation, *get_args(field.annotation)]
+    return any(get_origin(kind) in (tuple, list) for kind in kinds)
+
+
+def _overlay(values: dict[str, Any], parsed: Any, model: type[BaseModel], given: Sequence[str], at: str = "") -> None:
+    """Put the flags that were given over the values of the file."""
+    for name, field in model.model_fields.items():
+        flag, value = f"{at}{name.replace('_', '-')}", getattr(parsed, name)
+        nested = _nested(field)
+        if nested is not None:
+            inner = values.get(name)
+            inner = dict(inner) if isinstance(inner, dict) else {}
+            _overlay(inner, value, nested, given, f"{flag}.")
+            if inner:
+                values[name] = inner
+        elif field.annotation is bool:
+            if any(text in (f"--{flag}", f"--{at}no-{name.replace('_', '-')}") for text in given):
+                values[name] = value
+        elif value is not None:
+            values[name] = None if value in ("none", "None") and _optional(field) else value
+
+
+def _optional(field: FieldInfo) -> bool:
+    return type(None) in get_args(field.annotation)
+
+
+def _names(model: type[BaseModel], at: str = "") -> list[str]:
+    names = []
+    for name, field in model.model_fields.items():
+        nested = _nested(field)
+        flag = f"{at}{name.replace('_', '-')}"
+        names += _names(nested, f"{flag}.") if nested is not None else [f"--{flag}"]
+    return names
+
+
+def _unknown_lines(model: type[BaseModel], unknown: Sequence[str]) -> list[str]:
+    lines = []
+    for text in unknown:
+        if text.startswith("-"):
+            near = difflib.get_close_matches(text, ["--config", *_names(model)], n=1)
+            lines.append(f"{text}: is not a flag; " + (f"did you mean {near[0]}?" if near else "see --help"))
+    if unknown and not lines:
+        lines = [f"{unknown[0]}: is not a flag's value; see --help"]
+    return lines

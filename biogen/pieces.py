@@ -1,0 +1,128 @@
+"""Texts as rows of numbered pieces: one plan is rendered as characters with spans, or spliced as tokens with roles.
+
+In: `Pieces` (every string that can stand in a text, its role and its tokens) and a plan, an array
+`[texts, slots]` of piece numbers. Out: strings with spans, or `Texts` (flat tokens and roles).
+Piece 0 is empty and fills the slots that a text does not need.
+"""
+
+from dataclasses import dataclass
+from enum import IntEnum
+from typing import NamedTuple
+
+import numpy as np
+from jaxtyping import Int, UInt8
+
+EMPTY = 0
+
+
+class Role(IntEnum):
+    """What a token says; the recall of a model is summed by role."""
+
+    OTHER = 0
+    NAME = 1
+    PRONOUN = 2
+    BIRTH_DATE = 3
+    BIRTH_CITY = 4
+    UNIVERSITY = 5
+    MAJOR = 6
+    EMPLOYER = 7
+    COMPANY_CITY = 8
+    CHUNKS = 16
+    """bioD: the first chunk of attribute k has role CHUNKS + 2k, the later chunks CHUNKS + 2k + 1."""
+
+
+ROLES = 256
+"""The number of possible roles: a role is one byte."""
+
+
+class Span(NamedTuple):
+    """Characters [start, end) of a text have this role."""
+
+    role: int
+    start: int
+    end: int
+
+
+@dataclass(frozen=True)
+class Texts:
+    """Several texts spliced one behind the other; text i is [offsets[i], offsets[i + 1])."""
+
+    tokens: Int[np.ndarray, " total"]
+    roles: UInt8[np.ndarray, " total"]
+    offsets: Int[np.ndarray, " texts_and_one"]
+
+    @property
+    def lengths(self) -> Int[np.ndarray, " texts"]:
+        """Tokens in each text."""
+        return np.diff(self.offsets)
+
+    def __len__(self) -> int:
+        return len(self.offsets) - 1
+
+
+class PieceList:
+    """Collects the pieces of a data set and hands out their numbers."""
+
+    def __init__(self) -> None:
+        self.strings: list[str] = [""]
+        self.roles: list[int] = [Role.OTHER]
+
+    def add(self, strings: list[str], role: int = Role.OTHER) -> Int[np.ndarray, " strings"]:
+        """Append strings of one role; returns their piece numbers."""
+        first = len(self.strings)
+        self.strings += strings
+        self.roles += [role] * len(strings)
+        return np.arange(first, len(self.strings))
+
+
+class Pieces:
+    """Every piece of a data set with its tokens, packed in one array so that splicing is a gather."""
+
+    def __init__(self, strings: list[str], roles: list[int], tokens: list[list[int]]) -> None:
+        assert len(strings) == len(roles) == len(tokens)
+        self.strings, self.roles = strings, roles
+        self.lengths = np.array([len(ids) for ids in tokens], dtype=np.int32)
+        self._starts = (np.cumsum(self.lengths) - self.lengths).astype(np.int32)
+        flat = np.array([token for ids in tokens for token in ids], dtype=np.uint32)
+        assert flat.max(initial=0) < 1 << 24
+        self._packed = flat | (np.repeat(np.array(roles, dtype=np.uint32), self.lengths) << np.uint32(24))
+
+    def splice(self, plan: Int[np.ndarray, "texts slots"]) -> Texts:
+        """The tokens and roles of every text of a plan."""
+        lengths = self.lengths[plan]
+        offsets = np.zeros(len(plan) + 1, dtype=np.int64)
+        np.cumsum(lengths.sum(axis=1), out=offsets[1:])
+        piece_lengths = lengths.ravel()
+        ends = np.cumsum(piece_lengths, dtype=np.int32)
+        shift = self._starts[plan].ravel() - (ends - piece_lengths)
+        gather = np.repeat(shift, piece_lengths)
+        gather += np.arange(len(gather), dtype=np.int32)
+        packed = self._packed[gather]
+        tokens = (packed & np.uint32(0xFFFFFF)).view(np.int32)
+        return Texts(tokens, (packed >> np.uint32(24)).astype(np.uint8), offsets)
+
+    def text_lengths(self, plan: Int[np.ndarray, "texts slots"]) -> Int[np.ndarray, " texts"]:
+        """Tokens in each text of a plan, without splicing it."""
+        return self.lengths[plan].sum(axis=1, dtype=np.int64)
+
+    def render(self, plan_row: Int[np.ndarray, " slots"]) -> tuple[str, list[Span]]:
+        """One text as characters, and the spans that have a role (without a leading space)."""
+        text = ""
+        spans: list[Span] = []
+        for piece in plan_row:
+            string, role = self.strings[piece], self.roles[piece]
+            start = len(text) + len(string) - len(string.lstrip(" "))
+            text += string
+            if role == Role.OTHER or not string:
+                continue
+            if spans and spans[-1].role == role:
+                spans[-1] = spans[-1]._replace(end=len(text))
+            else:
+                spans.append(Span(role, start, len(text)))
+        return text, spans
+
+
+def stack_plans(plans: list[Int[np.ndarray, "_ _"]]) -> Int[np.ndarray, "texts slots"]:
+    """Several plans as one, narrower ones filled with the empty piece."""
+    slots = max(plan.shape[1] for plan in plans)
+    return np.concatenate([np.pad(plan, ((0, 0), (0, slots - plan.shape[1])), constant_values=EMPTY) for plan in plans])

@@ -1,0 +1,118 @@
+"""Random numbers and permutations as functions of (seed, stream, index): nothing is remembered, any element
+can be asked for on its own, and no two streams share a number.
+
+In: a seed, one of the `Stream` numbers, arrays of indices. Out: 32-bit words, or permuted indices.
+"""
+
+from enum import IntEnum
+
+import numpy as np
+from jaxtyping import Int, Shaped, UInt32
+
+# Philox4x32-10: J. K. Salmon et al., "Parallel random numbers: as easy as 1, 2, 3", SC 2011, section 3.3.
+_MULTIPLIER_0, _MULTIPLIER_1 = np.uint64(0xD2511F53), np.uint64(0xCD9E8D57)
+_WEYL_0, _WEYL_1 = 0x9E3779B9, 0xBB67AE85
+_ROUNDS = 10
+_LOW = np.uint64(0xFFFFFFFF)
+_SHIFT = np.uint64(32)
+
+_FEISTEL_ROUNDS = 8
+
+
+class Stream(IntEnum):
+    """What a random number is for; every use has a stream of its own."""
+
+    NAMES = 1
+    ATTRIBUTES = 2
+    SENTENCES = 3
+    ORDER = 4
+    CHUNK_STRINGS = 5
+    CHUNKS = 6
+    EXPOSURE = 7
+    QUESTIONS = 8
+    BATCHES = 9
+
+
+def philox(key: int, counter: Shaped[np.ndarray, "n 4"]) -> UInt32[np.ndarray, "n 4"]:
+    """Philox4x32-10 of each counter (four 32-bit words, least significant first) under a 64-bit key."""
+    c0, c1, c2, c3 = (np.ascontiguousarray(counter[:, word], dtype=np.uint64) for word in range(4))
+    key_0, key_1 = key & 0xFFFFFFFF, (key >> 32) & 0xFFFFFFFF
+    for _ in range(_ROUNDS):
+        product_0, product_1 = c0 * _MULTIPLIER_0, c2 * _MULTIPLIER_1
+        c0 = (product_1 >> _SHIFT) ^ c1 ^ np.uint64(key_0)
+        c1 = product_1 & _LOW
+        c2 = (product_0 >> _SHIFT) ^ c3 ^ np.uint64(key_1)
+        c3 = product_0 & _LOW
+        key_0, key_1 = (key_0 + _WEYL_0) & 0xFFFFFFFF, (key_1 + _WEYL_1) & 0xFFFFFFFF
+    return np.stack([c0, c1, c2, c3], axis=1).astype(np.uint32)
+
+
+def random_words(
+    seed: int, stream: Stream, index: Int[np.ndarray, " n"], words: int, draw: int = 0
+) -> UInt32[np.ndarray, "n words"]:
+    """`words` random 32-bit words for each index; `draw` (below 2^32) numbers repeated draws for one index."""
+    blocks = -(-words // 4)
+    n = len(index)
+    counter = np.empty((n, blocks, 4), dtype=np.uint64)
+    unsigned = index.astype(np.uint64)
+    counter[:, :, 0] = (unsigned & _LOW)[:, None]
+    counter[:, :, 1] = (unsigned >> _SHIFT)[:, None]
+    counter[:, :, 2] = draw
+    counter[:, :, 3] = (int(stream) << 24) + np.arange(blocks, dtype=np.uint64)
+    return philox(seed, counter.reshape(-1, 4)).reshape(n, blocks * 4)[:, :words]
+
+
+def below(words: UInt32[np.ndarray, "*shape"], bound: int) -> Int[np.ndarray, "*shape"]:
+    """Each word as a number in [0, bound), uniform up to bound / 2^32 (2e-5 for the largest pool, the dates)."""
+    assert 0 < bound <= 1 << 32
+    return ((words.astype(np.uint64) * np.uint64(bound)) >> _SHIFT).astype(np.int64)
+
+
+def random_order(words: UInt32[np.ndarray, "n k"]) -> Int[np.ndarray, "n k"]:
+    """One permutation of range(k) for each row of words."""
+    return np.argsort(words, axis=1, kind="stable")
+
+
+def permute(index: Int[np.ndarray, " n"], size: int, seed: int, stream: Stream, draw: int = 0) -> Int[np.ndarray, " n"]:
+    """A pseudo-random permutation of range(size), evaluated at `index` alone.
+
+    An alternating Feistel network over the smallest power of two that holds `size`; values that fall outside
+    walk on along their cycle until they are inside (J. Black and P. Rogaway, "Ciphers with arbitrary finite
+    domains", CT-RSA 2002), so that it is a bijection for every size up to 2^62.
+
+    Raises ValueError if an index is outside [0, size).
+    """
+    if len(index) and (index.min() < 0 or index.max() >= size):
+        raise ValueError(f"index: {int(index.max())} is outside the {size} elements to permute")
+    bits = max(2, (size - 1).bit_length())
+    low_bits = bits // 2
+    round_keys = _round_keys(seed, stream, draw)
+    value = index.astype(np.uint64)
+    walking = np.arange(len(value))
+    while len(walking):
+        value[walking] = _feistel(value[walking], low_bits, bits - low_bits, round_keys)
+        walking = walking[value[walking] >= size]
+    return value.astype(np.int64)
+
+
+def _round_keys(seed: int, stream: Stream, draw: int) -> list[np.uint64]:
+    words = random_words(seed, stream, np.arange(_FEISTEL_ROUNDS), 2, draw).astype(np.uint64)
+    return list((words[:, 0] << _SHIFT) | words[:, 1])
+
+
+def _feistel(value: np.ndarray, low_bits: int, high_bits: int, round_keys: list[np.uint64]) -> np.ndarray:
+    low_mask, high_mask = np.uint64((1 << low_bits) - 1), np.uint64((1 << high_bits) - 1)
+    low, high = value & low_mask, value >> np.uint64(low_bits)
+    for number, key in enumerate(round_keys):
+        if number % 2:
+            high = high ^ (_mix(low ^ key) & high_mask)
+        else:
+            low = low ^ (_mix(high ^ key) & low_mask)
+    return (high << np.uint64(low_bits)) | low
+
+
+def _mix(value: np.ndarray) -> np.ndarray:
+    """A 64-bit avalanche: G. Steele et al., "Fast splittable pseudorandom number generators", OOPSLA 2014."""
+    value = (value ^ (value >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
+    value = (value ^ (value >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
+    return value ^ (value >> np.uint64(31))

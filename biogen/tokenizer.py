@@ -1,0 +1,219 @@
+"""Tokenizers: byte-level BPE or whole words made from the data set itself, or any of Hugging Face's; all are
+reduced to the tokens that the data set uses, renumbered from 0.
+
+In: sample texts, and covering texts (lists of pieces) in which every piece of the data set stands. Out: a
+`Tokenizer` that gives the tokens of pieces, and that saves itself as a Hugging Face folder whose tokenizer gives
+a whole text exactly the tokens that splicing its pieces gives.
+"""
+
+import json
+from collections.abc import Callable, Iterable, Sequence
+from pathlib import Path
+from typing import Any
+
+from tokenizers import AddedToken, decoders, models, pre_tokenizers, trainers
+from tokenizers import Tokenizer as Backend
+
+END = "<|endoftext|>"
+DOMAIN = "<|biography|>"
+
+
+class Tokenizer:
+    """A tokenizer that knows only the tokens in use; the end token is number 0, other special ones follow."""
+
+    def __init__(self, backend: Backend, used: Sequence[int], special: Sequence[str]) -> None:
+        """`used`: the backend's ids to keep, in their new order, those of `special` first."""
+        self.backend = _reduce(backend, used, special)
+        self.vocab = len(used)
+        self.special = tuple(special)
+        assert [self.backend.token_to_id(token) for token in special] == list(range(len(special)))
+
+    def encode(self, text: str) -> list[int]:
+        """The tokens of a whole text, without an end token."""
+        return self.backend.encode(text, add_special_tokens=False).ids
+
+    def decode(self, tokens: Sequence[int]) -> str:
+        """The text of tokens, special ones left out."""
+        return self.backend.decode(list(tokens)).strip()
+
+    def split(self, texts: Iterable[Sequence[str]]) -> list[list[list[int]]]:
+        """The tokens of every piece of every text; see `split_tokens`."""
+        return split_tokens(self.backend, texts)
+
+    def save_pretrained(self, folder: Path) -> None:
+        """Write a folder that `AutoTokenizer.from_pretrained` reads."""
+        from transformers import PreTrainedTokenizerFast  # slow to import
+
+        PreTrainedTokenizerFast(
+            tokenizer_object=self.backend,
+            eos_token=self.special[0],
+            extra_special_tokens=list(self.special[1:]),
+        ).save_pretrained(folder)
+
+
+def make_tokenizer(
+    name: str, vocab: int, corpus: Sequence[str], cover: Sequence[Sequence[str]], extra: Sequence[str] = ()
+) -> Tokenizer:
+    """The tokenizer called `name`, reduced to the tokens that `cover` uses.
+
+    name: `bpe` (as near to `vocab` tokens in use as merges allow, never more), `word`, or a name or folder of
+    Hugging Face's. corpus: texts whose word frequencies a BPE is trained on. cover: texts as lists of pieces in
+    which every piece of the data set stands at least once. extra: special tokens besides the end token.
+
+    Raises ValueError for a vocabulary smaller than the alphabet, for a name that is no tokenizer, and for a
+    tokenizer that joins two pieces into one token.
+    """
+    if name == "bpe":
+        return _train_bpe(vocab, corpus, cover, [END, *extra])
+    if name == "word":
+        return _whole_words(cover, [END, *extra])
+    return _from_pretrained(name, cover, extra)
+
+
+def split_tokens(backend: Backend, texts: Iterable[Sequence[str]]) -> list[list[list[int]]]:
+    """Tokenize whole texts and cut the tokens where the pieces meet.
+
+    Raises ValueError if a token reaches over the border of two pieces: then splicing could not give its text.
+    """
+    texts = list(texts)
+    whole = ["".join(text) for text in texts]
+    result = []
+    for pieces, text, encoding in zip(texts, whole, backend.encode_batch(whole, add_special_tokens=False), strict=True):
+        owner = [number for number, piece in enumerate(pieces) for _ in piece]
+        split: list[list[int]] = [[] for _ in pieces]
+        for token, (start, end) in zip(encoding.ids, encoding.offsets, strict=True):
+            if owner[start] != owner[end - 1]:
+                raise ValueError(
+                    f"tokenizer: makes one token of {text[start:end]!r} in {text[max(0, start - 20) : end + 20]!r}; "
+                    "allowed are tokenizers that split at spaces and before punctuation"
+                )
+            split[owner[start]].append(token)
+        result.append(split)
+    return result
+
+
+def _byte_level(model: models.Model) -> Backend:
+    """GPT-2's splitting into words; the text's first word gets a space, so a name is the same everywhere."""
+    backend = Backend(model)
+    backend.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=True)
+    backend.decoder = decoders.ByteLevel()
+    return backend
+
+
+def _words(backend: Backend, cover: Iterable[Sequence[str]]) -> list[str]:
+    """Every word, as the pre-tokenizer writes it, that stands in the covering texts; sorted."""
+    split = backend.pre_tokenizer.pre_tokenize_str
+    return sorted({word for text in cover for word, _ in split("".join(text))})
+
+
+def _whole_words(cover: Sequence[Sequence[str]], special: list[str]) -> Tokenizer:
+    names = special + _words(_byte_level(models.WordLevel({})), cover)
+    vocabulary = {name: number for number, name in enumerate(names)}
+    backend = _byte_level(models.WordLevel(vocabulary, unk_token=END))
+    return Tokenizer(backend, range(len(names)), special)
+
+
+def _train_bpe(vocab: int, corpus: Sequence[str], cover: Sequence[Sequence[str]], special: list[str]) -> Tokenizer:
+    """Train more merges than needed once, then keep the longest run of them that uses at most `vocab` tokens.
+
+    The number of tokens in use grows with the merges, but slower: a merge can make its parts useless.
+    """
+    backend = _byte_level(models.BPE())
+    words = _words(backend, cover)
+    alphabet = sorted({letter for word in words for letter in word})
+    if vocab < len(special) + len(alphabet):
+        raise ValueError(
+            f"vocab: {vocab} is too small; this data set's alphabet and end token take {len(special) + len(alphabet)}"
+        )
+    trainer = trainers.BpeTrainer(
+        vocab_size=4 * vocab + 4096, special_tokens=special, initial_alphabet=alphabet, show_progress=False
+    )
+    backend.train_from_iterator([*corpus, *("".join(text) for text in cover)], trainer)
+    merges = [tuple(merge) for merge in json.loads(backend.to_str())["model"]["merges"]]
+
+    def with_merges(count: int) -> tuple[models.BPE, list[str]]:
+        names = special + alphabet + ["".join(merge) for merge in merges[:count]]
+        model = models.BPE({name: i for i, name in enumerate(dict.fromkeys(names))}, merges[:count])
+        return model, sorted({token.value for word in words for token in model.tokenize(word)})
+
+    low, high = 0, len(merges)
+    while low < high:
+        middle = (low + high + 1) // 2
+        low, high = (middle, high) if len(with_merges(middle)[1]) + len(special) <= vocab else (low, middle - 1)
+    model, in_use = with_merges(low)
+    backend = _byte_level(model)
+    vocabulary = backend.get_vocab()
+    return Tokenizer(backend, [vocabulary[token] for token in special + in_use], special)
+
+
+def _from_pretrained(name: str, cover: Sequence[Sequence[str]], extra: Sequence[str]) -> Tokenizer:
+    from transformers import AutoTokenizer  # slow to import
+
+    try:
+        loaded = AutoTokenizer.from_pretrained(name, use_fast=True)
+        backend = Backend.from_str(loaded.backend_tokenizer.to_str())
+    except (OSError, ValueError, AttributeError) as error:
+        reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
+        raise ValueError(
+            f"tokenizer: {name!r} cannot be loaded ({reason}); allowed are bpe, word, or the name or folder "
+            "of a Hugging Face tokenizer"
+        ) from error
+    end = loaded.eos_token or END
+    backend.post_processor = None  # ours alone decides where special tokens stand
+    backend.add_special_tokens([end, *extra])
+    special = [end, *extra]
+    in_use = {token for text in split_tokens(backend, cover) for piece in text for token in piece}
+    vocabulary = backend.get_vocab()
+    special_ids = [vocabulary[token] for token in special]
+    return Tokenizer(backend, special_ids + sorted(in_use - set(special_ids)), special)
+
+
+def _reduce(backend: Backend, used: Sequence[int], special: Sequence[str]) -> Backend:
+    """The same tokenizer with the used tokens alone, in their new order.
+
+    Tokens that the used ones are merged from must stay known to a BPE; they get the numbers behind the used
+    ones. No text of the data set contains them.
+    """
+    state = json.loads(backend.to_str())
+    names = [str(backend.id_to_token(token)) for token in used]
+    kind = state["model"]["type"]
+    if kind not in _REDUCERS:
+        raise ValueError(f"tokenizer: its model is of type {kind}; allowed are {', '.join(sorted(_REDUCERS))}")
+    _REDUCERS[kind](state["model"], names)
+    state["added_tokens"] = []
+    state["post_processor"] = state["truncation"] = state["padding"] = None
+    reduced = Backend.from_str(json.dumps(state))
+    reduced.add_special_tokens([AddedToken(token, special=True, normalized=False) for token in special])
+    return reduced
+
+
+def _reduce_bpe(model: dict[str, Any], names: list[str]) -> None:
+    merges = [tuple(m) if isinstance(m, list) else tuple(m.split(" ")) for m in model["merges"]]
+    products = ["".join(merge) for merge in merges]
+    needed = set(names)
+    for merge, product in zip(reversed(merges), reversed(products), strict=True):
+        if product in needed:
+            needed.update(merge)
+    model["merges"] = [merge for merge, product in zip(merges, products, strict=True) if product in needed]
+    parts = sorted(needed - set(names), key=model["vocab"].__getitem__)
+    model["vocab"] = {name: number for number, name in enumerate([*names, *parts])}
+    model["unk_token"] = None
+
+
+def _reduce_word_vocabulary(model: dict[str, Any], names: list[str]) -> None:
+    model["vocab"] = {name: number for number, name in enumerate(names)}
+    model["unk_token"] = "<unk>"  # not in the vocabulary: a word that no biography has is an error
+
+
+def _reduce_unigram(model: dict[str, Any], names: list[str]) -> None:
+    scores = dict(model["vocab"])
+    model["vocab"] = [[name, scores.get(name, 0.0)] for name in names]
+    model["unk_id"] = None
+
+
+_REDUCERS: dict[str, Callable[[dict[str, Any], list[str]], None]] = {
+    "BPE": _reduce_bpe,
+    "WordLevel": _reduce_word_vocabulary,
+    "WordPiece": _reduce_word_vocabulary,
+    "Unigram": _reduce_unigram,
+}

@@ -1,0 +1,182 @@
+"""The options of a sweep and of one run: what a preset may say, and what a run stores.
+
+In: keys of a preset and flags. Out: a `Preset` (lists to combine) and, for every combination, a `RunConfig` in
+which every number is decided. A run is its config: its id is made from the config's hash.
+"""
+
+import hashlib
+import json
+from collections.abc import Iterator
+from fractions import Fraction
+from itertools import product
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+from pydantic import BeforeValidator, Field
+
+from biogen.config import MAX_PEOPLE, DataConfig, DataOptions, Frozen, Share
+from eval.quantize import parse_scheme
+from train.sizes import parse_size
+
+FORMAT = 1
+"""The version of what a run stores; part of its id, so that folders of other versions are never mixed in."""
+
+
+def _tuple(value: object) -> object:
+    """One value stands for a list of one."""
+    return tuple(value) if isinstance(value, list | tuple) else (value,)
+
+
+def _size(text: object) -> str:
+    try:
+        return str(parse_size(str(text)))
+    except ValueError as error:
+        raise ValueError(str(error).partition("allowed: ")[2] or str(error)) from None
+
+
+def _scheme(text: object) -> str:
+    scheme = parse_scheme(str(text))
+    return scheme.name if scheme.group is None else f"{scheme.name}-g{scheme.group}"
+
+
+SizeText = Annotated[str, BeforeValidator(_size)]
+SchemeText = Annotated[str, BeforeValidator(_scheme)]
+Positive = Annotated[int, Field(ge=1)]
+Rate = Annotated[float, Field(gt=0, le=1)]
+
+
+class MeasureOptions(Frozen):
+    """How a trained model is measured."""
+
+    quantize: Annotated[tuple[SchemeText, ...], BeforeValidator(_tuple)] = ("int8",)
+    """Schemes of quantized copies to measure beside the model: bf16, fp8, int8 ... int2, or with groups int4-g32."""
+    quantize_embedding: bool = True
+    """Quantize the embedding, which is also the output head, with the rest."""
+    eval_people: int = Field(50_000, ge=2)
+    """People measured at most."""
+
+
+class TrainingOptions(Frozen):
+    """How models are trained; what is left out (None) the recipe decides."""
+
+    recipe: Literal["paper", "fast"] = "fast"
+    """paper: AdamW as in the paper; fast: the best that we know for few exposures."""
+    layout: Literal["rows", "packed"] | None = None
+    """rows: one text a row; packed: texts joined and cut into windows of `context` tokens, as in the paper."""
+    context: int = Field(512, ge=8, le=65_536)
+    """Tokens in a window, or at most in a row."""
+    batch: int | None = Field(None, ge=1)
+    """Windows (or rows) in a step."""
+    optimizer: Literal["adamw", "muon"] | None = None
+    """muon is for the matrices inside the blocks; AdamW always serves the rest."""
+    initialization: Literal["width", "gpt2"] | None = None
+    """width: 1/sqrt(inputs); gpt2: 0.02, which starves narrow models."""
+    lr: Rate | None = None
+    """Peak learning rate."""
+    embedding_lr: Rate | None = None
+    """With muon: the peak learning rate of AdamW for the rest."""
+    weight_decay: float | None = Field(None, ge=0, le=1)
+    """Decoupled decay of the matrices."""
+    beta1: float | None = Field(None, ge=0, lt=1)
+    """AdamW's first beta."""
+    beta2: float | None = Field(None, ge=0, lt=1)
+    """AdamW's second beta."""
+    eps: float | None = Field(None, gt=0, le=1)
+    """AdamW's epsilon."""
+    momentum: float | None = Field(None, ge=0, lt=1)
+    """Muon's momentum."""
+    warmup_steps: int | None = Field(None, ge=0)
+    """Steps until the learning rate reaches its peak."""
+    final_lr: float | None = Field(None, ge=0, le=1)
+    """The learning rate at the end, as a share of the peak."""
+    clip: float | None = Field(None, gt=0)
+    """Largest norm of the gradient."""
+    precision: Literal["auto", "fp32", "bf16"] = "auto"
+    """auto: bf16 on a GPU, fp32 elsewhere."""
+    compile: Literal["auto", "on", "off"] = "auto"
+    """auto: torch.compile on a GPU only."""
+
+
+class Training(TrainingOptions):
+    """How one model is trained, with nothing left open."""
+
+    layout: Literal["rows", "packed"]
+    batch: Positive
+    optimizer: Literal["adamw", "muon"]
+    initialization: Literal["width", "gpt2"]
+    lr: float
+    embedding_lr: float
+    weight_decay: float
+    beta1: float
+    beta2: float
+    eps: float
+    momentum: float
+    warmup_steps: int
+    final_lr: float
+    clip: float
+
+
+class RunConfig(Frozen):
+    """One run: all that decides its result, given device and thread count."""
+
+    size: SizeText
+    """Layers and width of the model."""
+    exposures: Positive
+    """How often every person is seen."""
+    data: DataConfig
+    """The people and their texts; its seed is also the model's."""
+    training: Training
+    """The recipe, resolved."""
+    measure: MeasureOptions
+    """What is measured afterwards."""
+    format: int = FORMAT
+    """Version of the store."""
+
+    @property
+    def run_id(self) -> str:
+        """Readable in front, unique by the hash of the whole config."""
+        content = json.dumps(self.model_dump(mode="json"), sort_keys=True)
+        digest = hashlib.sha256(content.encode()).hexdigest()[:10]
+        return f"{self.data.dataset}-{self.size}-n{self.data.people}-e{self.exposures}-{digest}"
+
+
+class Preset(DataOptions, TrainingOptions, MeasureOptions):
+    """A sweep: one run for every combination of the lists, and the options that all runs share."""
+
+    sizes: Annotated[tuple[SizeText, ...], BeforeValidator(_tuple), Field(min_length=1)] = ("2x48",)
+    """Model sizes: layers-heads such as 12-12 (width 64 a head), LxW such as 2x48, LxWxH with H heads."""
+    people: Annotated[
+        tuple[Annotated[int, Field(ge=1, le=MAX_PEOPLE)], ...], BeforeValidator(_tuple), Field(min_length=1)
+    ] = (1000,)
+    """N, numbers of people."""
+    exposures: Annotated[tuple[Positive, ...], BeforeValidator(_tuple), Field(min_length=1)] = (100,)
+    """How often every person is seen."""
+    junk: Annotated[tuple[Share, ...], BeforeValidator(_tuple), Field(min_length=1)] = (Fraction(0),)
+    """Shares of the tokens that are about other people, such as 0 or 7/8."""
+    seeds: Annotated[
+        tuple[Annotated[int, Field(ge=0, lt=2**63)], ...], BeforeValidator(_tuple), Field(min_length=1)
+    ] = (0,)
+    """Seeds of people, texts and model."""
+    workers: int | None = Field(None, ge=1, le=1024)
+    """Trainings side by side; by default one a GPU, or one a core."""
+    device: Literal["auto", "cpu", "cuda", "mps"] = "auto"
+    """Where to train."""
+    out: Path = Path("runs/laptop")
+    """Folder of the results."""
+    dry_run: bool = False
+    """Print the plan and do nothing."""
+
+    def combinations(self) -> Iterator[tuple[str, int, DataConfig]]:
+        """Size, exposures and data of every run, in the order of the lists.
+
+        Raises pydantic's ValidationError for a combination that cannot be.
+        """
+        shared = {name: getattr(self, name) for name in DataOptions.model_fields}
+        for size, people, exposures, junk, seed in product(
+            self.sizes, self.people, self.exposures, self.junk, self.seeds
+        ):
+            yield size, exposures, DataConfig(**shared, people=people, junk=junk, seed=seed)
+
+    def part(self, model: type[Frozen]) -> dict[str, Any]:
+        """The fields that this preset shares with another configuration."""
+        return {name: getattr(self, name) for name in model.model_fields if name in type(self).model_fields}

@@ -1,0 +1,253 @@
+"""The plan of a sweep: what every run would be and cost, before anything is spent.
+
+In: a `Preset`. Out: one `Plan` a run, and a table of them. Mistakes in any combination surface here, together.
+"""
+
+import time
+from dataclasses import dataclass
+from functools import cache
+from typing import Any
+
+import numpy as np
+import torch
+from pydantic import ValidationError
+from rich.console import Console
+from rich.table import Table
+
+from biogen.config import DataConfig
+from biogen.corpus import Corpus, make_corpus, mean_length
+from biogen.flags import UserError, explain
+from biogen.windows import Batches
+from capacity.config import MeasureOptions, Preset, RunConfig, TrainingOptions
+from capacity.recipes import resolve
+from eval.measure import max_bits
+from eval.quantize import parse_scheme
+from train.loop import Settings, Trainer
+from train.model import GPT, flops_per_token, initialize, non_embedding, parameter_counts
+from train.sizes import Size, parse_size
+
+_TRIAL_FLOPS = 3e10
+"""A training step that costs more is not tried out for the estimate of time."""
+_UTILISATION = 0.5
+"""Share of the measured matrix rate that a model too large to try out is taken to reach."""
+
+
+@dataclass(frozen=True)
+class Plan:
+    """One run, foreseen."""
+
+    config: RunConfig
+    params: dict[str, int]
+    """Trainable parameters by group."""
+    tokens: int
+    """Tokens to train on, expected."""
+    flops: int
+    """Of training: forward and backward."""
+    max_bits: float
+    vocab: int
+    text_tokens: float
+    steps: int
+
+    @property
+    def parameters(self) -> int:
+        """All trainable parameters."""
+        return sum(self.params.values())
+
+
+def make_plans(preset: Preset) -> list[Plan]:
+    """Every run of a preset, each once. Raises UserError with all mistakes."""
+    plans: dict[str, Plan] = {}
+    mistakes: list[str] = []
+    cached = cache(_corpus_like)
+    try:
+        for size, exposures, data in preset.combinations():
+            try:
+                plan = _plan(preset, parse_size(size), exposures, data, cached(_without_people(data)))
+                plans[plan.config.run_id] = plan
+            except ValueError as error:
+                mistakes += explain(error) if isinstance(error, ValidationError) else [str(error)]
+    except ValidationError as error:
+        mistakes += explain(error)
+    if mistakes:
+        raise UserError(list(dict.fromkeys(mistakes)))
+    return list(plans.values())
+
+
+def _without_people(data: DataConfig) -> str:
+    """What decides vocabulary and text lengths of BioS; bioD is cheap to make and depends on its people."""
+    if data.dataset == "biod":
+        return data.model_dump_json()
+    return data.model_copy(update={"people": min(1000, data.names), "seed": 0, "junk": 0}).model_dump_json()
+
+
+def _corpus_like(data: str) -> Corpus:
+    return make_corpus(DataConfig.model_validate_json(data))
+
+
+def _plan(preset: Preset, size: Size, exposures: int, data: DataConfig, like: Corpus) -> Plan:
+    text_tokens = mean_length(like)
+    options = TrainingOptions(**preset.part(TrainingOptions))
+    config = RunConfig(
+        size=str(size),
+        exposures=exposures,
+        data=data,
+        training=resolve(options, size=size, data=data, exposures=exposures, text_tokens=text_tokens),
+        measure=MeasureOptions(**preset.part(MeasureOptions)),
+    )
+    for scheme in config.measure.quantize:
+        group = parse_scheme(scheme).group
+        if group is not None and size.width % group:
+            raise ValueError(f"quantize: {scheme} is not allowed at size {size}; groups must divide its width")
+    vocab = like.tokenizer.vocab
+    like.config = data  # the same texts about other people
+    batches = Batches(
+        like,
+        layout=config.training.layout,
+        context=config.training.context,
+        batch=config.training.batch,
+        exposures=exposures,
+    )
+    tokens = batches.expected_tokens()
+    packed = config.training.layout == "packed"
+    context = config.training.context if packed else round(text_tokens)
+    return Plan(
+        config=config,
+        params=parameter_counts(size, vocab),
+        tokens=tokens,
+        flops=tokens * flops_per_token(size, vocab, context),
+        max_bits=max_bits(like).total,
+        vocab=vocab,
+        text_tokens=text_tokens,
+        steps=batches.expected_steps(),
+    )
+
+
+class SpeedEstimate:
+    """Seconds a token on this machine's CPU, one core: tried out where that is quick, else from the matrix rate."""
+
+    def __init__(self) -> None:
+        self._known: dict[tuple[str, int, int], float] = {}
+        self._rate: float | None = None
+
+    def seconds(self, plan: Plan) -> float:
+        """Estimated time of a run's training, one core, data and evaluation left out."""
+        training = plan.config.training
+        length = training.context if training.layout == "packed" else round(plan.text_tokens)
+        rows = max(1, min(training.batch, 4096 // length))
+        key = (plan.config.size, plan.vocab, rows * length)
+        if key not in self._known:
+            self._known[key] = self._try(plan, rows, length)
+        return plan.tokens * self._known[key]
+
+    def _try(self, plan: Plan, rows: int, length: int) -> float:
+        flops = plan.flops / plan.tokens
+        threads = torch.get_num_threads()
+        torch.set_num_threads(1)
+        try:
+            if flops * rows * length > _TRIAL_FLOPS:
+                return flops / (_UTILISATION * self._matrix_rate())
+            return _time_step(plan, rows, length) / (rows * length)
+        finally:
+            torch.set_num_threads(threads)
+
+    def _matrix_rate(self) -> float:
+        if self._rate is None:
+            matrix = torch.randn(1024, 1024)
+            matrix @ matrix
+            start = time.perf_counter()
+            for _ in range(5):
+                matrix @ matrix
+            self._rate = 5 * 2 * 1024**3 / (time.perf_counter() - start)
+        return self._rate
+
+
+@dataclass(frozen=True)
+class _Trial:
+    inputs: np.ndarray
+    targets: np.ndarray
+    exposures: float = 0.0
+
+
+def _time_step(plan: Plan, rows: int, length: int) -> float:
+    """The faster of a few training steps on random tokens, in seconds."""
+    model = GPT(parse_size(plan.config.size), plan.vocab)
+    initialize(model, "width", 0)
+    training = plan.config.training
+    fields = {k: getattr(training, k) for k in Settings.__dataclass_fields__ if k in type(training).model_fields}
+    fields |= {"exposures": 1, "bf16": False, "compile": False}
+    trainer = Trainer(model, Settings(**fields), torch.device("cpu"))
+    tokens = np.random.default_rng(0).integers(0, plan.vocab, (rows, length), dtype=np.int32)
+    times = []
+    for _ in range(4):
+        start = time.perf_counter()
+        trainer.step(_Trial(tokens, tokens))
+        times.append(time.perf_counter() - start)
+    return min(times)
+
+
+def show_plans(plans: list[Plan], workers: int, console: Console) -> None:
+    """Print what `--dry-run` promises."""
+    table = Table(title=f"{len(plans)} runs, {workers} side by side")
+    for heading in ("size", "data", "params"):
+        table.add_column(heading, no_wrap=True)
+    for heading in (
+        "embedding",
+        "attention",
+        "MLP",
+        "norms",
+        "12LW²",
+        "V",
+        "tokens",
+        "steps",
+        "FLOPs",
+        "R max",
+        "time",
+    ):
+        table.add_column(heading, justify="right", no_wrap=True)
+    speed = SpeedEstimate()
+    seconds = [speed.seconds(plan) for plan in plans]
+    for plan, time_needed in zip(plans, seconds, strict=True):
+        data = plan.config.data
+        junk = f" junk {data.junk}" if data.junk else ""
+        table.add_row(
+            plan.config.size,
+            f"{data.dataset} N={_short(data.people)} ×{plan.config.exposures}{junk}",
+            _short(plan.parameters),
+            *(_short(plan.params[group]) for group in ("embedding", "attention", "mlp", "norm")),
+            _short(non_embedding(parse_size(plan.config.size))),
+            f"{plan.vocab:,}",
+            _short(plan.tokens),
+            _short(plan.steps),
+            f"{plan.flops:.1e}",
+            f"{plan.max_bits / plan.parameters:.2f}",
+            _duration(time_needed),
+        )
+    table.caption = (
+        "R max: the most bits per parameter that the data can teach. Time: training alone on one core of this "
+        f"machine, from a few timed steps (large models: from {_UTILISATION:.0%} of its matrix rate). "
+        f"All runs: about {_duration(_makespan(seconds, workers))}, {sum(p.flops for p in plans):.1e} FLOPs."
+    )
+    console.print(table)
+
+
+def _makespan(seconds: list[float], workers: int) -> float:
+    """When the last worker ends if the longest runs start first."""
+    loads = [0.0] * workers
+    for run in sorted(seconds, reverse=True):
+        loads[loads.index(min(loads))] += run
+    return max(loads)
+
+
+def _short(number: float) -> str:
+    for size, letter in ((1e12, "T"), (1e9, "B"), (1e6, "M"), (1e3, "K")):
+        if number >= size:
+            return f"{number / size:.3g}{letter}"
+    return f"{number:.0f}"
+
+
+def _duration(seconds: float) -> str:
+    if seconds < 90:
+        return f"{seconds:.0f} s"
+    if seconds < 5400:
+        return f"{seconds / 60:.0f} min"
+    return f"{seconds / 3600:.1f} h" if seconds < 2 * 86400 else f"{seconds / 86400:.0f} d"

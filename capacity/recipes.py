@@ -1,0 +1,100 @@
+"""Recipes: every number of a training from the size of the model and of the data.
+
+In: the options of a preset, a model's size, a data set. Out: a `Training` with nothing left open. What a preset
+says itself always wins.
+"""
+
+import math
+from typing import Any
+
+from biogen.config import DataConfig
+from capacity.config import Training, TrainingOptions
+from train.sizes import Size
+
+_PAPER_WINDOW = 512
+# Allen-Zhu and Li, arXiv 2404.05405, appendix A, 1000 exposures: people, lr, weight decay, windows a batch.
+_PAPER_1000 = [
+    (10_000, 1e-3, 0.02, 24),
+    (20_000, 1e-3, 0.02, 48),
+    (50_000, 1e-3, 0.02, 96),
+    (100_000, 1e-3, 0.02, 192),
+    (500_000, 5e-4, 0.01, 192),
+    (1_000_000, 5e-4, 0.01, 192),
+    (2_000_000, 3e-4, 0.005, 1536),
+    (5_000_000, 3e-4, 0.002, 1536),
+    (10_000_000, 3e-4, 0.001, 1536),
+]
+# The same at 100 exposures.
+_PAPER_100 = [
+    (50_000, 1e-3, 0.01, 12),
+    (100_000, 1e-3, 0.01, 24),
+    (200_000, 1e-3, 0.01, 48),
+    (500_000, 5e-4, 0.01, 96),
+    (1_000_000, 5e-4, 0.01, 192),
+]
+_WIDE = 512
+"""From this width on the paper's recipe starts from GPT-2's initialization; narrower models starve with it."""
+
+
+def resolve(options: TrainingOptions, *, size: Size, data: DataConfig, exposures: int, text_tokens: float) -> Training:
+    """Decide what the options leave open. text_tokens: mean tokens a biography."""
+    recipe = _paper if options.recipe == "paper" else _fast
+    layout = options.layout or ("packed" if options.recipe == "paper" else "rows")
+    decided = recipe(size, data.people, exposures)
+    windows = decided.pop("batch_tokens") / (options.context if layout == "packed" else text_tokens)
+    decided["batch"] = max(1, round(windows))
+    batch = options.batch or decided["batch"]
+    per_step = batch * (options.context if layout == "packed" else text_tokens)
+    steps = data.people * exposures * text_tokens / (1 - float(data.junk)) / per_step
+    decided["warmup_steps"] = round(min(decided.pop("warmup_steps"), decided.pop("warmup_share") * steps))
+    given = {key: value for key, value in options.model_dump().items() if value is not None}
+    return Training(**{"layout": layout, **decided, **given, "batch": batch})
+
+
+def _paper(size: Size, people: int, exposures: int) -> dict[str, Any]:
+    """The paper's protocol, read off its table at the nearest N.
+
+    Where it has no row we extend it and say how: below its smallest N the batch shrinks in proportion, since small N
+    "get small batches" so that the number of steps stays (its remark on 50K steps); between 100 and 1000 exposures
+    the nearer table in logarithm is taken; betas are left open there and are AdamW's usual (0.9, 0.98), eps is that of
+    Part 3.1 (arXiv 2309.14316).
+    """
+    table = _PAPER_1000 if exposures > math.sqrt(100 * 1000) else _PAPER_100
+    row_people, lr, weight_decay, batch = min(table, key=lambda row: abs(math.log(row[0] / people)))
+    shrink = min(1.0, people / row_people) if row_people == table[0][0] else 1.0
+    return {
+        "batch_tokens": batch * _PAPER_WINDOW * shrink,
+        "optimizer": "adamw",
+        "initialization": "gpt2" if size.width >= _WIDE else "width",
+        "lr": lr,
+        "embedding_lr": lr,
+        "weight_decay": weight_decay,
+        "beta1": 0.9,
+        "beta2": 0.98,
+        "eps": 1e-6,
+        "momentum": 0.95,
+        "warmup_steps": 1000,
+        "warmup_share": 0.1,
+        "final_lr": 0.1,
+        "clip": 1.0,
+    }
+
+
+def _fast(size: Size, people: int, exposures: int) -> dict[str, Any]:
+    """Muon inside the blocks; see docs/notebook.md for what was tried."""
+    return {
+        "batch_tokens": 32 * 75,
+        "optimizer": "muon",
+        "initialization": "width",
+        "lr": 0.01,
+        "embedding_lr": 0.003,
+        "weight_decay": 0.0,
+        "beta1": 0.9,
+        "beta2": 0.98,
+        "eps": 1e-8,
+        "momentum": 0.95,
+        "warmup_steps": 200,
+        "warmup_share": 0.05,
+        "final_lr": 0.0,
+        "clip": 1.0,
+    }

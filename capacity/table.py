@@ -1,0 +1,197 @@
+"""The table of all finished runs: folders with a result.json come in; a frame, a CSV and a printed table go out.
+
+`python -m capacity.table OUT` rebuilds results.csv and the plots of a store from its runs alone.
+"""
+
+import argparse
+import json
+import math
+import os
+import re
+import sys
+from collections.abc import Sequence
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+from rich.box import SIMPLE_HEAD
+from rich.console import Console
+from rich.measure import Measurement
+from rich.table import Table
+
+COLUMNS = (
+    *("run_id", "size", "layers", "width", "heads"),
+    *("params", "params_embedding", "params_attention", "params_mlp", "params_norm"),
+    *("dataset", "people", "exposures", "junk", "recipe"),
+    *("quantization", "stored_bits", "bits_per_stored_bit"),
+    *("tokens", "flops", "seconds"),
+    *("loss_name", "loss_value", "loss_value1"),
+    *("bits", "bits_per_param", "bits_per_param_low", "bits_per_param_high"),
+    *("max_bits", "max_bits_per_param", "bits_lower_bound"),
+    *("qa_accuracy", "question_accuracy_trained", "question_accuracy_held_out", "seed"),
+)
+"""The first columns of the table, in order. Losses are in nats, accuracies from 0 to 1."""
+
+DATASETS = {"bios": "bioS", "biod": "bioD"}
+"""The data sets as Allen-Zhu and Li (arXiv 2404.05405) write them."""
+
+HOW_TO_READ = "R = bits per parameter: 2 is the law; R max is all that there is to learn, so R never exceeds it."
+
+
+def collect(out: Path) -> pd.DataFrame:
+    """Every finished run of a store, one row for each run and quantization.
+
+    Folders without a result.json are runs still going or cut off, and are left out. Rows are sorted by data set,
+    exposures, junk, recipe, params, people, seed and quantization ("none" first, then by falling precision).
+    Columns are `COLUMNS`, then further keys in order of first appearance; no finished run means no rows.
+
+    Raises:
+        ValueError: `out` is not a folder, or a result.json is not the record of a run.
+
+    """
+    if not out.is_dir():
+        raise ValueError(f"out = '{out}': no such folder")
+    with os.scandir(out) as entries:
+        folders = sorted(entry.path for entry in entries if entry.is_dir())
+    rows = sorted((row for folder in folders for row in _read_rows(folder)), key=_sort_key)
+    names = dict.fromkeys((*COLUMNS, *(name for row in rows for name in row)))
+    return pd.DataFrame({name: _column([row.get(name) for row in rows]) for name in names})
+
+
+def write_csv(frame: pd.DataFrame, path: Path) -> None:
+    """Write a frame such that equal frames give equal bytes and no reader ever meets half a file.
+
+    Floats keep every digit that tells them apart, so reading them back gives the same floats.
+    """
+    replace_file(path, frame.to_csv(index=False, lineterminator="\n").encode())
+
+
+def replace_file(path: Path, content: bytes) -> None:
+    """Put a file in its place in one step, over the one that was there."""
+    # Two processes that finish at once must not write into one temporary file.
+    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    temporary.write_bytes(content)
+    temporary.replace(path)
+
+
+def show(frame: pd.DataFrame, console: Console) -> None:
+    """Print one line for each run: its size and data, losses (nats), R with its interval, accuracy, R quantized.
+
+    Data set, junk, recipe and seed have columns only where they vary; the caption names what all runs share.
+    """
+    if frame.empty:
+        console.print("No finished run.")
+        return
+    table = _table(frame, space=1)
+    if Measurement.get(console, console.options, table).maximum > console.width:
+        table = _table(frame, space=0)
+    console.print(table)
+    console.print(f"{_shared(frame)}Losses in nats; accuracy of values completed.", highlight=False)
+    console.print(HOW_TO_READ, highlight=False)
+
+
+def by_precision(quantization: str) -> tuple[float, str]:
+    """Sort key of quantizations: "none", then bf16, fp8 and int8, ..., int2; a plain one before its groups."""
+    bits = re.search(r"[0-9]+", quantization)
+    return (-float(bits[0]) if bits else -math.inf), quantization
+
+
+def short_number(number: float, digits: int | None = None) -> str:
+    """A number with K, M, B or T: 59952 is "60.0K" with three digits, and "59.952K" with as many as it takes."""
+    # Three digits of 999,900 are 1000 thousands, which the next letter writes as 1.00.
+    thousands = (power for power in range(4) if abs(number) < 999.5 * 1000**power)
+    power = next(thousands, 4)
+    if digits is None or power == 0:
+        return f"{number / 1000**power:g}{' KMBT'[power].strip()}"
+    return f"{number / 1000**power:#.{digits}g}".rstrip(".") + "KMBT"[power - 1]
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Rebuild results.csv and the plots of a store and print its table; the exit code is 2 if it has no runs."""
+    # The plots take names and orders from this file, so it can't import them before it is done.
+    from capacity.plots import draw_all
+
+    parser = argparse.ArgumentParser(prog="python -m capacity.table", description="Rebuild the table and plots.")
+    parser.add_argument("out", type=Path, help="folder of the runs")
+    out: Path = parser.parse_args(arguments).out
+    try:
+        frame = collect(out)
+        if frame.empty:
+            raise ValueError(f"out = '{out}': no finished run in this folder (no */result.json)")
+    except ValueError as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 2
+    write_csv(frame, out / "results.csv")
+    plots = draw_all(frame, out)
+    # A pipe or a file has no width of its own, and the 80 columns that rich assumes are too few.
+    console = Console(width=None if sys.stdout.isatty() else 120)
+    show(frame, console)
+    console.print(f"Wrote {out / 'results.csv'} and {len(plots)} files in {out / 'plots'}.", soft_wrap=True)
+    return 0
+
+
+def _read_rows(folder: str) -> list[dict[str, Any]]:
+    path = os.path.join(folder, "result.json")
+    try:
+        with open(path, encoding="utf-8") as file:
+            return [dict(row) for row in json.load(file)["rows"]]
+    except FileNotFoundError:
+        return []
+    except (ValueError, KeyError, TypeError) as error:
+        raise ValueError(f"{path}: not the result of a run ({type(error).__name__}: {error})") from error
+
+
+def _sort_key(row: dict[str, Any]) -> tuple[Any, ...]:
+    dataset, junk, recipe, run = (str(row.get(name)) for name in ("dataset", "junk", "recipe", "run_id"))
+    params, people, seed = (row.get(name) or 0 for name in ("params", "people", "seed"))
+    order = by_precision(str(row.get("quantization")))
+    return dataset, row.get("exposures") or 0, _share(junk), recipe, params, people, seed, run, order
+
+
+@cache
+def _share(junk: str) -> tuple[float, str]:
+    """Sort key of a share of junk such as "0" or "7/8": its size, then its text."""
+    found = re.match(r"([0-9]+\.?[0-9]*)(?:/([1-9][0-9]*))?", junk)
+    return (float(found[1]) / float(found[2] or 1) if found else math.inf), junk
+
+
+def _column(values: list[Any]) -> "pd.Series[Any]":
+    """A column with whole numbers kept whole beside missing ones, where pandas would make them floats."""
+    present = [value for value in values if value is not None]
+    if not present:
+        return pd.Series(values, dtype=float)
+    if not all(type(value) is int for value in present):
+        return pd.Series(values)
+    if max(map(abs, present)) >= 2**63:  # the FLOPs of a large run
+        return pd.Series(values, dtype=float)
+    return pd.Series(values, dtype="int64" if len(present) == len(values) else "Int64")
+
+
+def _varies(frame: pd.DataFrame, name: str) -> bool:
+    return bool(frame[name].nunique(dropna=False) > 1)
+
+
+def _shared(frame: pd.DataFrame) -> str:
+    """What all runs have in common, for the caption."""
+    first = frame.iloc[0]
+    texts = {
+        "dataset": f"data {DATASETS.get(first.dataset, first.dataset)}",
+        "junk": f"{'no' if first.junk == '0' else first.junk} junk",
+        "recipe": f"recipe {first.recipe}",
+    }
+    shared = ", ".join(text for name, text in texts.items() if not _varies(frame, name))
+    return f"{shared[:1].upper()}{shared[1:]}. " if shared else ""
+
+
+def _table(frame: pd.DataFrame, space: int) -> Table:
+    """One line for each run, columns `space` blanks further apart than the least."""
+    runs = frame.drop_duplicates("run_id")  # a run's first row is the one without quantization
+    optional = [name for name in ("dataset", "junk", "recipe", "seed") if _varies(frame, name)]
+    # Runs may differ in options that have no column here; then only their folders' names tell them apart.
+    alike = runs.duplicated(["size", "params", "people", "exposures", *optional]).any()
+    cells: dict[str, "pd.Series[str]"] = {
+        "run": _cells(runs, "run_id", str),
+        "data": _cells(runs, "dataset", lambda name: DATASETS.get(name, name)),
+    }
+    raise NotImplementedError(alike, cells)

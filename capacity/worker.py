@@ -1,0 +1,304 @@
+"""One run, from people to its result: `python -m capacity.worker RUN_FOLDER` (started by `capacity.run`).
+
+In: a folder with a resolved config.yaml. Out, in the same folder: metrics.jsonl while it goes on, the model in
+Hugging Face form, and result.json at the end. Stopped by a signal, it leaves a checkpoint to go on from.
+"""
+
+import contextlib
+import json
+import os
+import platform
+import signal
+import subprocess
+import sys
+import time
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+from biogen.bios import BioS
+from biogen.config import DataConfig
+from biogen.corpus import EVALUATION, Corpus, make_corpus, mean_length
+from biogen.windows import Batches
+from capacity.config import RunConfig, Training
+from capacity.store import RunFolder, write_json
+from eval.measure import measure
+from eval.qa import completion_agreement, question_record
+from eval.quantize import parse_scheme, quantize
+from eval.recall import recall_people
+from train.checkpoint import load_checkpoint, restore_training, save_checkpoint, training_tensors
+from train.export import save_pretrained
+from train.inference import Inference
+from train.loop import Diverged, Settings, Trainer, train
+from train.model import GPT, initialize, parameter_counts
+from train.sizes import parse_size
+
+STOPPED = 130
+"""Exit code of a worker that left a checkpoint behind."""
+
+_GREEDY_PEOPLE = 64
+_CURVE_PEOPLE = 2000
+"""People measured at each point of a learning curve, at most; the result measures `eval_people`."""
+_BATCHES = "batches."
+
+
+def pick_device(name: str) -> torch.device:
+    """The device of that name; `auto` takes CUDA, then MPS, then the CPU."""
+    if name != "auto":
+        return torch.device(name)
+    if torch.cuda.is_available():
+        return torch.device("cuda")
+    return torch.device("mps" if torch.backends.mps.is_available() else "cpu")
+
+
+def settings_of(config: RunConfig, device: torch.device) -> Settings:
+    """What the training loop needs to know of a run, on a device."""
+    training = config.training
+    on_gpu = device.type == "cuda"
+    return Settings(
+        exposures=config.exposures,
+        bf16=training.precision == "bf16" or (training.precision == "auto" and on_gpu),
+        compile=training.compile == "on" or (training.compile == "auto" and on_gpu),
+        **{
+            name: getattr(training, name)
+            for name in Settings.__dataclass_fields__
+            if name in Training.model_fields and name != "compile"
+        },
+    )
+
+
+def log_spaced(exposures: int) -> list[int]:
+    """1, 2, 5, 10, 20, 50, ... below `exposures`: where a learning curve is measured."""
+    marks = [digit * 10**power for power in range(len(str(exposures))) for digit in (1, 2, 5)]
+    return [mark for mark in marks if mark < exposures]
+
+
+class Run:
+    """A run in its folder."""
+
+    def __init__(self, folder: RunFolder, device: torch.device) -> None:
+        self.folder, self.device = folder, device
+        self.config = folder.read_config()
+        self.corpus: Corpus = make_corpus(self.config.data)
+        self.size = parse_size(self.config.size)
+        self.model = GPT(self.size, self.corpus.tokenizer.vocab)
+        initialize(self.model, self.config.training.initialization, self.config.data.seed)
+        self.settings = settings_of(self.config, device)
+        self.trainer = Trainer(self.model, self.settings, device)
+        training = self.config.training
+        self.batches = Batches(
+            self.corpus,
+            layout=training.layout,
+            context=training.context,
+            batch=training.batch,
+            exposures=self.config.exposures,
+        )
+        self.counts = parameter_counts(self.size, self.corpus.tokenizer.vocab)
+        self.seconds = 0.0
+        self._resume()
+
+    def go(self, stop: Any) -> bool:
+        """Train, measure, write; returns False if `stop` said so before the end."""
+        self.started = time.monotonic() - self.seconds
+        marks = log_spaced(self.config.exposures)
+        with self.folder.metrics.open("a") as self._metrics:
+            finished = train(
+                self.trainer,
+                self.batches,
+                marks=marks,
+                observe=self._observe,
+                log=lambda record: self._write({"kind": "train", **record}),
+                save=self._save,
+                stop=stop,
+            )
+            if not finished:
+                return False
+            self.seconds = time.monotonic() - self.started
+            self._finish()
+        return True
+
+    def _resume(self) -> None:
+        keep = 0
+        if self.folder.checkpoint.exists():
+            tensors, record = load_checkpoint(self.folder.checkpoint)
+            batches = {k.removeprefix(_BATCHES): v.numpy() for k, v in tensors.items() if k.startswith(_BATCHES)}
+            restore_training(self.model, self.trainer.optimizers, tensors)
+            self.batches.restore(batches)
+            self.trainer.steps, self.trainer.tokens = record["steps"], record["tokens"]
+            self.trainer.exposures, self.seconds = record["exposures"], record["seconds"]
+            keep = record["metrics_bytes"]
+        self.folder.metrics.touch()
+        os.truncate(self.folder.metrics, keep)
+
+    def _save(self, batches: dict[str, np.ndarray]) -> None:
+        tensors = training_tensors(self.model, self.trainer.optimizers)
+        tensors |= {_BATCHES + name: torch.from_numpy(array) for name, array in batches.items()}
+        self._metrics.flush()
+        record = {
+            "steps": self.trainer.steps,
+            "tokens": self.trainer.tokens,
+            "exposures": self.trainer.exposures,
+            "seconds": time.monotonic() - self.started,
+            "metrics_bytes": self.folder.metrics.stat().st_size,
+        }
+        save_checkpoint(self.folder.checkpoint, tensors, record)
+
+    def _write(self, record: dict[str, Any]) -> None:
+        record["seconds"] = time.monotonic() - self.started
+        self._metrics.write(json.dumps(record) + "\n")
+        self._metrics.flush()
+
+    def _people(self, most: int) -> np.ndarray:
+        return np.arange(min(self.config.data.people, most))
+
+    def _measure(self, model: GPT, people: int, *, interval: bool) -> dict[str, Any]:
+        inference = Inference(model, self.device, bf16=self.settings.bf16)
+        recall = recall_people(inference, self.corpus, self._people(people), EVALUATION)
+        return measure(recall, self.corpus, sum(self.counts.values()), interval=interval)
+
+    def _observe(self, exposures: int) -> None:
+        people = min(_CURVE_PEOPLE, self.config.measure.eval_people)
+        self._write({"kind": "recall", "exposures": exposures, **self._measure(self.model, people, interval=False)})
+
+    def _finish(self) -> None:
+        options = self.config.measure
+        rows = []
+        for scheme in ("none", *options.quantize):
+            name, group = parse_scheme(scheme)
+            copy, stored = quantize(self.model, name, embedding=options.quantize_embedding, group=group)
+            record = self._measure(copy, options.eval_people, interval=True)
+            rows.append(
+                self._row(scheme)
+                | record
+                | {
+                    "stored_bits": stored.total_bits,
+                    "bits_per_stored_bit": record["bits"] / stored.total_bits,
+                }
+            )
+        self._write({"kind": "recall", "exposures": self.config.exposures, **_numbers(rows[0])})
+        rows[0] |= self._question_answering()
+        save_pretrained(self.model.cpu(), self.folder.model, context=self.config.training.context, end_id=0)
+        self.corpus.tokenizer.save_pretrained(self.folder.model)
+        write_json(
+            self.folder.result,
+            {
+                "run_id": self.config.run_id,
+                "config": self.config.model_dump(mode="json"),
+                "provenance": provenance(self.device),
+                "rows": rows,
+            },
+        )
+        self.folder.checkpoint.unlink(missing_ok=True)
+
+    def _question_answering(self) -> dict[str, Any]:
+        inference = Inference(self.model, self.device)
+        record = completion_agreement(inference, self.corpus, self._people(_GREEDY_PEOPLE), EVALUATION)
+        if isinstance(self.corpus, BioS) and self.config.data.questions == "half":
+            record |= question_record(inference, self.corpus, EVALUATION)
+        return record
+
+    def _row(self, scheme: str) -> dict[str, Any]:
+        data: DataConfig = self.config.data
+        return {
+            "run_id": self.config.run_id,
+            "size": self.config.size,
+            "layers": self.size.layers,
+            "width": self.size.width,
+            "heads": self.size.heads,
+            "params": sum(self.counts.values()),
+            **{f"params_{group}": count for group, count in self.counts.items()},
+            "vocab": self.corpus.tokenizer.vocab,
+            "dataset": data.dataset,
+            "people": data.people,
+            "exposures": self.config.exposures,
+            "junk": str(data.junk),
+            "recipe": self.config.training.recipe,
+            "quantization": scheme,
+            "steps": self.trainer.steps,
+            "tokens": self.trainer.tokens,
+            "flops": training_flops(self.config, self.corpus) * self.trainer.tokens,
+            "seconds": self.seconds,
+            "seed": data.seed,
+        }
+
+
+def training_flops(config: RunConfig, corpus: Corpus) -> int:
+    """Floating-point operations a token, forward and backward."""
+    from train.model import flops_per_token
+
+    packed = config.training.layout == "packed"
+    context = config.training.context if packed else round(mean_length(corpus))
+    return flops_per_token(parse_size(config.size), corpus.tokenizer.vocab, context)
+
+
+def _numbers(row: dict[str, Any]) -> dict[str, Any]:
+    """A row's measurements, without what describes the run."""
+    first = list(row).index("loss_name")
+    return dict(list(row.items())[first:])
+
+
+def provenance(device: torch.device) -> dict[str, Any]:
+    """What a number must carry: when, with which code, on which machine."""
+    record = {
+        "finished": datetime.now(UTC).isoformat(timespec="seconds"),
+        "commit": _commit(),
+        "device": torch.cuda.get_device_name(device) if device.type == "cuda" else device.type,
+        "processor": _processor(),
+        "threads": torch.get_num_threads(),
+        "python": platform.python_version(),
+        "torch": torch.__version__,
+    }
+    return record
+
+
+def _commit() -> str | None:
+    """The commit of this code, with `+` if the working tree has changes; None outside a checkout."""
+    try:
+        asked = subprocess.run(
+            ["git", "describe", "--always", "--dirty=+", "--abbrev=12", "--exclude=*"],
+            cwd=Path(__file__).parent,
+            capture_output=True,
+            text=True,
+            timeout=10,
+        )
+    except (OSError, subprocess.TimeoutExpired):
+        return None
+    return asked.stdout.strip() or None
+
+
+def _processor() -> str:
+    with contextlib.suppress(OSError, StopIteration):
+        lines = Path("/proc/cpuinfo").read_text().splitlines()
+        return next(line for line in lines if line.startswith("model name")).partition(":")[2].strip()
+    return platform.processor() or platform.machine()
+
+
+def main(arguments: list[str]) -> int:
+    """Do the run of a folder on a device; 0 done, 130 stopped with a checkpoint, 1 failed."""
+    path, device_name = arguments
+    parent, stopped = os.getppid(), False
+
+    def on_signal(*_: Any) -> None:
+        nonlocal stopped
+        stopped = True
+
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, on_signal)
+    device = pick_device(device_name)
+    if device.type == "cpu":
+        torch.set_num_threads(1)
+    try:
+        run = Run(RunFolder(Path(path)), device)
+        # A driver that was killed leaves its workers to somebody else: they stop too.
+        finished = run.go(lambda: stopped or os.getppid() != parent)
+    except (Diverged, ValueError) as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 1
+    return 0 if finished else STOPPED
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

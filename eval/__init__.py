@@ -1,0 +1,1 @@
+"""What a trained model recalls: losses by role, bits, question answering, quantized copies."""

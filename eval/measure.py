@@ -1,0 +1,82 @@
+"""From what a model recalls to one record of numbers: losses, bits, bits per parameter, accuracies.
+
+In: the `Recall` of people, their corpus, the model's number of parameters. Out: a flat dict for result.json.
+"""
+
+from typing import Any
+
+import numpy as np
+
+from biogen.bios import BioS
+from biogen.corpus import Corpus
+from eval.bits import (
+    Bits,
+    biod_bits,
+    biod_lower_bound,
+    biod_max_bits,
+    bios_bits,
+    bios_lower_bound,
+    bios_max_bits,
+    bootstrap_interval,
+)
+from eval.recall import Recall
+
+
+def max_bits(corpus: Corpus) -> Bits:
+    """The most bits that a corpus holds."""
+    if isinstance(corpus, BioS):
+        return bios_max_bits(corpus.config.people, corpus.names, corpus.log2_values)
+    return biod_max_bits(corpus.config.people, corpus.names, *_shape(corpus))
+
+
+def known_bits(corpus: Corpus, p1: float, p2: float, p3: float) -> Bits:
+    """The bits that losses (nats) amount to on a corpus; p3 is for bioD alone."""
+    if isinstance(corpus, BioS):
+        return bios_bits(corpus.config.people, corpus.names, corpus.log2_values, p1, p2)
+    return biod_bits(corpus.config.people, corpus.names, *_shape(corpus), p1, p2, p3)
+
+
+def lower_bound(corpus: Corpus, p1: float, p2: float, p3: float) -> Bits:
+    """Theorem 3.2's bound on the bits of the weights."""
+    if isinstance(corpus, BioS):
+        return bios_lower_bound(corpus.config.people, corpus.names, corpus.log2_values, p1, p2)
+    return biod_lower_bound(corpus.config.people, corpus.names, *_shape(corpus), p1, p2, p3)
+
+
+def measure(recall: Recall, corpus: Corpus, parameters: int, *, interval: bool = True) -> dict[str, Any]:
+    """One record: losses in nats, bits, bits per parameter with a 95 % interval over people, accuracies.
+
+    parameters: trainable ones, without embedding rows of tokens that never occur.
+    """
+    value1 = recall.value1
+    p1, p2 = float(recall.name.mean()), float(recall.value.mean())
+    p3 = float(value1.mean()) if value1 is not None else 0.0
+    bits, most = known_bits(corpus, p1, p2, p3), max_bits(corpus)
+    record: dict[str, Any] = {
+        "loss_name": p1,
+        "loss_value": p2,
+        "loss_value1": p3 if value1 is not None else None,
+        **{f"loss_value_{name}": float(losses.mean()) for name, losses in recall.values.items()},
+        "bits": bits.total,
+        "bits_name": bits.name,
+        "bits_value": bits.value,
+        "bits_value_set": bits.value_set,
+        "bits_lower_bound": lower_bound(corpus, p1, p2, p3).total,
+        "max_bits": most.total,
+        "bits_per_param": bits.total / parameters,
+        "max_bits_per_param": most.total / parameters,
+        "qa_accuracy": float(np.mean(list(recall.completed.values()))),
+        **{f"qa_accuracy_{name}": float(right.mean()) for name, right in recall.completed.items()},
+        "people_measured": len(recall.name),
+    }
+    if interval:
+        low, high = bootstrap_interval(
+            recall.name, recall.value, value1, lambda *losses: known_bits(corpus, *losses).total
+        )
+        record |= {"bits_per_param_low": low / parameters, "bits_per_param_high": high / parameters}
+    return record
+
+
+def _shape(corpus: Corpus) -> tuple[int, int, int, int, int]:
+    shape = corpus.config.biod
+    return shape.K, shape.C, shape.D, shape.L, shape.T

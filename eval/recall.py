@@ -1,0 +1,147 @@
+"""What a model recalls of each person: one teacher-forced pass over texts, summed by role.
+
+In: a `LanguageModel` and texts with a role for every token. Out: for every person the losses (nats) of name and
+values, and whether each value would be completed without a mistake.
+"""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Protocol
+
+import numpy as np
+from jaxtyping import Bool, Float, Int
+
+from biogen.corpus import Corpus, draw_texts
+from biogen.pieces import ROLES, Role, Texts
+
+IGNORE = -1
+_BLOCK = 8192
+"""People whose texts are held at a time."""
+_BATCH_TOKENS = 1 << 13
+
+
+class LanguageModel(Protocol):
+    """All that measuring needs of a model. Rows are padded behind their end; a model is causal, so it does no harm."""
+
+    def score(
+        self, inputs: Int[np.ndarray, "batch time"], targets: Int[np.ndarray, "batch time"]
+    ) -> tuple[Float[np.ndarray, "batch time"], Bool[np.ndarray, "batch time"]]:
+        """−ln Pr(target) in nats, and whether the target is the likeliest token; 0 and False where IGNORE."""
+        ...
+
+    def next_tokens(
+        self, inputs: Int[np.ndarray, "batch time"], lengths: Int[np.ndarray, " batch"]
+    ) -> Int[np.ndarray, " batch"]:
+        """The likeliest token behind the first `length` tokens of each row."""
+        ...
+
+
+@dataclass(frozen=True)
+class Recall:
+    """Losses in nats and completions, one row a person."""
+
+    name: Float[np.ndarray, " people"]
+    values: dict[str, Float[np.ndarray, " people"]]
+    """Of each attribute that loss_value is about: the loss of the whole value."""
+    first_chunks: dict[str, Float[np.ndarray, " people"]]
+    """bioD: of each attribute the loss of its first chunk. Empty for bioS."""
+    completed: dict[str, Bool[np.ndarray, " people"]]
+    """Of each attribute: every token of the value is the likeliest one, given those before it."""
+
+    @property
+    def value(self) -> Float[np.ndarray, " people"]:
+        """A person's value loss: bioS sums over the attributes, bioD takes their mean (the paper's p2)."""
+        total = np.sum(list(self.values.values()), axis=0)
+        return total / len(self.values) if self.first_chunks else total
+
+    @property
+    def value1(self) -> Float[np.ndarray, " people"] | None:
+        """A person's first-chunk loss, the mean over the attributes (p3); None for bioS."""
+        return np.mean(list(self.first_chunks.values()), axis=0) if self.first_chunks else None
+
+
+def score_texts(
+    model: LanguageModel, texts: Texts
+) -> tuple[Float[np.ndarray, " total"], Bool[np.ndarray, " total"]]:
+    """Loss in nats and correctness of every token of every text, given those before it in the text.
+
+    The first token of a text is given: 0 nats, correct.
+    """
+    nats = np.zeros(len(texts.tokens), dtype=np.float64)
+    correct = np.ones(len(texts.tokens), dtype=bool)
+    for rows, inputs, targets in _batches(texts):
+        row_nats, row_correct = model.score(inputs, targets)
+        for row, nll, right in zip(rows, row_nats, row_correct, strict=True):
+            start, end = texts.offsets[row], texts.offsets[row + 1]
+            nats[start + 1 : end] = nll[: end - start - 1]
+            correct[start + 1 : end] = right[: end - start - 1]
+    return nats, correct
+
+
+def recall_texts(model: LanguageModel, texts: Texts, corpus: Corpus) -> Recall:
+    """What a model recalls of the people of these texts, one text a person."""
+    nats, correct = score_texts(model, texts)
+    cell = np.repeat(np.arange(len(texts)) * ROLES, texts.lengths) + texts.roles
+    shape = (len(texts), ROLES)
+    sums = np.bincount(cell, nats, minlength=len(texts) * ROLES).reshape(shape)
+    wrong = np.bincount(cell, ~correct, minlength=len(texts) * ROLES).reshape(shape)
+    bios = corpus.config.dataset == "bios"
+
+    def both(array: np.ndarray, role: int) -> np.ndarray:
+        return array[:, role] if bios else array[:, role] + array[:, role + 1]
+
+    return Recall(
+        name=sums[:, Role.NAME],
+        values={name: both(sums, role) for name, role in corpus.value_roles.items()},
+        first_chunks={} if bios else {name: sums[:, role] for name, role in corpus.value_roles.items()},
+        completed={name: both(wrong, role) == 0 for name, role in corpus.qa_roles.items()},
+    )
+
+
+def recall_people(
+    model: LanguageModel, corpus: Corpus, index: Int[np.ndarray, " people"], exposure: int
+) -> Recall:
+    """What a model recalls of people, over their texts drawn at an exposure."""
+    blocks = [
+        recall_texts(model, draw_texts(corpus, index[first : first + _BLOCK], exposure), corpus)
+        for first in range(0, len(index), _BLOCK)
+    ]
+    return join(blocks)
+
+
+def join(blocks: list[Recall]) -> Recall:
+    """The people of several blocks, one behind the other."""
+
+    def columns(name: str) -> dict[str, np.ndarray]:
+        return {
+            key: np.concatenate([getattr(b, name)[key] for b in blocks]) for key in getattr(blocks[0], name)
+        }
+
+    return Recall(
+        np.concatenate([block.name for block in blocks]),
+        columns("values"),
+        columns("first_chunks"),
+        columns("completed"),
+    )
+
+
+def pad_rows(texts: Texts, rows: Int[np.ndarray, " rows"]) -> Int[np.ndarray, "rows time"]:
+    """Some texts as the rows of one array, with IGNORE behind their end."""
+    lengths = texts.lengths[rows]
+    places = np.arange(lengths.max())
+    inside = places < lengths[:, None]
+    padded = np.full(inside.shape, IGNORE, dtype=np.int64)
+    padded[inside] = texts.tokens[(texts.offsets[rows][:, None] + places)[inside]]
+    return padded
+
+
+def _batches(texts: Texts) -> Iterator[tuple[np.ndarray, np.ndarray, np.ndarray]]:
+    """Texts of like length together: their rows, inputs and targets."""
+    order = np.argsort(texts.lengths, kind="stable")
+    first = 0
+    while first < len(order):
+        count = max(1, int(_BATCH_TOKENS // texts.lengths[order[first]]))
+        rows = order[first : first + count]
+        padded = pad_rows(texts, rows)
+        yield rows, np.maximum(padded[:, :-1], 0), padded[:, 1:]
+        first += count

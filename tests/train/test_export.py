@@ -1,0 +1,127 @@
+"""The exported folder is the same model: equal logits in transformers, and the same bits when read back."""
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import torch
+
+from train.export import load_pretrained, save_pretrained
+from train.model import GPT, initialize
+from train.sizes import parse_size
+
+SIZES = ["2x48", "1x20x2", "3-1", "1x32x1"]
+
+
+def perturbed(size: str, vocab: int = 37) -> GPT:
+    """A model in which every parameter, biases and norms too, matters."""
+    model = GPT(parse_size(size), vocab)
+    initialize(model, "width", seed=1)
+    generator = torch.Generator().manual_seed(2)
+    with torch.no_grad():
+        for parameter in model.parameters():
+            parameter.add_(torch.randn(parameter.shape, generator=generator) * 0.1)
+    return model
+
+
+def windows(vocab: int = 37) -> torch.Tensor:
+    return torch.randint(vocab, (3, 50), generator=torch.Generator().manual_seed(3))
+
+
+def logits(model: GPT, tokens: torch.Tensor) -> torch.Tensor:
+    with torch.no_grad():
+        return model(tokens) @ model.embedding.weight.T
+
+
+@pytest.mark.parametrize("size", SIZES)
+def test_logits_in_transformers_equal_ours(size: str, tmp_path: Path) -> None:
+    from transformers import AutoModelForCausalLM
+
+    model = perturbed(size)
+    save_pretrained(model, tmp_path, context=50, end_id=5)
+    exported = AutoModelForCausalLM.from_pretrained(tmp_path)
+    assert type(exported).__name__ == "GPTNeoXForCausalLM"
+    assert sum(p.numel() for p in exported.parameters()) == sum(p.numel() for p in model.parameters())
+    assert exported.lm_head.weight is exported.gpt_neox.embed_in.weight
+    assert exported.config.eos_token_id == exported.config.bos_token_id == 5
+    with torch.no_grad():
+        theirs = exported(windows()).logits
+    torch.testing.assert_close(theirs, logits(model, windows()), rtol=0, atol=1e-5)
+
+
+def test_transformers_has_a_place_for_every_tensor_and_needs_no_other(tmp_path: Path) -> None:
+    from transformers import AutoModelForCausalLM
+
+    save_pretrained(perturbed("2x48"), tmp_path, context=50, end_id=5)
+    _, report = AutoModelForCausalLM.from_pretrained(tmp_path, output_loading_info=True)
+    assert not any(report[key] for key in ("missing_keys", "unexpected_keys", "mismatched_keys"))
+
+
+def test_folder_loads_in_a_fresh_process_without_this_project(tmp_path: Path) -> None:
+    model, folder = perturbed("2x48"), tmp_path / "model"
+    save_pretrained(model, folder, context=50, end_id=5)
+    script = (
+        "import sys, torch; from transformers import AutoModelForCausalLM\n"
+        "tokens = torch.randint(37, (3, 50), generator=torch.Generator().manual_seed(3))\n"
+        "model = AutoModelForCausalLM.from_pretrained(sys.argv[1])\n"
+        "assert not any(name.split('.')[0] == 'train' for name in sys.modules)\n"
+        "torch.save(model(tokens).logits.detach(), sys.argv[2])\n"
+    )
+    command = [sys.executable, "-P", "-c", script, str(folder), str(tmp_path / "logits.pt")]
+    subprocess.run(command, check=True, cwd=tmp_path, capture_output=True)
+    theirs = torch.load(tmp_path / "logits.pt", weights_only=True)
+    torch.testing.assert_close(theirs, logits(model, windows()), rtol=0, atol=1e-5)
+
+
+@pytest.mark.parametrize("size", SIZES)
+def test_round_trip_is_exact(size: str, tmp_path: Path) -> None:
+    model = perturbed(size)
+    save_pretrained(model, tmp_path, context=50, end_id=0)
+    again = load_pretrained(tmp_path)
+    assert (again.size, again.vocab) == (model.size, model.vocab)
+    assert again.state_dict().keys() == model.state_dict().keys()
+    assert all(torch.equal(value, again.state_dict()[name]) for name, value in model.state_dict().items())
+    assert torch.equal(logits(again, windows()), logits(model, windows()))
+
+
+def test_reading_and_writing_do_not_import_transformers() -> None:
+    script = "import sys, train.export; assert 'transformers' not in sys.modules"
+    subprocess.run([sys.executable, "-c", script], check=True, capture_output=True)
+
+
+@pytest.mark.parametrize(
+    ("key", "value"),
+    [
+        ("model_type", "gpt2"),
+        ("use_parallel_residual", True),
+        ("tie_word_embeddings", False),
+        ("hidden_act", "gelu"),
+        ("rope_parameters", {"rope_theta": 500.0, "rope_type": "default", "partial_rotary_factor": 1.0}),
+        ("intermediate_size", 48),
+        ("num_attention_heads", 5),
+        ("num_hidden_layers", 3),
+        ("vocab_size", 38),
+        ("hidden_size", None),
+    ],
+)
+def test_another_architecture_is_refused_by_name(key: str, value: object, tmp_path: Path) -> None:
+    save_pretrained(perturbed("2x48"), tmp_path, context=50, end_id=0)
+    path = tmp_path / "config.json"
+    path.write_text(json.dumps(json.loads(path.read_text()) | {key: value}))
+    expected = {"num_attention_heads": "size", "num_hidden_layers": "layers.2", "vocab_size": "embed_in"}
+    with pytest.raises(ValueError, match=expected.get(key, key if value is not None else "config")) as error:
+        load_pretrained(tmp_path)
+    assert "\n" not in str(error.value)
+
+
+def test_a_folder_without_weights_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match=r"model\.safetensors"):
+        load_pretrained(tmp_path)
+
+
+@pytest.mark.parametrize("arguments", [{"context": 0, "end_id": 0}, {"context": 8, "end_id": 37}])
+def test_impossible_metadata_is_refused(arguments: dict[str, int], tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match="is not allowed; allowed:"):
+        save_pretrained(perturbed("2x48"), tmp_path, **arguments)

@@ -1,0 +1,180 @@
+"""AdamW is the formula, Muon's step is orthogonal, and both go on from a saved state as if never stopped."""
+
+import copy
+from typing import Any
+
+import pytest
+import torch
+from torch import Tensor
+
+from train.model import GPT, initialize
+from train.optim import make_optimizers, orthogonalize
+from train.sizes import parse_size
+
+ARGUMENTS: dict[str, Any] = {
+    "lr": 1e-2,
+    "embedding_lr": 3e-3,
+    "weight_decay": 0.1,
+    "betas": (0.9, 0.98),
+    "eps": 1e-6,
+    "momentum": 0.95,
+}
+
+
+def prepared(optimizer: str, **changes: Any) -> tuple[GPT, list[torch.optim.Optimizer]]:
+    model = GPT(parse_size("2x48"), 29)
+    initialize(model, "width", seed=0)
+    return model, make_optimizers(model, optimizer=optimizer, **ARGUMENTS | changes)
+
+
+def draw_gradients(model: GPT, seed: int) -> None:
+    generator = torch.Generator().manual_seed(seed)
+    for parameter in model.parameters():
+        parameter.grad = torch.randn(parameter.shape, generator=generator)
+
+
+def snapshot(model: GPT) -> dict[str, Tensor]:
+    return {name: p.detach().clone() for name, p in model.named_parameters()}
+
+
+@pytest.mark.parametrize("optimizer", ["adamw", "muon"])
+def test_every_parameter_belongs_to_exactly_one_group(optimizer: str) -> None:
+    model, optimizers = prepared(optimizer)
+    held = [id(p) for one in optimizers for group in one.param_groups for p in group["params"]]
+    assert sorted(held) == sorted(id(p) for p in model.parameters())
+
+
+def test_adamw_is_the_formula_and_decays_matrices_only() -> None:
+    model, (optimizer,) = prepared("adamw")
+    expected = {name: value.double() for name, value in snapshot(model).items()}
+    first = {name: torch.zeros_like(value) for name, value in expected.items()}
+    second = copy.deepcopy(first)
+    (beta1, beta2), lr = ARGUMENTS["betas"], ARGUMENTS["lr"]
+    for t in (1, 2, 3):
+        draw_gradients(model, seed=t)
+        optimizer.step()
+        for name, parameter in model.named_parameters():
+            assert parameter.grad is not None
+            gradient = parameter.grad.double()
+            first[name] = beta1 * first[name] + (1 - beta1) * gradient
+            second[name] = beta2 * second[name] + (1 - beta2) * gradient**2
+            root = (second[name] / (1 - beta2**t)).sqrt() + ARGUMENTS["eps"]
+            decay = lr * ARGUMENTS["weight_decay"] if parameter.ndim == 2 else 0.0
+            expected[name] = expected[name] * (1 - decay) - lr * first[name] / (1 - beta1**t) / root
+    for name, parameter in model.named_parameters():
+        torch.testing.assert_close(parameter.detach().double(), expected[name], rtol=1e-5, atol=1e-6)
+
+
+@pytest.mark.parametrize("shape", [(3, 16, 16), (2, 16, 64)])
+def test_orthogonalization_keeps_the_directions_and_evens_the_lengths(shape: tuple[int, ...]) -> None:
+    generator = torch.Generator().manual_seed(0)
+    u, _, vt = torch.linalg.svd(torch.randn(shape, generator=generator), full_matrices=False)
+    lengths = torch.linspace(0.05, 3.0, shape[1])
+    result = u.mT @ orthogonalize(u * lengths @ vt) @ vt.mT
+    diagonal = result.diagonal(0, 1, 2)
+    assert diagonal.min() > 0.6
+    assert diagonal.max() < 1.3
+    torch.testing.assert_close(result, torch.diag_embed(diagonal), rtol=0, atol=1e-3)
+
+
+def matrices_of(name: str, matrix: Tensor, heads: int) -> list[Tensor]:
+    """A parameter as the maps it stands for: q, k and v apart."""
+    if not name.endswith("qkv.weight"):
+        return [matrix]
+    return [part.flatten(0, 1) for part in matrix.unflatten(0, (heads, 3, -1)).unbind(1)]
+
+
+def test_muon_moves_every_matrix_of_the_blocks_by_an_orthogonal_step() -> None:
+    model, optimizers = prepared("muon", weight_decay=0.0)
+    before = snapshot(model)
+    draw_gradients(model, seed=1)
+    for block in model.blocks:  # q's gradient far below v's: apart, their steps are still of one size
+        assert block.qkv.weight.grad is not None
+        block.qkv.weight.grad.unflatten(0, (3, 3, 16))[:, 0] *= 1e-3
+    for optimizer in optimizers:
+        optimizer.step()
+    for name, parameter in model.blocks.named_parameters():
+        if parameter.ndim < 2:
+            continue
+        step = (before[f"blocks.{name}"] - parameter.detach()) / ARGUMENTS["lr"]
+        assert parameter.grad is not None
+        gradients = matrices_of(name, parameter.grad, 3)
+        for part, gradient in zip(matrices_of(name, step, 3), gradients, strict=True):
+            scale = max(1.0, part.shape[0] / part.shape[1]) ** 0.5
+            lengths = torch.linalg.svdvals(part) / scale
+            assert lengths.max() < 1.3
+            assert lengths.median() > 0.6
+            assert (part * gradient).sum() > 0.7 * scale * torch.linalg.svdvals(gradient).sum()
+
+
+def test_muon_equals_torchs_on_unfused_matrices() -> None:
+    model, (muon, _) = prepared("muon")
+    names = [n for n, p in model.blocks.named_parameters() if p.ndim == 2 and not n.endswith("qkv.weight")]
+    ours = [model.blocks.get_parameter(name) for name in names]
+    theirs = [p.detach().clone().requires_grad_() for p in ours]
+    before = [p.detach().clone() for p in ours]
+    reference = torch.optim.Muon(theirs, lr=1e-2, weight_decay=0.1, momentum=0.95)
+    for seed in range(4):
+        draw_gradients(model, seed)
+        for a, b in zip(ours, theirs, strict=True):
+            assert a.grad is not None
+            b.grad = a.grad.clone()
+        muon.step()
+        reference.step()
+    for a, b, start in zip(ours, theirs, before, strict=True):
+        assert (a - b).norm() < 0.03 * (a - start).norm()  # torch's iteration rounds to bf16
+
+
+def test_muon_decays_by_lr_times_decay() -> None:
+    model, (muon, _) = prepared("muon")
+    before = snapshot(model)
+    for parameter in model.parameters():
+        parameter.grad = torch.zeros_like(parameter)
+    muon.step()
+    for name, parameter in model.named_parameters():
+        shrink = 1 - 1e-3 if parameter.ndim == 2 and name.startswith("blocks") else 1.0
+        torch.testing.assert_close(parameter.detach(), before[name] * shrink)
+
+
+@pytest.mark.parametrize("optimizer", ["adamw", "muon"])
+def test_learning_rate_follows_the_groups(optimizer: str) -> None:
+    model, optimizers = prepared(optimizer)
+    before = snapshot(model)
+    draw_gradients(model, seed=1)
+    for one in optimizers:
+        for group in one.param_groups:
+            assert group["initial_lr"] == group["lr"]
+            group["lr"] = 0.0
+        one.step()
+    assert all(torch.equal(before[name], p) for name, p in model.named_parameters())
+
+
+@pytest.mark.parametrize("optimizer", ["adamw", "muon"])
+def test_a_saved_state_goes_on_to_the_same_bits(optimizer: str) -> None:
+    model, optimizers = prepared(optimizer)
+    for seed in range(3):
+        draw_gradients(model, seed)
+        for one in optimizers:
+            one.step()
+    states = [copy.deepcopy(one.state_dict()) for one in optimizers]
+    for state in states:
+        for entry in state["state"].values():
+            assert all(type(value) is Tensor for value in entry.values())
+    resumed, others = prepared(optimizer)
+    resumed.load_state_dict(model.state_dict())
+    for one, state in zip(others, states, strict=True):
+        one.load_state_dict(state)
+    for seed in range(3, 6):
+        for which, held in ((model, optimizers), (resumed, others)):
+            draw_gradients(which, seed)
+            for one in held:
+                one.step()
+    assert all(torch.equal(a, b) for a, b in zip(model.parameters(), resumed.parameters(), strict=True))
+
+
+def test_a_parameter_without_gradient_stays() -> None:
+    model, optimizers = prepared("muon")
+    before = snapshot(model)
+    for one in optimizers:
+        one.step()
+    assert all(torch.equal(before[name], p) for name, p in model.named_parameters())

@@ -1,0 +1,64 @@
+"""The state of a training on disk: tensors and numbers in one safetensors file, replaced in one move.
+
+In: named tensors and a JSON-able record. Out: a file from which a training goes on, and nothing executable.
+"""
+
+import json
+import os
+from pathlib import Path
+from typing import Any
+
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save
+from torch import Tensor, nn
+from torch.optim import Optimizer
+
+_RECORD = "record"
+
+
+def save_checkpoint(path: Path, tensors: dict[str, Tensor], record: dict[str, Any]) -> None:
+    """Write under a temporary name, flush to the disk, then rename: `path` is whole or as it was before."""
+    data = save(
+        {name: tensor.contiguous() for name, tensor in tensors.items()}, {_RECORD: json.dumps(record)}
+    )
+    temporary = path.with_name(path.name + ".tmp")
+    with temporary.open("wb") as file:
+        file.write(data)
+        file.flush()
+        os.fsync(file.fileno())
+    temporary.replace(path)
+
+
+def load_checkpoint(path: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
+    """Read what `save_checkpoint` wrote. Raises ValueError for a file that is none."""
+    try:
+        with safe_open(path, framework="pt") as file:
+            record = json.loads((file.metadata() or {})[_RECORD])
+            return {name: file.get_tensor(name) for name in file.keys()}, record  # noqa: SIM118
+    except (SafetensorError, KeyError, json.JSONDecodeError) as error:
+        raise ValueError(
+            f"checkpoint: {path} is damaged ({error}); delete it to train from the start"
+        ) from error
+
+
+def training_tensors(model: nn.Module, optimizers: list[Optimizer]) -> dict[str, Tensor]:
+    """Every tensor of a model and its optimizers by name: `model.*` and `optimizer.NUMBER.PARAMETER.STATE`."""
+    tensors = {f"model.{name}": tensor for name, tensor in model.state_dict().items()}
+    for number, optimizer in enumerate(optimizers):
+        for parameter, state in optimizer.state_dict()["state"].items():
+            for key, tensor in state.items():
+                tensors[f"optimizer.{number}.{parameter}.{key}"] = tensor
+    return tensors
+
+
+def restore_training(model: nn.Module, optimizers: list[Optimizer], tensors: dict[str, Tensor]) -> None:
+    """The inverse of `training_tensors`, for a model and optimizers made alike."""
+    prefix = "model."
+    model.load_state_dict({k.removeprefix(prefix): v for k, v in tensors.items() if k.startswith(prefix)})
+    for number, optimizer in enumerate(optimizers):
+        state: dict[int, dict[str, Tensor]] = {}
+        for name, tensor in tensors.items():
+            kind, *where = name.split(".")
+            if kind == "optimizer" and int(where[0]) == number:
+                state.setdefault(int(where[1]), {})[where[2]] = tensor
+        optimizer.load_state_dict({**optimizer.state_dict(), "state": state})

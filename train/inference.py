@@ -1,0 +1,37 @@
+"""A trained model as the evaluation wants it: numpy arrays of tokens in, losses (nats) and likeliest tokens out."""
+
+import numpy as np
+import torch
+from jaxtyping import Bool, Float, Int
+
+from train.head import token_scores
+from train.model import GPT
+
+
+class Inference:
+    """Reads a `GPT` without changing it."""
+
+    def __init__(self, model: GPT, device: torch.device, *, bf16: bool = False) -> None:
+        self.model, self.device, self.bf16 = model, device, bf16
+
+    @torch.no_grad()
+    def score(
+        self, inputs: Int[np.ndarray, "batch time"], targets: Int[np.ndarray, "batch time"]
+    ) -> tuple[Float[np.ndarray, "batch time"], Bool[np.ndarray, "batch time"]]:
+        """−ln Pr(target) in nats, and whether the target is the likeliest token; 0 and False where IGNORE."""
+        with torch.autocast(self.device.type, torch.bfloat16, enabled=self.bf16):
+            hidden = self.model(torch.from_numpy(inputs).to(self.device)).flatten(0, 1)
+            flat = torch.from_numpy(targets).to(self.device).flatten()
+            nats, correct = token_scores(hidden, self.model.embedding.weight, flat)
+        return nats.float().cpu().numpy().reshape(inputs.shape), correct.cpu().numpy().reshape(inputs.shape)
+
+    @torch.no_grad()
+    def next_tokens(
+        self, inputs: Int[np.ndarray, "batch time"], lengths: Int[np.ndarray, " batch"]
+    ) -> Int[np.ndarray, " batch"]:
+        """The likeliest token behind the first `length` tokens of each row."""
+        with torch.autocast(self.device.type, torch.bfloat16, enabled=self.bf16):
+            hidden = self.model(torch.from_numpy(inputs).to(self.device))
+            last = hidden[torch.arange(len(inputs)), torch.from_numpy(lengths - 1).to(self.device)]
+            logits = last @ self.model.embedding.weight.T.to(last.dtype)
+        return logits.argmax(dim=1).cpu().numpy()

@@ -1,0 +1,251 @@
+"""The training loop: a model and batches of windows come in, a trained model and metrics go out.
+
+Exposures are the unit: a batch says how many are done once it is, and the learning rate follows that. Nothing in
+the loop waits for a GPU except where a metric is written.
+"""
+
+import math
+import queue
+import threading
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from typing import Any, Literal, Protocol
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from train.head import IGNORE, linear_cross_entropy
+from train.model import GPT
+from train.optim import make_optimizers
+
+_AHEAD = 4
+"""Batches made ahead of a GPU."""
+
+
+class WindowBatch(Protocol):
+    """What the loop needs of a batch: arrays [batch, time] of tokens, targets (IGNORE: none), and exposures."""
+
+    @property
+    def inputs(self) -> np.ndarray: ...  # noqa: D102
+    @property
+    def targets(self) -> np.ndarray: ...  # noqa: D102
+    @property
+    def exposures(self) -> float: ...  # noqa: D102
+
+
+class BatchSource(Protocol):
+    """Batches that can be continued from a state."""
+
+    def __iter__(self) -> Iterator[WindowBatch]: ...
+    def state(self) -> dict[str, np.ndarray]: ...  # noqa: D102
+    def restore(self, state: dict[str, np.ndarray]) -> None: ...  # noqa: D102
+
+
+@dataclass(frozen=True)
+class Settings:
+    """How a model is trained."""
+
+    exposures: int
+    optimizer: Literal["adamw", "muon"]
+    lr: float
+    embedding_lr: float
+    weight_decay: float
+    beta1: float
+    beta2: float
+    eps: float
+    momentum: float
+    warmup_steps: int
+    final_lr: float
+    """The learning rate at the end, as a share of the peak."""
+    clip: float
+    """Largest norm of the gradient."""
+    bf16: bool
+    compile: bool
+
+
+class Diverged(RuntimeError):
+    """The loss is no longer a finite number."""
+
+
+def learning_rate(settings: Settings, step: int, exposures: float) -> float:
+    """The share of the peak: linear warm-up over steps (from 0), cosine over exposures down to `final_lr`."""
+    warm = min(1.0, (step + 1) / max(1, settings.warmup_steps))
+    cosine = 0.5 * (1 + math.cos(math.pi * min(1.0, exposures / settings.exposures)))
+    return warm * (settings.final_lr + (1 - settings.final_lr) * cosine)
+
+
+class Trainer:
+    """A model in training: one step at a time, with all its state in reach."""
+
+    def __init__(self, model: GPT, settings: Settings, device: torch.device) -> None:
+        self.model, self.settings, self.device = model.to(device), settings, device
+        self.optimizers = make_optimizers(
+            model,
+            optimizer=settings.optimizer,
+            lr=settings.lr,
+            embedding_lr=settings.embedding_lr,
+            weight_decay=settings.weight_decay,
+            betas=(settings.beta1, settings.beta2),
+            eps=settings.eps,
+            momentum=settings.momentum,
+        )
+        self.steps = 0
+        self.tokens = 0
+        self.exposures = 0.0
+        self._parameters = list(model.parameters())
+        self._loss = torch.compile(self._mean_loss) if settings.compile else self._mean_loss
+
+    def _mean_loss(self, inputs: Tensor, targets: Tensor) -> Tensor:
+        with torch.autocast(self.device.type, torch.bfloat16, enabled=self.settings.bf16):
+            hidden = self.model(inputs).flatten(0, 1)
+            total = linear_cross_entropy(hidden, self.model.embedding.weight, targets.flatten())
+        return total / (targets != IGNORE).sum()
+
+    @property
+    def lr(self) -> float:
+        """The first optimizer's learning rate in the next step."""
+        return self.settings.lr * learning_rate(self.settings, self.steps, self.exposures)
+
+    def step(self, batch: WindowBatch) -> Tensor:
+        """One update; returns the batch's mean loss in nats a token, on the device."""
+        inputs, targets = _to_device(batch, self.device)
+        share = learning_rate(self.settings, self.steps, self.exposures)
+        for optimizer in self.optimizers:
+            for group in optimizer.param_groups:
+                group["lr"] = group["initial_lr"] * share
+        loss = self._loss(inputs, targets)
+        loss.backward()
+        torch.nn.utils.clip_grad_norm_(self._parameters, self.settings.clip, foreach=True)
+        for optimizer in self.optimizers:
+            optimizer.step()
+            optimizer.zero_grad(set_to_none=True)
+        self.steps += 1
+        self.tokens += int((batch.targets != IGNORE).sum())
+        self.exposures = batch.exposures
+        return loss.detach()
+
+
+def _to_device(batch: WindowBatch, device: torch.device) -> tuple[Tensor, Tensor]:
+    arrays = (torch.from_numpy(batch.inputs), torch.from_numpy(batch.targets))
+    if device.type != "cuda":
+        return arrays[0].to(device), arrays[1].to(device)
+    return arrays[0].pin_memory().to(device, non_blocking=True), arrays[1].pin_memory().to(
+        device, non_blocking=True
+    )
+
+
+def train(
+    trainer: Trainer,
+    batches: BatchSource,
+    *,
+    marks: list[int],
+    observe: Callable[[int], None],
+    log: Callable[[dict[str, Any]], None],
+    save: Callable[[dict[str, np.ndarray]], None],
+    log_seconds: float = 2.0,
+    save_seconds: float = 60.0,
+    stop: Callable[[], bool] = lambda: False,
+) -> bool:
+    """Train until the batches end; returns whether they did.
+
+    observe(mark): called once each number of exposures in `marks` is reached. log(record): about every
+    `log_seconds`, with loss (nats a token, mean since the last record), lr, exposures, steps, tokens and tokens
+    a second. save(state): about every `save_seconds` and before stopping early, with the batches' state.
+    Raises Diverged when the loss is not finite.
+    """
+    meter = _Meter(trainer, log)
+    saved = time.monotonic()
+    due = sorted(mark for mark in marks if mark > trainer.exposures)
+    for batch, state in _ahead(batches) if trainer.device.type == "cuda" else _in_turn(batches):
+        meter.add(trainer.step(batch))
+        now = time.monotonic()
+        if now - meter.since >= log_seconds:
+            meter.write()
+        while due and trainer.exposures >= due[0] - 1e-9:
+            meter.write()
+            observe(due.pop(0))
+            meter.restart()
+        if stop():
+            meter.write()
+            save(state)
+            return False
+        if now - saved >= save_seconds:
+            save(state)
+            saved = time.monotonic()
+    meter.write()
+    return True
+
+
+class _Meter:
+    """Averages the loss between two records, on the device."""
+
+    def __init__(self, trainer: Trainer, log: Callable[[dict[str, Any]], None]) -> None:
+        self.trainer, self.log = trainer, log
+        self.restart()
+
+    def restart(self) -> None:
+        self.since = time.monotonic()
+        self.steps, self.tokens = self.trainer.steps, self.trainer.tokens
+        self.total: Tensor | float = 0.0
+
+    def add(self, loss: Tensor) -> None:
+        self.total = self.total + loss
+
+    def write(self) -> None:
+        trainer = self.trainer
+        if trainer.steps == self.steps:
+            return
+        loss = float(self.total) / (trainer.steps - self.steps)
+        if not math.isfinite(loss):
+            raise Diverged(f"loss: {loss} after {trainer.exposures:.1f} exposures; a smaller lr may help")
+        seconds = max(1e-9, time.monotonic() - self.since)
+        self.log(
+            {
+                "exposures": trainer.exposures,
+                "steps": trainer.steps,
+                "tokens": trainer.tokens,
+                "loss": loss,
+                "lr": trainer.lr,
+                "tokens_per_second": (trainer.tokens - self.tokens) / seconds,
+            }
+        )
+        self.restart()
+
+
+def _in_turn(batches: BatchSource) -> Iterator[tuple[WindowBatch, dict[str, np.ndarray]]]:
+    for batch in batches:
+        yield batch, batches.state()
+
+
+def _ahead(batches: BatchSource) -> Iterator[tuple[WindowBatch, dict[str, np.ndarray]]]:
+    """The same, made in a thread beside the training. An error in the thread is raised here."""
+    ready: queue.Queue[Any] = queue.Queue(_AHEAD)
+    closed = threading.Event()
+
+    def put(item: Any) -> None:
+        while not closed.is_set():
+            try:
+                return ready.put(item, timeout=0.1)
+            except queue.Full:
+                continue
+
+    def make() -> None:
+        try:
+            for item in _in_turn(batches):
+                put(item)
+                if closed.is_set():
+                    return
+            put(None)
+        except Exception as error:
+            put(error)
+
+    threading.Thread(target=make, daemon=True).start()
+    try:
+        while (item := ready.get()) is not None:
+            if isinstance(item, Exception):
+                raise item
+            yield item
+    finally:
+        closed.set()
