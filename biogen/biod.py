@@ -48,11 +48,9 @@ class BioD:
 
     def plan(self, index: Int[np.ndarray, " n"], exposure: int) -> Int[np.ndarray, "n slots"]:
         """The paragraph of each person at an exposure: the end token, then the text."""
-        seed, K, C, D = self.config.seed, self.shape.K, self.shape.C, self.shape.D
-        n = len(index)
-        name = _digits(permute(index, self.names, seed, Stream.NAMES), self.shape.T, self.shape.name_length)
-        drawn = below(random_words(seed, Stream.CHUNKS, index, K * C), D).reshape(n, K, C)
-        order = random_order(random_words(seed, Stream.ORDER, index, K, exposure))
+        n, K, C = len(index), self.shape.K, self.shape.C
+        name, drawn = self._draw(index)
+        order = random_order(random_words(self.config.seed, Stream.ORDER, index, K, exposure))
         chunks = np.take_along_axis(drawn, order[:, :, None], axis=1)
 
         sentences = np.empty((n, K, 1 + C), dtype=np.int64)
@@ -62,6 +60,29 @@ class BioD:
         head = np.tile(self._head, (n, 1))
         name_pieces = np.concatenate([self._name_start[name[:, :1]], self._name_rest[name[:, 1:]]], axis=1)
         return np.concatenate([head, name_pieces, sentences.reshape(n, -1)], axis=1)
+
+    def covering_texts(self) -> list[str]:
+        """Texts in which every word stands at least once: whatever a text can hold, they hold."""
+        vocabulary = self.tokenizer.backend.get_vocab(with_added_tokens=False)
+        return [word for word in vocabulary if word not in self.tokenizer.special]
+
+    def describe(self, index: Int[np.ndarray, " n"]) -> list[dict[str, str]]:
+        """Name and values of each person in symbols."""
+        name, drawn = self._draw(index)
+        return [
+            {
+                "name": _write(name[i]),
+                **{f"a{k}": _write(self._chunk_strings[k][drawn[i, k]].ravel()) for k in range(self.shape.K)},
+            }
+            for i in range(len(index))
+        ]
+
+    def _draw(self, index: Int[np.ndarray, " n"]) -> tuple[Int[np.ndarray, "n length"], Int[np.ndarray, "n K C"]]:
+        """The symbols of each name, and the numbers of the chunks of each value."""
+        seed, K, C, D = self.config.seed, self.shape.K, self.shape.C, self.shape.D
+        name = _digits(permute(index, self.names, seed, Stream.NAMES), self.shape.T, self.shape.name_length)
+        chunks = below(random_words(seed, Stream.CHUNKS, index, K * C), D)
+        return name, chunks.reshape(len(index), K, C)
 
     def _symbols_in_use(self) -> Int[np.ndarray, " used"]:
         """Symbols that can occur: of every chunk string and every useful name (any name, with junk)."""
@@ -109,6 +130,10 @@ class BioD:
             self._first_chunk[k] = add(written, ids, Role.CHUNKS + 2 * k)
             self._later_chunk[k] = add(written, ids, Role.CHUNKS + 2 * k + 1)
         self.pieces = Pieces(pieces.strings, pieces.roles, tokens)
+
+
+def _write(symbols: Int[np.ndarray, " length"]) -> str:
+    return " ".join(f"s{symbol}" for symbol in symbols)
 
 
 def _digits(number: Int[np.ndarray, " n"], base: int, length: int) -> Int[np.ndarray, "n length"]:

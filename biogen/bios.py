@@ -96,6 +96,10 @@ class BioS:
         """The columns of `question_plan` that hold the answer's value, without the full stop."""
         return slice(self._head_slots + 5, self._head_slots + 7)
 
+    def covering_texts(self) -> list[str]:
+        """Texts in which every piece stands at least once: whatever a text can hold, they hold."""
+        return ["".join(self.pieces.strings[piece] for piece in row) for row in self._cover()]
+
     def _lay_out_pieces(self) -> None:
         pools, bank, pieces = self.pools, self.bank, PieceList()
         self._end = int(pieces.add([""])[0])

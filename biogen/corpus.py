@@ -44,6 +44,10 @@ class Corpus(Protocol):
         """The text of each person at an exposure, as rows of pieces that begin with the end token."""
         ...
 
+    def covering_texts(self) -> list[str]:
+        """Texts that together hold every token a text can hold."""
+        ...
+
 
 def make_corpus(config: DataConfig) -> BioS | BioD:
     """The data set of a configuration. Raises ValueError for options it cannot meet."""

@@ -96,6 +96,8 @@ def explain(error: ValidationError) -> list[str]:
         message = mistake["msg"].removeprefix("Value error, ")
         if mistake["type"] == "extra_forbidden":
             lines.append(f"{where}: is not a key; see --help for all of them")
+        elif mistake["type"] == "missing":
+            lines.append(f"{where}: is required")
         elif mistake["type"] == "value_error" and isinstance(mistake["input"], dict | BaseModel):
             lines.append(message)  # a check of several fields; it names them itself
         else:

@@ -126,3 +126,22 @@ def stack_plans(plans: list[Int[np.ndarray, "_ _"]]) -> Int[np.ndarray, "texts s
     """Several plans as one, narrower ones filled with the empty piece."""
     slots = max(plan.shape[1] for plan in plans)
     return np.concatenate([np.pad(plan, ((0, 0), (0, slots - plan.shape[1])), constant_values=EMPTY) for plan in plans])
+
+
+def role_name(role: int) -> str:
+    """A role as data sets on disk spell it: `name`, `birth_date`, ...; `a0_first` and `a0_rest` for bioD."""
+    if role < Role.CHUNKS:
+        return Role(role).name.lower()
+    attribute, rest = divmod(role - Role.CHUNKS, 2)
+    return f"a{attribute}_{'rest' if rest else 'first'}"
+
+
+def role_number(name: str) -> int:
+    """The inverse of `role_name`. Raises ValueError for a name that is no role."""
+    attribute, _, part = name.removeprefix("a").partition("_")
+    if name.startswith("a") and attribute.isdigit() and part in ("first", "rest"):
+        return Role.CHUNKS + 2 * int(attribute) + (part == "rest")
+    try:
+        return int(Role[name.upper()])
+    except KeyError:
+        raise ValueError(f"role: {name!r} is not allowed; must be name, pronoun, birth_date, ... or a0_first") from None

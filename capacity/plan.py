@@ -6,7 +6,6 @@ In: a `Preset`. Out: one `Plan` a run, and a table of them. Mistakes in any comb
 import time
 from dataclasses import dataclass
 from functools import cache
-from typing import Any
 
 import numpy as np
 import torch

@@ -9,14 +9,14 @@ import math
 import os
 import re
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Iterable, Sequence
 from functools import cache
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
 from rich.box import SIMPLE_HEAD
-from rich.console import Console
+from rich.console import Console, JustifyMethod
 from rich.measure import Measurement
 from rich.table import Table
 
@@ -84,7 +84,7 @@ def show(frame: pd.DataFrame, console: Console) -> None:
         console.print("No finished run.")
         return
     table = _table(frame, space=1)
-    if Measurement.get(console, console.options, table).maximum > console.width:
+    if Measurement.get(console, console.options.update(max_width=1000), table).maximum > console.width:
         table = _table(frame, space=0)
     console.print(table)
     console.print(f"{_shared(frame)}Losses in nats; accuracy of values completed.", highlight=False)
@@ -187,11 +187,42 @@ def _shared(frame: pd.DataFrame) -> str:
 def _table(frame: pd.DataFrame, space: int) -> Table:
     """One line for each run, columns `space` blanks further apart than the least."""
     runs = frame.drop_duplicates("run_id")  # a run's first row is the one without quantization
-    optional = [name for name in ("dataset", "junk", "recipe", "seed") if _varies(frame, name)]
-    # Runs may differ in options that have no column here; then only their folders' names tell them apart.
-    alike = runs.duplicated(["size", "params", "people", "exposures", *optional]).any()
-    cells: dict[str, "pd.Series[str]"] = {
-        "run": _cells(runs, "run_id", str),
-        "data": _cells(runs, "dataset", lambda name: DATASETS.get(name, name)),
-    }
-    raise NotImplementedError(alike, cells)
+    varied = [name for name in ("dataset", "junk", "recipe", "seed") if _varies(frame, name)]
+    # Runs may differ in options that have no column here; then only the names of their folders tell them apart.
+    alike = runs.duplicated(["size", "params", "people", "exposures", *varied]).any()
+    table = Table(box=SIMPLE_HEAD, show_edge=False, pad_edge=False, padding=(0, space, 0, 0))
+    lines: list[list[str]] = []
+
+    def add(header: str, values: Iterable[Any], text: Callable[[Any], str], side: JustifyMethod = "right") -> None:
+        table.add_column(header, justify=side, no_wrap=True)
+        lines.append(["-" if pd.isna(value) else text(value) for value in values])
+
+    if alike:
+        add("run", runs["run_id"], str, "left")
+    if "dataset" in varied:
+        add("data", runs["dataset"], lambda name: DATASETS.get(name, name), "left")
+    add("size", runs["size"], str, "left")
+    add("P", runs["params"], lambda number: short_number(number, 3))
+    add("people", runs["people"], "{:,}".format)
+    add("exposures", runs["exposures"], lambda number: f"{number:,.10g}")
+    for name in varied[varied[:1] == ["dataset"] :]:
+        add(name, runs[name], str, "left" if name == "recipe" else "right")
+    add("loss\nname", runs["loss_name"], "{:.2f}".format)
+    add("loss\nvalue", runs["loss_value"], "{:.2f}".format)
+    add("R", runs["bits_per_param"], "[bold]{:.2f}[/bold]".format)
+    intervals = zip(runs["bits_per_param_low"], runs["bits_per_param_high"], strict=True)
+    add("95 %\ninterval", [_interval(low, high) for low, high in intervals], str, "left")
+    add("R max", runs["max_bits_per_param"], "{:.2f}".format)
+    add("accu-\nracy", runs["qa_accuracy"], "{:.0%}".format)
+    if runs["question_accuracy_held_out"].notna().any():
+        add("asked", runs["question_accuracy_held_out"], "{:.0%}".format)
+    R = frame.pivot_table(index="run_id", columns="quantization", values="bits_per_param", aggfunc="first")
+    for scheme in sorted(set(frame["quantization"]) - {"none"}, key=by_precision):
+        add(f"R\n{scheme}", R[scheme].reindex(runs["run_id"]), "{:.2f}".format)
+    for line in zip(*lines, strict=True):
+        table.add_row(*line)
+    return table
+
+
+def _interval(low: float, high: float) -> str | None:
+    return None if pd.isna(low) or pd.isna(high) else f"[dim]{low:.2f}–{high:.2f}[/dim]"

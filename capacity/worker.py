@@ -19,16 +19,14 @@ from typing import Any
 import numpy as np
 import torch
 
-from biogen.bios import BioS
 from biogen.config import DataConfig
 from biogen.corpus import EVALUATION, Corpus, make_corpus, mean_length
 from biogen.windows import Batches
 from capacity.config import RunConfig, Training
 from capacity.store import RunFolder, write_json
-from eval.measure import measure
-from eval.qa import completion_agreement, question_record
-from eval.quantize import parse_scheme, quantize
+from eval.measure import measure, measure_copies
 from eval.recall import recall_people
+from eval.source import OwnTokens
 from train.checkpoint import load_checkpoint, restore_training, save_checkpoint, training_tensors
 from train.export import save_pretrained
 from train.inference import Inference
@@ -39,7 +37,6 @@ from train.sizes import parse_size
 STOPPED = 130
 """Exit code of a worker that left a checkpoint behind."""
 
-_GREEDY_PEOPLE = 64
 _CURVE_PEOPLE = 2000
 """People measured at each point of a learning curve, at most; the result measures `eval_people`."""
 _BATCHES = "batches."
@@ -151,35 +148,27 @@ class Run:
         self._metrics.write(json.dumps(record) + "\n")
         self._metrics.flush()
 
-    def _people(self, most: int) -> np.ndarray:
-        return np.arange(min(self.config.data.people, most))
-
-    def _measure(self, model: GPT, people: int, *, interval: bool) -> dict[str, Any]:
-        inference = Inference(model, self.device, bf16=self.settings.bf16)
-        recall = recall_people(inference, self.corpus, self._people(people), EVALUATION)
-        return measure(recall, self.corpus, sum(self.counts.values()), interval=interval)
+    def _read(self, model: GPT) -> Inference:
+        return Inference(model, self.device, bf16=self.settings.bf16)
 
     def _observe(self, exposures: int) -> None:
-        people = min(_CURVE_PEOPLE, self.config.measure.eval_people)
-        self._write({"kind": "recall", "exposures": exposures, **self._measure(self.model, people, interval=False)})
+        people = min(_CURVE_PEOPLE, self.config.measure.eval_people, self.config.data.people)
+        recall = recall_people(self._read(self.model), OwnTokens(self.corpus), np.arange(people), EVALUATION)
+        record = measure(recall, self.corpus, sum(self.counts.values()), interval=False)
+        self._write({"kind": "recall", "exposures": exposures, **record})
 
     def _finish(self) -> None:
         options = self.config.measure
-        rows = []
-        for scheme in ("none", *options.quantize):
-            name, group = parse_scheme(scheme)
-            copy, stored = quantize(self.model, name, embedding=options.quantize_embedding, group=group)
-            record = self._measure(copy, options.eval_people, interval=True)
-            rows.append(
-                self._row(scheme)
-                | record
-                | {
-                    "stored_bits": stored.total_bits,
-                    "bits_per_stored_bit": record["bits"] / stored.total_bits,
-                }
-            )
-        self._write({"kind": "recall", "exposures": self.config.exposures, **_numbers(rows[0])})
-        rows[0] |= self._question_answering()
+        records = measure_copies(
+            self.model,
+            self._read,
+            OwnTokens(self.corpus),
+            sum(self.counts.values()),
+            schemes=options.quantize,
+            quantize_embedding=options.quantize_embedding,
+            people=options.eval_people,
+        )
+        self._write({"kind": "recall", "exposures": self.config.exposures, **records[0]})
         save_pretrained(self.model.cpu(), self.folder.model, context=self.config.training.context, end_id=0)
         self.corpus.tokenizer.save_pretrained(self.folder.model)
         write_json(
@@ -188,19 +177,12 @@ class Run:
                 "run_id": self.config.run_id,
                 "config": self.config.model_dump(mode="json"),
                 "provenance": provenance(self.device),
-                "rows": rows,
+                "rows": [self._description() | record for record in records],
             },
         )
         self.folder.checkpoint.unlink(missing_ok=True)
 
-    def _question_answering(self) -> dict[str, Any]:
-        inference = Inference(self.model, self.device)
-        record = completion_agreement(inference, self.corpus, self._people(_GREEDY_PEOPLE), EVALUATION)
-        if isinstance(self.corpus, BioS) and self.config.data.questions == "half":
-            record |= question_record(inference, self.corpus, EVALUATION)
-        return record
-
-    def _row(self, scheme: str) -> dict[str, Any]:
+    def _description(self) -> dict[str, Any]:
         data: DataConfig = self.config.data
         return {
             "run_id": self.config.run_id,
@@ -216,7 +198,6 @@ class Run:
             "exposures": self.config.exposures,
             "junk": str(data.junk),
             "recipe": self.config.training.recipe,
-            "quantization": scheme,
             "steps": self.trainer.steps,
             "tokens": self.trainer.tokens,
             "flops": training_flops(self.config, self.corpus) * self.trainer.tokens,
@@ -232,12 +213,6 @@ def training_flops(config: RunConfig, corpus: Corpus) -> int:
     packed = config.training.layout == "packed"
     context = config.training.context if packed else round(mean_length(corpus))
     return flops_per_token(parse_size(config.size), corpus.tokenizer.vocab, context)
-
-
-def _numbers(row: dict[str, Any]) -> dict[str, Any]:
-    """A row's measurements, without what describes the run."""
-    first = list(row).index("loss_name")
-    return dict(list(row.items())[first:])
 
 
 def provenance(device: torch.device) -> dict[str, Any]:

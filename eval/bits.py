@@ -68,9 +68,7 @@ def bios_bits(N: int, N0: int, S0_log2: float, p1: float, p2: float) -> Bits:
     return Bits(name=max(0.0, name), value=max(0.0, value), value_set=0.0)
 
 
-def biod_bits(
-    N: int, N0: int, K: int, C: int, D: int, L: int, T: int, p1: float, p2: float, p3: float
-) -> Bits:
+def biod_bits(N: int, N0: int, K: int, C: int, D: int, L: int, T: int, p1: float, p2: float, p3: float) -> Bits:
     """The bits a model has learned of bioD(N, K, C, D, L, T).
 
     N·log2(N0/e^p1) + N·K·log2(D^C/e^p2) + K·D·log2(T^L/(D·e^p3)).
@@ -128,9 +126,7 @@ def bios_lower_bound(N: int, N0: int, S0_log2: float, p1: float, p2: float) -> B
     return Bits(name=_bound_name(N, N0, p1), value=learned.value, value_set=0.0)
 
 
-def biod_lower_bound(
-    N: int, N0: int, K: int, C: int, D: int, L: int, T: int, p1: float, p2: float, p3: float
-) -> Bits:
+def biod_lower_bound(N: int, N0: int, K: int, C: int, D: int, L: int, T: int, p1: float, p2: float, p3: float) -> Bits:
     """The lower bound of Theorem 3.2 on log2|W|: `biod_bits` with N0 − N and T^L − D in place of N0 and T^L.
 
     The theorem's lower-order parts are left out: the o(1) in its factor (1 + o(1)) of p3, and the o(K·D) that
@@ -179,9 +175,7 @@ def bootstrap_interval(
         assert len(nll) == people
         allowed = (nll >= 0) & np.isfinite(nll)
         if not allowed.all():
-            raise ValueError(
-                f"{field} has a loss of {nll[~allowed][0]}: allowed is a finite number, at least 0"
-            )
+            raise ValueError(f"{field} has a loss of {nll[~allowed][0]}: allowed is a finite number, at least 0")
     means_to_bits = np.vectorize(lambda p1, p2, p3: bits(float(p1), float(p2), float(p3)), otypes=[float])
     rng = np.random.default_rng(0)
     data = [np.asarray(nll, dtype=np.float64) for nll in losses.values()]

@@ -3,12 +3,13 @@
 In: the `Recall` of people, their corpus, the model's number of parameters. Out: a flat dict for result.json.
 """
 
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
 
 from biogen.bios import BioS
-from biogen.corpus import Corpus
+from biogen.corpus import EVALUATION, Corpus
 from eval.bits import (
     Bits,
     biod_bits,
@@ -19,7 +20,13 @@ from eval.bits import (
     bios_max_bits,
     bootstrap_interval,
 )
-from eval.recall import Recall
+from eval.qa import completion_agreement, question_record
+from eval.quantize import Model, parse_scheme, quantize
+from eval.recall import LanguageModel, Recall, recall_people
+from eval.source import Source
+
+_GREEDY_PEOPLE = 64
+"""People whose sentences are completed by real decoding, to check the teacher-forced accuracy."""
 
 
 def max_bits(corpus: Corpus) -> Bits:
@@ -75,6 +82,40 @@ def measure(recall: Recall, corpus: Corpus, parameters: int, *, interval: bool =
         )
         record |= {"bits_per_param_low": low / parameters, "bits_per_param_high": high / parameters}
     return record
+
+
+def measure_copies(
+    model: Model,
+    read: Callable[[Model], LanguageModel],
+    source: Source,
+    parameters: int,
+    *,
+    schemes: Sequence[str],
+    quantize_embedding: bool,
+    people: int,
+) -> list[dict[str, Any]]:
+    """The whole measurement: one record of the model, with its question answering, and one of each quantized copy.
+
+    read: makes a model readable. people: measured at most, the first ones, over texts never drawn before.
+    """
+    index = np.arange(min(source.corpus.config.people, people))
+    records = []
+    for scheme in ("none", *schemes):
+        name, group = parse_scheme(scheme)
+        copy, stored = quantize(model, name, embedding=quantize_embedding, group=group)
+        reader = read(copy)
+        record = measure(recall_people(reader, source, index, EVALUATION), source.corpus, parameters)
+        if scheme == "none":
+            record |= completion_agreement(reader, source, index[:_GREEDY_PEOPLE], EVALUATION)
+            if source.corpus.config.questions == "half":
+                record |= question_record(reader, source, EVALUATION)
+        record |= {
+            "stored_bits": stored.total_bits,
+            "bits_per_stored_bit": record["bits"] / stored.total_bits,
+            "quantized_weights": stored.quantized_weights,
+        }
+        records.append({"quantization": scheme, **record})
+    return records
 
 
 def _shape(corpus: Corpus) -> tuple[int, int, int, int, int]:

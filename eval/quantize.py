@@ -67,17 +67,13 @@ def parse_scheme(text: str) -> Scheme:
     """
     match = re.fullmatch(r"([a-z0-9]+)(?:-g([1-9][0-9]*))?", text)
     if match is None or match[1] not in SCHEMES:
-        raise ValueError(
-            f"scheme = {text!r}: allowed is one of {', '.join(SCHEMES)}, or with groups, as in int4-g32"
-        )
+        raise ValueError(f"scheme = {text!r}: allowed is one of {', '.join(SCHEMES)}, or with groups, as in int4-g32")
     scheme = Scheme(match[1], int(match[2]) if match[2] else None)
     _check_scheme(*scheme)
     return scheme
 
 
-def quantize(
-    model: Model, scheme: str, *, embedding: bool, group: int | None = None
-) -> tuple[Model, QuantizedSize]:
+def quantize(model: Model, scheme: str, *, embedding: bool, group: int | None = None) -> tuple[Model, QuantizedSize]:
     """Copy a model with its matrices quantized and dequantized again.
 
     The matrices are the weights of all `nn.Linear` modules, and of all `nn.Embedding` modules if `embedding`.
@@ -106,9 +102,7 @@ def quantize(
     for weight in weights:
         width = weight.shape[1]
         if group is not None and width % group:
-            raise ValueError(
-                f"group = {group}: allowed is a divisor of {width}, the width of {names[id(weight)]}"
-            )
+            raise ValueError(f"group = {group}: allowed is a divisor of {width}, the width of {names[id(weight)]}")
     weight_bits = scale_bits = 0
     with torch.no_grad():
         for weight in weights:
@@ -135,9 +129,7 @@ def _matrices(model: nn.Module, embedding: bool) -> list[nn.Parameter]:
         if parameter.ndim >= 2 and id(parameter) not in linear | table:
             # left as it is, it would pass for quantized in every table of results
             shape = tuple(parameter.shape)
-            raise ValueError(
-                f"{name} has shape {shape}: allowed are matrices of nn.Linear and nn.Embedding only"
-            )
+            raise ValueError(f"{name} has shape {shape}: allowed are matrices of nn.Linear and nn.Embedding only")
     wanted = linear | table if embedding else linear - table
     return [parameter for parameter in model.parameters() if id(parameter) in wanted]
 

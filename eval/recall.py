@@ -11,8 +11,9 @@ from typing import Protocol
 import numpy as np
 from jaxtyping import Bool, Float, Int
 
-from biogen.corpus import Corpus, draw_texts
+from biogen.corpus import Corpus
 from biogen.pieces import ROLES, Role, Texts
+from eval.source import Source
 
 IGNORE = -1
 _BLOCK = 8192
@@ -60,9 +61,7 @@ class Recall:
         return np.mean(list(self.first_chunks.values()), axis=0) if self.first_chunks else None
 
 
-def score_texts(
-    model: LanguageModel, texts: Texts
-) -> tuple[Float[np.ndarray, " total"], Bool[np.ndarray, " total"]]:
+def score_texts(model: LanguageModel, texts: Texts) -> tuple[Float[np.ndarray, " total"], Bool[np.ndarray, " total"]]:
     """Loss in nats and correctness of every token of every text, given those before it in the text.
 
     The first token of a text is given: 0 nats, correct.
@@ -98,12 +97,10 @@ def recall_texts(model: LanguageModel, texts: Texts, corpus: Corpus) -> Recall:
     )
 
 
-def recall_people(
-    model: LanguageModel, corpus: Corpus, index: Int[np.ndarray, " people"], exposure: int
-) -> Recall:
+def recall_people(model: LanguageModel, source: Source, index: Int[np.ndarray, " people"], exposure: int) -> Recall:
     """What a model recalls of people, over their texts drawn at an exposure."""
     blocks = [
-        recall_texts(model, draw_texts(corpus, index[first : first + _BLOCK], exposure), corpus)
+        recall_texts(model, source.draw(index[first : first + _BLOCK], exposure), source.corpus)
         for first in range(0, len(index), _BLOCK)
     ]
     return join(blocks)
@@ -113,9 +110,7 @@ def join(blocks: list[Recall]) -> Recall:
     """The people of several blocks, one behind the other."""
 
     def columns(name: str) -> dict[str, np.ndarray]:
-        return {
-            key: np.concatenate([getattr(b, name)[key] for b in blocks]) for key in getattr(blocks[0], name)
-        }
+        return {key: np.concatenate([getattr(b, name)[key] for b in blocks]) for key in getattr(blocks[0], name)}
 
     return Recall(
         np.concatenate([block.name for block in blocks]),

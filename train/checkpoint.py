@@ -18,9 +18,7 @@ _RECORD = "record"
 
 def save_checkpoint(path: Path, tensors: dict[str, Tensor], record: dict[str, Any]) -> None:
     """Write under a temporary name, flush to the disk, then rename: `path` is whole or as it was before."""
-    data = save(
-        {name: tensor.contiguous() for name, tensor in tensors.items()}, {_RECORD: json.dumps(record)}
-    )
+    data = save({name: tensor.contiguous() for name, tensor in tensors.items()}, {_RECORD: json.dumps(record)})
     temporary = path.with_name(path.name + ".tmp")
     with temporary.open("wb") as file:
         file.write(data)
@@ -36,9 +34,7 @@ def load_checkpoint(path: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
             record = json.loads((file.metadata() or {})[_RECORD])
             return {name: file.get_tensor(name) for name in file.keys()}, record  # noqa: SIM118
     except (SafetensorError, KeyError, json.JSONDecodeError) as error:
-        raise ValueError(
-            f"checkpoint: {path} is damaged ({error}); delete it to train from the start"
-        ) from error
+        raise ValueError(f"checkpoint: {path} is damaged ({error}); delete it to train from the start") from error
 
 
 def training_tensors(model: nn.Module, optimizers: list[Optimizer]) -> dict[str, Tensor]:

@@ -98,9 +98,7 @@ def load_pretrained(folder: Path) -> GPT:
     """
     for name in (CONFIG, WEIGHTS):
         if not (folder / name).is_file():
-            raise ValueError(
-                f"folder: {folder} is not an exported model; it must hold {CONFIG} and {WEIGHTS}"
-            )
+            raise ValueError(f"folder: {folder} is not an exported model; it must hold {CONFIG} and {WEIGHTS}")
     try:
         config = json.loads((folder / CONFIG).read_text(encoding="utf-8"))
         size = Size(config["num_hidden_layers"], config["hidden_size"], config["num_attention_heads"])
@@ -114,9 +112,7 @@ def load_pretrained(folder: Path) -> GPT:
     tensors = load_file(folder / WEIGHTS)
     parameters = {exported_name(name): p for name, p in model.named_parameters()}
     if wrong := sorted(parameters.keys() ^ tensors.keys()):
-        raise ValueError(
-            f"{wrong[0]}: missing or not allowed in {folder / WEIGHTS}; the config decides the names"
-        )
+        raise ValueError(f"{wrong[0]}: missing or not allowed in {folder / WEIGHTS}; the config decides the names")
     for name, parameter in parameters.items():
         if tensors[name].shape != parameter.shape or tensors[name].dtype != parameter.dtype:
             found, wanted = (f"{t.dtype} {list(t.shape)}" for t in (tensors[name], parameter))

@@ -48,9 +48,7 @@ class _LinearCrossEntropy(torch.autograd.Function):
     """Sum of cross-entropies whose forward pass leaves the gradients for the backward pass to scale."""
 
     @staticmethod
-    def forward(
-        ctx: Any, hidden: Tensor, weight: Tensor, targets: Tensor, chunk: int, with_gradient: bool
-    ) -> Tensor:
+    def forward(ctx: Any, hidden: Tensor, weight: Tensor, targets: Tensor, chunk: int, with_gradient: bool) -> Tensor:
         dtype = _product_dtype(hidden)
         with torch.autocast(hidden.device.type, enabled=False):
             return _LinearCrossEntropy._forward(ctx, hidden, weight, targets, chunk, with_gradient, dtype)
@@ -122,9 +120,7 @@ def token_scores(
     Where the target is IGNORE: 0 nats and False.
     """
     dtype = _product_dtype(hidden)
-    nats = torch.zeros(
-        len(targets), dtype=torch.promote_types(hidden.dtype, torch.float32), device=hidden.device
-    )
+    nats = torch.zeros(len(targets), dtype=torch.promote_types(hidden.dtype, torch.float32), device=hidden.device)
     correct = torch.zeros(len(targets), dtype=torch.bool, device=hidden.device)
     with torch.autocast(hidden.device.type, enabled=False):
         for part, logits, target, counts in _chunks(hidden.to(dtype), weight.to(dtype), targets, chunk):

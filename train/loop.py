@@ -131,9 +131,7 @@ def _to_device(batch: WindowBatch, device: torch.device) -> tuple[Tensor, Tensor
     arrays = (torch.from_numpy(batch.inputs), torch.from_numpy(batch.targets))
     if device.type != "cuda":
         return arrays[0].to(device), arrays[1].to(device)
-    return arrays[0].pin_memory().to(device, non_blocking=True), arrays[1].pin_memory().to(
-        device, non_blocking=True
-    )
+    return arrays[0].pin_memory().to(device, non_blocking=True), arrays[1].pin_memory().to(device, non_blocking=True)
 
 
 def train(

@@ -41,9 +41,7 @@ def qkv_rotation(time: int, size: Size) -> tuple[Tensor, Tensor]:
     cos, sin = rotation(time, size.head_width)
     turned = torch.cat((cos, cos), dim=1), torch.cat((-sin, sin), dim=1)
     kept = torch.ones_like(turned[0]), torch.zeros_like(turned[1])
-    own, partner = (
-        torch.cat((t, t, k), dim=1).repeat(1, size.heads) for t, k in zip(turned, kept, strict=True)
-    )
+    own, partner = (torch.cat((t, t, k), dim=1).repeat(1, size.heads) for t, k in zip(turned, kept, strict=True))
     return own, partner
 
 

@@ -63,9 +63,7 @@ class Muon(torch.optim.Optimizer):
     [heads, 3, head_width].
     """
 
-    def __init__(
-        self, params: Iterable[dict[str, Any]], lr: float, weight_decay: float, momentum: float
-    ) -> None:
+    def __init__(self, params: Iterable[dict[str, Any]], lr: float, weight_decay: float, momentum: float) -> None:
         defaults = {"lr": lr, "weight_decay": weight_decay, "momentum": momentum, "qkv_heads": 0}
         super().__init__(params, defaults)
 
@@ -130,9 +128,7 @@ def make_optimizers(
     on matrices only. A schedule sets `group["lr"]` of every group from `group["initial_lr"]`.
     """
     if optimizer == "adamw":
-        optimizers: list[torch.optim.Optimizer] = [
-            _adamw([*model.parameters()], lr, weight_decay, betas, eps)
-        ]
+        optimizers: list[torch.optim.Optimizer] = [_adamw([*model.parameters()], lr, weight_decay, betas, eps)]
     else:
         matrices = {name: p for name, p in model.blocks.named_parameters() if p.ndim == 2}
         fused = [p for name, p in matrices.items() if name.endswith("qkv.weight")]

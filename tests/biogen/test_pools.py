@@ -182,9 +182,7 @@ def test_unknown_locale_is_refused() -> None:
         load_pools(PoolSizes(), "xx_XX")
 
 
-@pytest.mark.parametrize(
-    "mistake", [{"months": 13}, {"days": 29}, {"years": 201}, {"majors": 0}, {"cities": 3}]
-)
+@pytest.mark.parametrize("mistake", [{"months": 13}, {"days": 29}, {"years": 201}, {"majors": 0}, {"cities": 3}])
 def test_impossible_sizes_are_refused(mistake: dict[str, int]) -> None:
     with pytest.raises(ValidationError):
         PoolSizes(**mistake)

@@ -202,9 +202,7 @@ def test_interval_of_equal_people_is_a_point(monkeypatch, most_bootstrapped):
     monkeypatch.setattr(bits, "MAX_BOOTSTRAP_PEOPLE", most_bootstrapped)
     same = np.full(50, 2.0)
     expected = bios_bits(50, 10**6, 47.6, 2.0, 2.0).total
-    interval = bootstrap_interval(
-        same, same, None, lambda p1, p2, p3: bios_bits(50, 10**6, 47.6, p1, p2).total
-    )
+    interval = bootstrap_interval(same, same, None, lambda p1, p2, p3: bios_bits(50, 10**6, 47.6, p1, p2).total)
     assert interval == pytest.approx((expected, expected))
 
 

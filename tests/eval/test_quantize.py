@@ -70,9 +70,7 @@ def test_error_is_at_most_half_a_step(scheme, group):
     quantized, _ = quantize(linear, scheme, embedding=False, group=group)
     half = step(linear.weight, INTEGER_BITS[scheme], group) / 2
     assert ((quantized.weight - linear.weight).abs() <= half + 1e-6 * linear.weight.abs()).all()
-    assert all(
-        len(row.unique()) <= 2 ** INTEGER_BITS[scheme] * (64 // (group or 64)) for row in quantized.weight
-    )
+    assert all(len(row.unique()) <= 2 ** INTEGER_BITS[scheme] * (64 // (group or 64)) for row in quantized.weight)
 
 
 @pytest.mark.parametrize("group", [None, 16])
@@ -97,9 +95,7 @@ def test_floating_point_errors():
     cast, _ = quantize(linear, "bf16", embedding=False)
     assert torch.equal(cast.weight, linear.weight.bfloat16().float())
     eight, _ = quantize(linear, "fp8", embedding=False)
-    smallest = (
-        linear.weight.abs().amax(1, keepdim=True) / 448 * 2**-9
-    )  # e4m3: maximum 448, subnormals of 2^-9
+    smallest = linear.weight.abs().amax(1, keepdim=True) / 448 * 2**-9  # e4m3: maximum 448, subnormals of 2^-9
     assert ((eight.weight - linear.weight).abs() <= linear.weight.abs() / 16 + smallest).all()
 
 
@@ -167,9 +163,7 @@ def test_sizes_without_integers(model):
     everything = LINEAR + TABLE + BIASES
     assert quantize(model, "none", embedding=True)[1] == QuantizedSize(0, 0, 0, everything * 32)
     matrices = LINEAR + TABLE
-    assert quantize(model, "bf16", embedding=True)[1] == QuantizedSize(
-        matrices, matrices * 16, 0, BIASES * 32
-    )
+    assert quantize(model, "bf16", embedding=True)[1] == QuantizedSize(matrices, matrices * 16, 0, BIASES * 32)
 
 
 @pytest.mark.parametrize("embedding", [False, True])
@@ -214,18 +208,14 @@ def test_parse_scheme():
     assert [parse_scheme(scheme).name for scheme in SCHEMES] == list(SCHEMES)
 
 
-@pytest.mark.parametrize(
-    "text", ["", "int1", "int9", "INT8", "int4-32", "int4-g0", "int4-g", "none-g32", "bf16-g8"]
-)
+@pytest.mark.parametrize("text", ["", "int1", "int9", "INT8", "int4-32", "int4-g0", "int4-g", "none-g32", "bf16-g8"])
 def test_other_schemes_are_refused(text):
     with pytest.raises(ValueError, match=r"^(scheme|group) = .*: allowed is [^\n]*$"):
         parse_scheme(text)
 
 
 def test_impossible_quantizations_are_refused(model):
-    with pytest.raises(
-        ValueError, match=r"group = 64: allowed is a divisor of 32, the width of layers\.0\.weight"
-    ):
+    with pytest.raises(ValueError, match=r"group = 64: allowed is a divisor of 32, the width of layers\.0\.weight"):
         quantize(model, "int4", embedding=False, group=64)
     with pytest.raises(ValueError, match="scheme = 'int1': allowed is one of none"):
         quantize(model, "int1", embedding=False)
@@ -242,9 +232,7 @@ def test_what_torchao_cannot_run_is_said_in_one_line(model, monkeypatch):
         raise ImportError("needs a kernel\nthat is not here")
 
     monkeypatch.setattr(torchao, "quantize_", fail)
-    with pytest.raises(
-        ValueError, match=r"^scheme = 'int4': torchao \S+ can't run it on cpu: needs a kernel$"
-    ):
+    with pytest.raises(ValueError, match=r"^scheme = 'int4': torchao \S+ can't run it on cpu: needs a kernel$"):
         quantize(model, "int4", embedding=False)
 
 
@@ -258,7 +246,5 @@ quantize(torch.nn.Linear(8, 8), "int8", embedding=False)
 assert "torchao" in sys.modules
 assert logging.getLogger("torchao").level == logging.NOTSET
 """
-    done = subprocess.run(
-        [sys.executable, "-W", "error", "-c", program], capture_output=True, text=True, check=False
-    )
+    done = subprocess.run([sys.executable, "-W", "error", "-c", program], capture_output=True, text=True, check=False)
     assert (done.returncode, done.stdout, done.stderr) == (0, "", "")

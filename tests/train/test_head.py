@@ -12,9 +12,7 @@ from torch import Tensor
 from train.head import IGNORE, linear_cross_entropy, token_scores
 
 
-def problem(
-    tokens: int, width: int, vocab: int, dtype: torch.dtype, seed: int = 0
-) -> tuple[Tensor, Tensor, Tensor]:
+def problem(tokens: int, width: int, vocab: int, dtype: torch.dtype, seed: int = 0) -> tuple[Tensor, Tensor, Tensor]:
     """Hidden states, matrix and targets, about a quarter of the targets ignored."""
     generator = torch.Generator().manual_seed(seed)
     hidden = torch.randn(tokens, width, generator=generator, dtype=dtype)
@@ -73,9 +71,7 @@ def test_extreme_logits_stay_finite() -> None:
 def test_ignored_tokens_change_nothing() -> None:
     hidden, weight, targets = problem(30, 4, 9, torch.float64)
     kept = targets != IGNORE
-    loss, d_hidden, d_weight = value_and_gradients(
-        linear_cross_entropy(hidden, weight, targets, 8), hidden, weight
-    )
+    loss, d_hidden, d_weight = value_and_gradients(linear_cross_entropy(hidden, weight, targets, 8), hidden, weight)
     short = hidden[kept].detach().requires_grad_()
     loss2, d_short, d_weight2 = value_and_gradients(
         linear_cross_entropy(short, weight, targets[kept], 8), short, weight

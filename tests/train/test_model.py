@@ -81,9 +81,7 @@ def test_gradient_of_the_whole_loss_equals_plain_autograd(size: str) -> None:
     logits = textbook(model, inputs) @ model.embedding.weight.T
     plain = F.cross_entropy(logits.flatten(0, 1), targets, reduction="sum")
     parameters = [*model.parameters()]
-    for a, b in zip(
-        torch.autograd.grad(ours, parameters), torch.autograd.grad(plain, parameters), strict=True
-    ):
+    for a, b in zip(torch.autograd.grad(ours, parameters), torch.autograd.grad(plain, parameters), strict=True):
         torch.testing.assert_close(a, b, rtol=1e-5, atol=1e-5)
 
 
@@ -183,9 +181,7 @@ def test_flops_are_those_of_the_matrix_products_and_of_attention() -> None:
     with FlopCounterMode(display=False) as counter:
         hidden = model(tokens).flatten(0, 1)
         linear_cross_entropy(hidden, model.embedding.weight, tokens.reshape(-1)).backward()
-    products = sum(
-        count for op, count in counter.get_flop_counts()["Global"].items() if "attention" not in str(op)
-    )
+    products = sum(count for op, count in counter.get_flop_counts()["Global"].items() if "attention" not in str(op))
     attention = 12 * size.layers * size.width * 16
     assert products == (flops_per_token(size, vocab, 16) - attention) * tokens.numel()
 

@@ -1,0 +1,51 @@
+"""`python -m biogen --people 1000 --seed 0 --out DIR`: write a data set to a folder."""
+
+from pathlib import Path
+from typing import Any
+
+from pydantic import Field
+
+from biogen.config import DataConfig
+from biogen.dataset import write_dataset
+from biogen.flags import UserError, parse, run_main
+
+
+class Options(DataConfig):
+    """The data, how much of it, and where to put it."""
+
+    texts: int | None = Field(None, ge=1, le=100_000)
+    """Texts a person; by default as many as the variant has, or one."""
+    out: Path
+    """The folder to write."""
+
+
+def _data_keys(content: dict[str, Any]) -> dict[str, Any]:
+    """The options of the data in a run's config.yaml or a data set's; or the file's own keys."""
+    data = content.get("data", content)
+    if not isinstance(data, dict):
+        raise UserError([f"data: {data!r} is not allowed; must be a mapping of keys to values"])
+    return dict(data)
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Write the data set. Raises UserError for mistakes."""
+    options = parse(
+        Options,
+        arguments,
+        program="python -m biogen",
+        description="Write synthetic biographies to a folder.",
+        keys_of_file=_data_keys,
+    )
+    config = DataConfig(**{name: getattr(options, name) for name in DataConfig.model_fields})
+    try:
+        rows = write_dataset(config, options.texts, options.out)
+    except OSError as error:
+        raise UserError([f"out: {options.out} cannot be written ({error.strerror}); give another folder"]) from None
+    except ValueError as error:
+        raise UserError([str(error)]) from None
+    print(f"{rows:,} biographies of {config.people:,} people: {options.out}")
+    return 0
+
+
+if __name__ == "__main__":
+    run_main(main)

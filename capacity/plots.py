@@ -1,0 +1,428 @@
+"""The figures of a store: the frame of `capacity.table` and the runs' metrics come in, PNG and SVG files go out.
+
+Four figures for each combination of data set, exposures, junk and recipe: stored bits against parameters (after
+the first figures of Allen-Zhu and Li, arXiv 2404.05405), bits per parameter against parameters and against
+people, and learning curves.
+"""
+
+import io
+import json
+import math
+import re
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import matplotlib
+import numpy as np
+import pandas as pd
+from matplotlib import style
+from matplotlib.axes import Axes
+from matplotlib.axis import Axis
+from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
+from matplotlib.patheffects import withStroke
+from matplotlib.ticker import FixedLocator, FuncFormatter, NullFormatter, PercentFormatter
+
+from capacity.table import DATASETS, by_precision, replace_file, short_number
+
+KEYS = ["dataset", "exposures", "junk", "recipe"]
+"""What runs of one figure have in common."""
+
+LEAST = 0.01
+"""Points with fewer bits than this share of both P and the most bits are left out of logarithmic axes."""
+
+MOST_PANELS = 3  # quantizations beside the plain model
+MOST_SIZES, MOST_PEOPLE = 8, 3  # in one figure of learning curves: 24 curves
+
+PEOPLE_COLORS, SIZE_COLORS = "viridis", "plasma"  # both ordered to the eye and in gray print
+
+LEVELS = {2: "2 bits/param", 1: "1 bit/param"}
+"""The law after 1000 and after 100 exposures."""
+
+LABEL: dict[str, Any] = {
+    "fontsize": 6.5,
+    "color": "0.25",
+    "zorder": 4,
+    "path_effects": [withStroke(linewidth=2, foreground="white")],
+}
+
+STYLE: dict[str, Any] = {
+    "font.family": "DejaVu Sans",  # comes with matplotlib, so the files are the same everywhere
+    "font.size": 8,
+    "axes.titlesize": 8,
+    "axes.labelsize": 8,
+    "xtick.labelsize": 7.5,
+    "ytick.labelsize": 7.5,
+    "legend.fontsize": 7.5,
+    "legend.title_fontsize": 7.5,
+    "figure.titlesize": 8,
+    "legend.frameon": False,
+    "axes.linewidth": 0.6,
+    "axes.spines.top": False,
+    "axes.spines.right": False,
+    "axes.grid": True,
+    "axes.axisbelow": True,
+    "grid.color": "0.9",
+    "grid.linewidth": 0.5,
+    "xtick.major.width": 0.6,
+    "ytick.major.width": 0.6,
+    "lines.linewidth": 1.2,
+    "lines.markersize": 4,
+    "svg.hashsalt": "knowledge-capacity",
+}
+
+
+@dataclass(frozen=True)
+class Curve:
+    """The runs that one curve joins, with what its legend says."""
+
+    label: str
+    color: Any
+    rows: pd.DataFrame
+
+
+def draw_all(frame: pd.DataFrame, out: Path) -> list[Path]:
+    """Write every figure to `out`/plots as PNG (200 dpi) and SVG, and return the paths.
+
+    Equal frames and metrics give equal bytes. Figures of an earlier call that this one has no runs for are removed.
+    """
+    folder = out / "plots"
+    folder.mkdir(parents=True, exist_ok=True)
+    written: list[Path] = []
+    with style.context(["default", STYLE]):
+        for suffix, title, rows in _combinations(frame):
+            for name, draw in FIGURES.items():
+                figure = draw(rows, out)
+                if figure is not None:
+                    figure.suptitle(title)
+                    written += _save(figure, folder / f"{name}{suffix}")
+    ours = re.compile(rf"({'|'.join(FIGURES)})(_bio[sd]_e[^/]*)?\.(png|svg)")
+    for path in sorted(folder.iterdir()):
+        if ours.fullmatch(path.name) and path not in written:
+            path.unlink()
+    return written
+
+
+def capacity(rows: pd.DataFrame, out: Path) -> Figure:
+    """Bits against parameters, a curve for each number of people, a panel for each quantization."""
+    schemes = ["none", *_quantizations(rows)]
+    columns = len(schemes) if len(schemes) <= 3 else 2
+    lines = math.ceil(len(schemes) / columns)
+    figure = Figure(figsize=(2.7 * columns + 1.2, 2.6 * lines + 0.2), layout="constrained")
+    panels = figure.subplots(lines, columns, sharex=True, sharey=True, squeeze=False)
+    curves = _curves_by_people(rows)
+    P_low, P_high = _limits(rows["params"])
+    most = min(rows["max_bits"].max(), 2 * P_high)
+    shown = rows["bits"][_visible(rows)]
+    B_low, B_high = _limits([*shown, most] if len(shown) else [LEAST * P_low, most])
+    for panel, scheme in zip(panels.flat, schemes, strict=True):
+        panel.set(xscale="log", yscale="log", xlim=(P_low, P_high), ylim=(B_low, B_high))
+        panel.set_title("As trained" if scheme == "none" else f"Quantized to {scheme}")
+        _note_left_out(panel, rows[rows["quantization"] == scheme], 0.03, 0.98)
+        for curve in curves:
+            found = curve.rows[curve.rows["quantization"] == scheme]
+            _plot_points(panel, found[_visible(found)], "params", "bits", curve.color)
+            panel.axhline(curve.rows["max_bits"].iloc[0], color=curve.color, linestyle=":", linewidth=0.8, zorder=1)
+        for R in LEVELS:
+            panel.plot([P_low, P_high], [R * P_low, R * P_high], "--", color="0.35", linewidth=0.8, zorder=1)
+        _number_ticks(panel.xaxis, P_low, P_high)
+        _number_ticks(panel.yaxis, B_low, B_high)
+    for panel in panels[-1]:
+        panel.set_xlabel("Model parameters P")
+    for panel in panels[:, 0]:
+        panel.set_ylabel("Stored knowledge (bits)")
+    keys = [*_handles(curves), Line2D([], [], color="0.4", linestyle=":", linewidth=0.8, label="max bits of N")]
+    figure.legend(handles=keys, loc="outside right upper", alignment="left")
+    figure.draw_without_rendering()  # labels along a line need the final shape of the panels
+    for panel in panels.flat[: len(schemes)]:
+        for R in LEVELS:
+            _label_slope(figure, panel, R)
+    return figure
+
+
+def bits_per_param(rows: pd.DataFrame, out: Path) -> Figure:
+    """R against parameters with its intervals, quantized models as hollow marks, R max as faint crosses."""
+    figure = Figure(figsize=(4.9, 3.0), layout="constrained")
+    axes = figure.subplots()
+    curves = _curves_by_people(rows)
+    schemes = _quantizations(rows)
+    marks = dict(zip(schemes, "s^D", strict=False))
+    plain = rows[rows["quantization"] == "none"]
+    for curve in curves:
+        found = curve.rows[curve.rows["quantization"] == "none"]
+        axes.plot(
+            found["params"], found["max_bits_per_param"], "x", color=curve.color, alpha=0.35, markersize=4, zorder=1
+        )
+        for scheme in schemes:
+            quantized = curve.rows[curve.rows["quantization"] == scheme].groupby("params")["bits_per_param"].mean()
+            axes.plot(
+                quantized.index,
+                quantized,
+                marks[scheme],
+                color=curve.color,
+                fillstyle="none",
+                markersize=6 if len(curves) <= 6 else 4,
+                markeredgewidth=0.8,
+                zorder=3,
+            )
+        _plot_points(axes, found, "params", "bits_per_param", curve.color, interval=True)
+    P_low, P_high = _limits(rows["params"])
+    tops = plain[["bits_per_param", "bits_per_param_high"]].to_numpy(dtype=float)
+    top = max(2.2, 1.08 * np.nanmax(tops, initial=0))
+    axes.set(xscale="log", xlim=(P_low, P_high), ylim=(min(0, 1.1 * plain["bits_per_param"].min()), top))
+    axes.set(xlabel="Model parameters P", ylabel="Bits per parameter R = bits / P")
+    _number_ticks(axes.xaxis, P_low, P_high)
+    _level_lines(axes)
+    gray: dict[str, Any] = {"linestyle": "", "color": "0.4", "fillstyle": "none"}
+    keys = _handles(curves)
+    keys += [Line2D([], [], marker=marks[name], markersize=6, label=name, **gray) for name in schemes]
+    keys += [Line2D([], [], marker="x", linestyle="", color="0.7", label="R max (if in view)")]
+    figure.legend(handles=keys, loc="outside right upper", alignment="left")
+    return figure
+
+
+def bits_against_people(rows: pd.DataFrame, out: Path) -> Figure | None:
+    """R against people for each size, with R max, which rises with them; None if no size has several."""
+    plain = rows[rows["quantization"] == "none"]
+    if plain.groupby("params")["people"].nunique().max() < 2:
+        return None
+    figure = Figure(figsize=(4.9, 3.0), layout="constrained")
+    axes = figure.subplots()
+    curves = _curves_by_size(plain)
+    shown = plain["bits_per_param"][_visible(plain)]
+    R_low, R_high = _limits([*shown, 2.0], margin=1.25)
+    N_low, N_high = _limits(plain["people"])
+    for curve in curves:
+        most = curve.rows.groupby("people")["max_bits_per_param"].mean()
+        axes.plot(most.index, most, ":", color=curve.color, linewidth=0.9, zorder=1)
+        found = curve.rows[_visible(curve.rows)]
+        _plot_points(axes, found, "people", "bits_per_param", curve.color, interval=True)
+    axes.set(xscale="log", yscale="log", xlim=(N_low, N_high), ylim=(R_low, R_high))
+    axes.set(xlabel="People N", ylabel="Bits per parameter R = bits / P")
+    _number_ticks(axes.xaxis, N_low, N_high)
+    _number_ticks(axes.yaxis, R_low, R_high)
+    _level_lines(axes)
+    _note_left_out(axes, plain, 0.98, 0.02)
+    keys = [*_handles(curves), Line2D([], [], color="0.4", linestyle=":", linewidth=0.9, label="R max")]
+    figure.legend(handles=keys, loc="outside right upper", alignment="left", title="Size (P)")
+    return figure
+
+
+def learning_curves(rows: pd.DataFrame, out: Path) -> Figure | None:
+    """R and accuracy against exposures for each run, from its metrics; None if no run has any."""
+    plain = rows[rows["quantization"] == "none"]
+    sizes, people = _spread(plain["params"], MOST_SIZES), _spread(plain["people"], MOST_PEOPLE)
+    curves = _curves_by_size(plain[plain["params"].isin(sizes) & plain["people"].isin(people)])
+    dashes = dict(zip(people, ("-", "--", ":"), strict=False))
+    figure = Figure(figsize=(7.2, 2.8), layout="constrained")
+    panels = figure.subplots(1, 2, sharex=True)
+    longest, best = 0.0, 0.0
+    for curve in curves:
+        for run, N in zip(curve.rows["run_id"], curve.rows["people"], strict=True):
+            recall = _read_recall(out / run / "metrics.jsonl")
+            if recall.empty:
+                continue
+            for panel, name in zip(panels, ("bits_per_param", "qa_accuracy"), strict=True):
+                panel.plot(recall["exposures"], recall[name], dashes[N], color=curve.color, linewidth=1)
+            longest, best = max(longest, recall["exposures"].max()), max(best, recall["bits_per_param"].max())
+    if not longest:
+        return None
+    top = 1.1 * best if best > 0 else 1.0
+    E_low, E_high = _limits([line.get_xdata()[0] for line in panels[0].lines] + [longest], margin=1.15)
+    panels[0].set(xscale="log", xlim=(E_low, E_high), ylim=(0, top), ylabel="Bits per parameter R = bits / P")
+    panels[1].set(ylim=(0, 1.02), ylabel="Accuracy of completed values")
+    panels[1].yaxis.set_major_formatter(PercentFormatter(1, decimals=0))
+    _level_lines(panels[0])
+    for panel in panels:
+        panel.set_xlabel("Exposures")
+        _number_ticks(panel.xaxis, E_low, E_high)
+    of_sizes, of_people = plain["params"].nunique(), plain["people"].nunique()
+    title = "Size (P)" if len(sizes) == of_sizes else f"Size (P), {len(sizes)} of {of_sizes}"
+    figure.legend(handles=_handles(curves, marker=""), loc="outside right upper", alignment="left", title=title)
+    title = "" if len(people) == of_people else f"{len(people)} of {of_people} N"
+    keys = [Line2D([], [], color="0.4", linestyle=dashes[N], linewidth=1, label=f"N = {N:,}") for N in people]
+    figure.legend(handles=keys, loc="outside right lower", alignment="left", title=title)
+    return figure
+
+
+FIGURES: dict[str, Callable[[pd.DataFrame, Path], Figure | None]] = {
+    "capacity": capacity,
+    "bits_per_param": bits_per_param,
+    "bits_against_people": bits_against_people,
+    "learning_curves": learning_curves,
+}
+
+
+def _combinations(frame: pd.DataFrame) -> Iterator[tuple[str, str, pd.DataFrame]]:
+    """The end of the file names, the title and the rows of each set of figures."""
+    groups = list(frame.groupby(KEYS, sort=False, dropna=False))
+    for (dataset, exposures, junk, recipe), rows in groups:
+        suffix = f"_{dataset}_e{exposures:.10g}_j{junk}_{recipe}" if len(groups) > 1 else ""
+        title = f"{DATASETS.get(str(dataset), dataset)}, {exposures:,.10g} exposures"
+        title += "" if junk == "0" else f", {junk} junk"
+        yield re.sub("[^A-Za-z0-9._]+", "-", suffix), f"{title}, recipe {recipe}", rows
+
+
+def _save(figure: Figure, stem: Path) -> list[Path]:
+    paths = []
+    # Neither a date nor a version, so that drawing again gives the same bytes.
+    for extension, metadata in (("png", {"Software": None}), ("svg", {"Date": None, "Creator": None})):
+        content = io.BytesIO()
+        figure.savefig(content, format=extension, dpi=200, metadata=metadata)
+        paths.append(stem.with_name(f"{stem.name}.{extension}"))
+        replace_file(paths[-1], content.getvalue())
+    return paths
+
+
+def _curves_by_people(rows: pd.DataFrame) -> list[Curve]:
+    """One curve for each N, or several where data sets of one N hold different amounts of bits."""
+    kinds = rows[["people", "max_bits"]].drop_duplicates().sort_values(["people", "max_bits"])
+    several = kinds["people"].duplicated(keep=False)
+    colors = _colors(PEOPLE_COLORS, len(kinds))
+    curves = []
+    for color, N, most, alike in zip(colors, kinds["people"], kinds["max_bits"], several, strict=True):
+        label = f"N = {N:,}" + (f" ({short_number(most, 3)} bits)" if alike else "")
+        curves.append(Curve(label, color, rows[(rows["people"] == N) & (rows["max_bits"] == most)]))
+    return curves
+
+
+def _curves_by_size(rows: pd.DataFrame) -> list[Curve]:
+    groups: list[tuple[Any, pd.DataFrame]] = list(rows.groupby(["params", "size"]))
+    colors = _colors(SIZE_COLORS, len(groups))
+    return [
+        Curve(f"{size} ({short_number(P, 3)})", color, found)
+        for color, ((P, size), found) in zip(colors, groups, strict=True)
+    ]
+
+
+def _colors(name: str, number: int) -> list[Any]:
+    # The light end of the maps is too faint on white.
+    return [matplotlib.colormaps[name](share) for share in np.linspace(0, 0.88, number)]
+
+
+def _quantizations(rows: pd.DataFrame) -> list[str]:
+    """The quantizations to show, by falling precision; int8 and int4, which the paper has, go before others."""
+    present = sorted(set(rows["quantization"]) - {"none"}, key=by_precision)
+    first = sorted(present, key=lambda scheme: scheme not in ("int8", "int4"))[:MOST_PANELS]
+    return sorted(first, key=by_precision)
+
+
+def _spread(values: "pd.Series[Any]", most: int) -> list[Any]:
+    """At most `most` of the distinct values, evenly spread from the first to the last."""
+    distinct = sorted(values.unique())
+    places = np.linspace(0, len(distinct) - 1, min(most, len(distinct))).round().astype(int)
+    return [distinct[place] for place in places]
+
+
+def _read_recall(path: Path) -> pd.DataFrame:
+    """Exposures, R and accuracy of a run's recall lines; lines that its end cut off are left out."""
+    names = ["exposures", "bits_per_param", "qa_accuracy"]
+    found: dict[float, dict[str, Any]] = {}
+    text = path.read_text(encoding="utf-8", errors="replace") if path.is_file() else ""
+    for line in text.splitlines():
+        if '"recall"' not in line:  # nearly all lines are about training
+            continue
+        try:
+            record = json.loads(line)
+        except json.JSONDecodeError:
+            continue
+        found[record["exposures"]] = record  # a run that went on from a checkpoint may have measured again
+    rows = [[found[exposures].get(name) for name in names] for exposures in sorted(found) if exposures > 0]
+    return pd.DataFrame(rows, columns=names, dtype=float)
+
+
+def _plot_points(axes: Axes, rows: pd.DataFrame, x: str, y: str, color: Any, *, interval: bool = False) -> None:
+    """A mark at the mean over runs, with a bar over all of them (and their 95 % intervals)."""
+    low, high = (f"{y}_low", f"{y}_high") if interval else (y, y)
+    points = rows.dropna(subset=[y]).groupby(x).agg(mean=(y, "mean"), low=(low, "min"), high=(high, "max"))
+    points = points.astype(float)
+    below, above = points["mean"] - points["low"], points["high"] - points["mean"]
+    bars = np.nan_to_num(np.array([below, above])).clip(min=0)
+    axes.errorbar(
+        points.index,
+        points["mean"],
+        yerr=bars if bars.any() else None,
+        fmt="o-",
+        color=color,
+        elinewidth=0.8,
+        capsize=1.5,
+        capthick=0.8,
+        zorder=2,
+    )
+
+
+def _handles(curves: Sequence[Curve], marker: str = "o") -> list[Line2D]:
+    return [Line2D([], [], color=curve.color, marker=marker, label=curve.label) for curve in curves]
+
+
+def _limits(values: Iterable[float], margin: float = 1.6) -> tuple[float, float]:
+    """The ends of a logarithmic axis: room around the values, and at least one decade."""
+    values = list(values)
+    low, high = min(values) / margin, max(values) * margin
+    widen = max(1.0, math.sqrt(10 * low / high))
+    return low / widen, high * widen
+
+
+def _number_ticks(axis: Axis, low: float, high: float) -> None:
+    """Ticks of a logarithmic axis such as 10K, 100K, 1M; between the decades too where they are few."""
+    decades = math.log10(high / low)
+    steps = (1, 2, 5) if decades < 1.7 else (1, 3) if decades < 2.5 else (1,)
+    powers = [10.0**power for power in range(math.floor(math.log10(low)), math.ceil(math.log10(high)) + 1)]
+    axis.set_major_locator(FixedLocator([step * power for power in powers for step in steps]))
+    axis.set_minor_locator(FixedLocator([step * power for power in powers for step in range(2, 10)]))
+    axis.set_major_formatter(FuncFormatter(lambda number, _: short_number(float(f"{number:.6g}"))))
+    axis.set_minor_formatter(NullFormatter())
+
+
+def _level_lines(axes: Axes) -> None:
+    """Lines at 2 and 1 bits per parameter, each with its name at its end, where no data can be."""
+    for R in LEVELS:
+        if axes.get_ylim()[1] > R:
+            axes.axhline(R, linestyle="--", color="0.35", linewidth=0.8, zorder=1)
+            axes.text(1.01, R, LEVELS[R], va="center", transform=axes.get_yaxis_transform(), **LABEL)
+
+
+def _label_slope(figure: Figure, axes: Axes, R: int) -> None:
+    """The name of the line bits = R·P along it (both axes logarithmic), where it is furthest from the curves."""
+    curves = [line.get_transform().transform(line.get_xydata()) for line in axes.lines if line.get_marker() == "o"]
+    # Points between the marks, as a label may as well cover the line that joins them.
+    steps = np.linspace(0, 1, 20)[:, None, None]
+    between = [(xy[:-1] + steps * (xy[1:] - xy[:-1])).reshape(-1, 2) for xy in curves]
+    taken = np.concatenate([np.zeros((0, 2)), *curves, *between])
+    (left, right), (bottom, top) = axes.get_xlim(), axes.get_ylim()
+    ends = np.array([max(left, bottom / R), min(right, top / R)])
+    start, end = axes.transData.transform(np.column_stack([ends, R * ends]))
+    length = np.hypot(*(end - start))
+    direction = (end - start) / length
+    normal = np.array([-direction[1], direction[0]])
+    point = figure.dpi / 72
+    along = np.linspace(-25, 25, 9)[:, None] * point * direction  # a label is about 50 points long
+    margin = min(30 * point, length / 2)
+    centers = start + np.linspace(margin, length - margin, 15)[:, None] * direction
+    places = [(center, side) for side in (1, -1) for center in centers]
+
+    def room(place: tuple[np.ndarray, int]) -> float:
+        label = place[0] + along + 6 * place[1] * point * normal
+        return min(12 * point, np.hypot(*(label[:, None] - taken).T).min(initial=np.inf))
+
+    center, side = max(places, key=room)
+    x, y = axes.transData.inverted().transform(center + 1.5 * point * side * normal)
+    angle = math.degrees(math.atan2(direction[1], direction[0]))
+    align: dict[str, Any] = {"ha": "center", "va": "bottom" if side > 0 else "top", "rotation_mode": "anchor"}
+    axes.text(x, y, LEVELS[R], rotation=angle, **align, **LABEL)
+
+
+def _visible(rows: pd.DataFrame) -> "pd.Series[bool]":
+    """Which points have a place on a logarithmic axis; a little above zero they would only stretch it."""
+    return rows["bits"] >= LEAST * rows[["params", "max_bits"]].min(axis=1)
+
+
+def _note_left_out(axes: Axes, rows: pd.DataFrame, x: float, y: float) -> None:
+    """Say in the corner near (x, y) how many points are not visible."""
+    left_out = int((~_visible(rows)).sum())
+    if left_out:
+        text = f"{left_out} point{'s' if left_out > 1 else ''} near zero not shown"
+        ha, va = "left" if x < 0.5 else "right", "bottom" if y < 0.5 else "top"
+        axes.text(x, y, text, ha=ha, va=va, transform=axes.transAxes, **LABEL)

@@ -1,0 +1,93 @@
+"""`python -m eval MODEL --data DATA`: measure any causal language model in Hugging Face form.
+
+In: a model folder (or name), and a folder whose config.yaml says what the people are: a data set of
+`python -m biogen`, or a run of `capacity.run`. Out: the record that a run's result.json holds, on the terminal.
+"""
+
+import json
+import sys
+from pathlib import Path
+from typing import Annotated, Any
+
+import torch
+from pydantic import BeforeValidator, Field, ValidationError
+
+from biogen.config import DataConfig, Frozen
+from biogen.corpus import make_corpus
+from biogen.flags import UserError, explain, parse, read_yaml, run_main
+from eval.hf import HuggingFaceModel, count_parameters, load
+from eval.measure import measure_copies
+from eval.quantize import parse_scheme
+from eval.source import OtherTokens
+
+
+def _scheme(text: object) -> str:
+    parse_scheme(str(text))
+    return str(text)
+
+
+class Options(Frozen):
+    """What to measure, and how."""
+
+    model: str
+    """A model in Hugging Face form: a folder, or a name. May also stand first, without the flag."""
+    data: Path
+    """A folder with a config.yaml that describes the people."""
+    quantize: tuple[Annotated[str, BeforeValidator(_scheme)], ...] = ()
+    """Schemes of quantized copies to measure too, such as int8 int4-g32."""
+    quantize_embedding: bool = True
+    """Quantize embeddings too."""
+    people: int = Field(50_000, ge=2)
+    """People measured at most."""
+    device: str = "cpu"
+    """Where to compute, such as cpu or cuda."""
+
+
+def read_data(folder: Path) -> DataConfig:
+    """The data of a folder's config.yaml. Raises UserError."""
+    content = read_yaml(folder / "config.yaml")
+    try:
+        return DataConfig.model_validate(content.get("data"))
+    except ValidationError as error:
+        raise UserError([f"{folder / 'config.yaml'}: {line}" for line in explain(error)]) from None
+
+
+def evaluate(options: Options) -> list[dict[str, Any]]:
+    """One record for the model and one for each quantized copy. Raises UserError."""
+    data = read_data(options.data)
+    try:
+        model, tokenizer = load(options.model)
+        source = OtherTokens(make_corpus(data), tokenizer)
+        device = torch.device(options.device)
+        parameters = count_parameters(model, len(source.tokens_in_use()))
+        records = measure_copies(
+            model,
+            lambda copy: HuggingFaceModel(copy, device),
+            source,
+            parameters,
+            schemes=options.quantize,
+            quantize_embedding=options.quantize_embedding,
+            people=options.people,
+        )
+    except (ValueError, RuntimeError) as error:
+        raise UserError([" ".join(str(error).split())]) from None
+    return [{"params": parameters, **record} for record in records]
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Measure and print JSON. Raises UserError for mistakes."""
+    given = list(sys.argv[1:] if arguments is None else arguments)
+    if given and not given[0].startswith("-"):
+        given.insert(0, "--model")
+    options = parse(
+        Options,
+        given,
+        program="python -m eval MODEL",
+        description="Measure the knowledge of a causal language model in bits per parameter.",
+    )
+    print(json.dumps(evaluate(options), indent=1))
+    return 0
+
+
+if __name__ == "__main__":
+    run_main(main)

@@ -1,0 +1,83 @@
+"""Any causal language model that transformers can load, as the evaluation wants it.
+
+In: a folder (or name) in Hugging Face form. Out: a `LanguageModel`, its tokenizer, its number of parameters.
+Weights are read from safetensors only, and no code of the folder is run.
+"""
+
+from typing import Any
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from jaxtyping import Bool, Float, Int
+from torch import Tensor, nn
+
+_LOGITS = 1 << 26
+"""Logits held at a time, at most."""
+
+
+def load(name: str) -> tuple[nn.Module, Any]:
+    """A model and its tokenizer. Raises ValueError where there is none, with the reason in one line."""
+    from transformers import AutoModelForCausalLM, AutoTokenizer  # slow to import
+
+    try:
+        model = AutoModelForCausalLM.from_pretrained(name, use_safetensors=True, trust_remote_code=False)
+        tokenizer = AutoTokenizer.from_pretrained(name, use_fast=True, trust_remote_code=False)
+    except (OSError, ValueError, KeyError, RuntimeError) as error:
+        reason = " ".join(str(error).split())[:200]
+        raise ValueError(
+            f"model: {name!r} cannot be loaded ({reason}); must be a folder with config.json, model.safetensors "
+            "and a tokenizer"
+        ) from None
+    if not getattr(tokenizer, "is_fast", False):
+        raise ValueError(f"model: {name!r} has no fast tokenizer; must have a tokenizer.json")
+    return model.eval(), tokenizer
+
+
+def count_parameters(model: nn.Module, used: int) -> int:
+    """Trainable parameters, tied ones once, embedding rows of tokens that are not in use not at all."""
+    total = sum(parameter.numel() for parameter in model.parameters() if parameter.requires_grad)
+    tables: dict[int, Tensor] = {}
+    for module in (model.get_input_embeddings(), model.get_output_embeddings()):  # type: ignore[operator]
+        if module is not None:
+            tables[id(module.weight)] = module.weight
+    return total - sum((table.shape[0] - used) * table.shape[1] for table in tables.values())
+
+
+class HuggingFaceModel:
+    """Reads a model of transformers' without changing it."""
+
+    def __init__(self, model: nn.Module, device: torch.device) -> None:
+        self.model, self.device = model.to(device), device
+
+    @torch.no_grad()
+    def score(
+        self, inputs: Int[np.ndarray, "batch time"], targets: Int[np.ndarray, "batch time"]
+    ) -> tuple[Float[np.ndarray, "batch time"], Bool[np.ndarray, "batch time"]]:
+        """−ln Pr(target) in nats, and whether the target is the likeliest token; 0 and False where negative."""
+        nats = np.zeros(inputs.shape, dtype=np.float32)
+        correct = np.zeros(inputs.shape, dtype=bool)
+        rows = max(1, _LOGITS // (inputs.shape[1] * self._vocab()))
+        for first in range(0, len(inputs), rows):
+            part = slice(first, first + rows)
+            wanted = torch.from_numpy(targets[part]).to(self.device)
+            logits = self._logits(inputs[part]).flatten(0, 1).float()
+            loss = F.cross_entropy(logits, wanted.flatten(), ignore_index=-1, reduction="none")
+            nats[part] = loss.cpu().numpy().reshape(wanted.shape)
+            correct[part] = (logits.argmax(dim=1).view(wanted.shape) == wanted).cpu().numpy()
+        return nats, correct
+
+    @torch.no_grad()
+    def next_tokens(
+        self, inputs: Int[np.ndarray, "batch time"], lengths: Int[np.ndarray, " batch"]
+    ) -> Int[np.ndarray, " batch"]:
+        """The likeliest token behind the first `length` tokens of each row."""
+        last = self._logits(inputs)[torch.arange(len(inputs)), torch.from_numpy(lengths - 1)]
+        return last.argmax(dim=1).cpu().numpy()
+
+    def _logits(self, inputs: np.ndarray) -> Tensor:
+        logits: Tensor = self.model(input_ids=torch.from_numpy(inputs).to(self.device)).logits
+        return logits
+
+    def _vocab(self) -> int:
+        return int(self.model.config.vocab_size)  # type: ignore[union-attr, arg-type]

@@ -1,0 +1,135 @@
+"""The texts that a model is measured on, in the tokens of its own tokenizer.
+
+In: a corpus, and for models from elsewhere their Hugging Face tokenizer. Out: texts with roles, and questions.
+"""
+
+from typing import Any, Protocol
+
+import numpy as np
+from jaxtyping import Int
+
+from biogen.bios import BioS
+from biogen.corpus import Corpus, draw_texts
+from biogen.pieces import Role, Span, Texts
+from biogen.tokenizer import DOMAIN
+
+Tokens = Int[np.ndarray, " length"]
+
+
+class Source(Protocol):
+    """Texts about the people of a corpus."""
+
+    corpus: Corpus
+
+    @property
+    def end(self) -> int:
+        """The token that stands before every text and ends a model's answer."""
+        ...
+
+    def draw(self, index: Int[np.ndarray, " n"], exposure: int) -> Texts:
+        """One text a person, each after its end token."""
+        ...
+
+    def ask(self, index: Int[np.ndarray, " n"], exposure: int, attribute: int) -> tuple[list[Tokens], list[Tokens]]:
+        """A question about one attribute of each person, and the answer with its full stop. bioS only."""
+        ...
+
+
+class OwnTokens:
+    """Texts in the corpus's own tokens: those that our models are trained on."""
+
+    end = 0
+
+    def __init__(self, corpus: Corpus) -> None:
+        self.corpus = corpus
+
+    def draw(self, index: Int[np.ndarray, " n"], exposure: int) -> Texts:
+        """One text a person, each after its end token."""
+        return draw_texts(self.corpus, index, exposure)
+
+    def ask(self, index: Int[np.ndarray, " n"], exposure: int, attribute: int) -> tuple[list[Tokens], list[Tokens]]:
+        """A question about one attribute of each person, and the answer with its full stop."""
+        questions, answers = _split_questions(self.corpus, index, exposure, attribute)
+        texts = [self.corpus.pieces.splice(plan) for plan in (questions, answers)]
+        asked, answered = (np.split(text.tokens, text.offsets[1:-1]) for text in texts)
+        return asked, answered
+
+
+class OtherTokens:
+    """The same texts as characters, tokenized by somebody else's tokenizer."""
+
+    def __init__(self, corpus: Corpus, tokenizer: Any) -> None:
+        """tokenizer: a fast one of transformers'. Raises ValueError if it has no end or no beginning token."""
+        self.corpus, self.tokenizer = corpus, tokenizer
+        end = tokenizer.eos_token_id if tokenizer.eos_token_id is not None else tokenizer.bos_token_id
+        if end is None:
+            raise ValueError("tokenizer: it has no eos_token; allowed are tokenizers that have one")
+        self.end = int(end)
+        self._head = [self.end]
+        if corpus.config.domain_token:
+            self._head.append(int(tokenizer.convert_tokens_to_ids(DOMAIN)))
+
+    def draw(self, index: Int[np.ndarray, " n"], exposure: int) -> Texts:
+        """One text a person, each after its end token. Raises ValueError for a token that joins two roles."""
+        rendered = [self.corpus.pieces.render(row) for row in self.corpus.plan(index, exposure)]
+        tokens, roles, lengths = [], [], []
+        for (text, spans), (ids, offsets) in zip(rendered, self._encode([t for t, _ in rendered]), strict=True):
+            tokens += [*self._head, *ids]
+            roles += [Role.OTHER] * len(self._head) + _token_roles(text, spans, offsets)
+            lengths.append(len(self._head) + len(ids))
+        return Texts(
+            np.array(tokens, dtype=np.int32),
+            np.array(roles, dtype=np.uint8),
+            np.concatenate([[0], np.cumsum(lengths)]).astype(np.int64),
+        )
+
+    def ask(self, index: Int[np.ndarray, " n"], exposure: int, attribute: int) -> tuple[list[Tokens], list[Tokens]]:
+        """A question about one attribute of each person, and the answer with its full stop."""
+        questions, answers = _split_questions(self.corpus, index, exposure, attribute)
+        render = self.corpus.pieces.render
+        asked = [render(row)[0] for row in questions]
+        whole = [question + render(row)[0] for question, row in zip(asked, answers, strict=True)]
+        prompts, wanted = [], []
+        for question, (ids, offsets) in zip(asked, self._encode(whole), strict=True):
+            border = next(i for i, (_, end) in enumerate(offsets) if end > len(question))
+            prompts.append(np.array([*self._head, *ids[:border]]))
+            wanted.append(np.array(ids[border:]))
+        return prompts, wanted
+
+    def tokens_in_use(self) -> set[int]:
+        """Every token that some text of the corpus can have."""
+        used = set(self._head)
+        for ids, _ in self._encode(self.corpus.covering_texts()):
+            used.update(ids)
+        return used
+
+    def _encode(self, texts: list[str]) -> list[tuple[list[int], list[tuple[int, int]]]]:
+        encoded = self.tokenizer(texts, add_special_tokens=False, return_offsets_mapping=True)
+        return list(zip(encoded["input_ids"], encoded["offset_mapping"], strict=True))
+
+
+def _split_questions(
+    corpus: Corpus, index: np.ndarray, exposure: int, attribute: int
+) -> tuple[Int[np.ndarray, "n slots"], Int[np.ndarray, "n slots"]]:
+    assert isinstance(corpus, BioS), "bioD has no questions"
+    plan = corpus.question_plan(index, exposure, attribute)
+    border = corpus.question_answer_slots().start
+    return plan[:, :border], plan[:, border:]
+
+
+def _token_roles(text: str, spans: list[Span], offsets: list[tuple[int, int]]) -> list[int]:
+    """The role of each token of a text from those of its characters; spaces have none."""
+    of_character = np.zeros(len(text), dtype=np.uint8)
+    for role, start, end in spans:
+        of_character[start:end] = role
+    roles = []
+    for start, end in offsets:
+        letters = [place for place in range(start, end) if text[place] != " "]
+        found = {int(of_character[place]) for place in letters} or {int(Role.OTHER)}
+        if len(found) > 1:
+            raise ValueError(
+                f"tokenizer: makes one token of {text[start:end]!r} in {text[max(0, start - 20) : end + 20]!r}; "
+                "allowed are tokenizers that split at spaces and before punctuation"
+            )
+        roles.append(found.pop())
+    return roles
