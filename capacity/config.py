@@ -12,7 +12,7 @@ from itertools import product
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import BeforeValidator, Field
+from pydantic import BeforeValidator, Field, field_validator
 
 from biogen.config import MAX_PEOPLE, DataConfig, DataOptions, Frozen, Share
 from eval.quantize import parse_scheme
@@ -157,6 +157,8 @@ class Preset(DataOptions, TrainingOptions, MeasureOptions):
         tuple[Annotated[int, Field(ge=0, lt=2**63)], ...], BeforeValidator(_tuple), Field(min_length=1)
     ] = (0,)
     """Seeds of people, texts and model."""
+    r_max: tuple[float, float] | None = None
+    """Leave out combinations whose largest possible bits per parameter lie outside these two numbers."""
     workers: int | None = Field(None, ge=1, le=1024)
     """Trainings side by side; by default one a GPU, or one a core."""
     device: Literal["auto", "cpu", "cuda", "mps"] = "auto"
@@ -165,6 +167,13 @@ class Preset(DataOptions, TrainingOptions, MeasureOptions):
     """Folder of the results."""
     dry_run: bool = False
     """Print the plan and do nothing."""
+
+    @field_validator("r_max")
+    @classmethod
+    def _ordered(cls, value: tuple[float, float] | None) -> tuple[float, float] | None:
+        if value is not None and not 0 <= value[0] < value[1]:
+            raise ValueError("must be two numbers, the smaller first and at least 0")
+        return value
 
     def combinations(self) -> Iterator[tuple[str, int, DataConfig]]:
         """Size, exposures and data of every run, in the order of the lists.

@@ -13,6 +13,7 @@ from pathlib import Path
 from rich.console import Console
 
 from biogen.flags import UserError, parse, run_main
+from biogen.tokenizer import is_at_hand
 from capacity.config import Preset
 from capacity.engine import Stopped, default_workers, run_all
 from capacity.plan import make_plans, show_plans
@@ -33,7 +34,11 @@ def main(arguments: list[str] | None = None) -> int:
         default_file=DEFAULT_PRESET if DEFAULT_PRESET.exists() else None,
     )
     console = Console()
-    plans = make_plans(preset)
+    planned = preset
+    if preset.dry_run and not is_at_hand(preset.tokenizer):
+        console.print(f"Tokenizer {preset.tokenizer} is not on this machine yet: V and tokens are those of whole words.")
+        planned = preset.model_copy(update={"tokenizer": "word"})
+    plans = make_plans(planned)
     workers = preset.workers or default_workers(preset.device)
     if preset.dry_run:
         show_plans(plans, workers, Console(width=max(console.width, 150)))

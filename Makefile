@@ -1,0 +1,18 @@
+# make run: the default experiment; make test: lint, types and tests; make setup: only the installation.
+# Every target works from any directory (make -f PATH/Makefile run) and does only what is missing.
+ROOT := $(shell cd "$$(dirname '$(strip $(MAKEFILE_LIST))')" && pwd)
+
+.PHONY: run test setup bench
+
+run: setup
+	@cd "$(ROOT)" && .venv/bin/python -m capacity.run
+
+setup:
+	@"$(ROOT)/scripts/setup"
+
+test:
+	@"$(ROOT)/scripts/setup" test
+	@cd "$(ROOT)" && .venv/bin/ruff check . && .venv/bin/ruff format --check . && .venv/bin/mypy && .venv/bin/pytest -n auto
+
+bench: setup
+	@cd "$(ROOT)" && .venv/bin/python benchmarks/generator.py
