@@ -12,14 +12,15 @@ import re
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, SupportsFloat
 
-import matplotlib
+import matplotlib.style
 import numpy as np
 import pandas as pd
-from matplotlib import style
 from matplotlib.axes import Axes
 from matplotlib.axis import Axis
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.backends.backend_svg import FigureCanvasSVG
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.patheffects import withStroke
@@ -27,49 +28,27 @@ from matplotlib.ticker import FixedLocator, FuncFormatter, NullFormatter, Percen
 
 from capacity.table import DATASETS, by_precision, replace_file, short_number
 
-KEYS = ["dataset", "exposures", "junk", "recipe"]
-"""What runs of one figure have in common."""
-
 LEAST = 0.01
 """Points with fewer bits than this share of both P and the most bits are left out of logarithmic axes."""
 
 MOST_PANELS = 3  # quantizations beside the plain model
 MOST_SIZES, MOST_PEOPLE = 8, 3  # in one figure of learning curves: 24 curves
-
 PEOPLE_COLORS, SIZE_COLORS = "viridis", "plasma"  # both ordered to the eye and in gray print
 
-LEVELS = {2: "2 bits/param", 1: "1 bit/param"}
-"""The law after 1000 and after 100 exposures."""
-
-LABEL: dict[str, Any] = {
-    "fontsize": 6.5,
-    "color": "0.25",
-    "zorder": 4,
-    "path_effects": [withStroke(linewidth=2, foreground="white")],
-}
+LEVELS = {2: "2 bits/param", 1: "1 bit/param"}  # the law after 1000 and after 100 exposures
+LABEL: dict[str, Any] = {"fontsize": 6.5, "color": "0.25", "zorder": 4}
+LABEL["path_effects"] = [withStroke(linewidth=2, foreground="white")]
 
 STYLE: dict[str, Any] = {
     "font.family": "DejaVu Sans",  # comes with matplotlib, so the files are the same everywhere
     "font.size": 8,
-    "axes.titlesize": 8,
-    "axes.labelsize": 8,
-    "xtick.labelsize": 7.5,
-    "ytick.labelsize": 7.5,
-    "legend.fontsize": 7.5,
-    "legend.title_fontsize": 7.5,
-    "figure.titlesize": 8,
-    "legend.frameon": False,
-    "axes.linewidth": 0.6,
-    "axes.spines.top": False,
-    "axes.spines.right": False,
-    "axes.grid": True,
-    "axes.axisbelow": True,
-    "grid.color": "0.9",
-    "grid.linewidth": 0.5,
-    "xtick.major.width": 0.6,
-    "ytick.major.width": 0.6,
-    "lines.linewidth": 1.2,
-    "lines.markersize": 4,
+    **dict.fromkeys(("axes.titlesize", "axes.labelsize", "figure.titlesize"), 8),
+    **dict.fromkeys(("xtick.labelsize", "ytick.labelsize", "legend.fontsize", "legend.title_fontsize"), 7.5),
+    **dict.fromkeys(("axes.linewidth", "xtick.major.width", "ytick.major.width"), 0.6),
+    **dict.fromkeys(("axes.spines.top", "axes.spines.right", "legend.frameon"), False),
+    **dict.fromkeys(("axes.grid", "axes.axisbelow"), True),
+    **{"grid.color": "0.9", "grid.linewidth": 0.5, "lines.linewidth": 1.2, "lines.markersize": 4},
+    "errorbar.capsize": 1.5,
     "svg.hashsalt": "knowledge-capacity",
 }
 
@@ -91,13 +70,11 @@ def draw_all(frame: pd.DataFrame, out: Path) -> list[Path]:
     folder = out / "plots"
     folder.mkdir(parents=True, exist_ok=True)
     written: list[Path] = []
-    with style.context(["default", STYLE]):
-        for suffix, title, rows in _combinations(frame):
-            for name, draw in FIGURES.items():
-                figure = draw(rows, out)
-                if figure is not None:
-                    figure.suptitle(title)
-                    written += _save(figure, folder / f"{name}{suffix}")
+    with matplotlib.style.context(["default", STYLE]):
+        for suffix, rows in _combinations(frame):
+            figures = {name: draw(rows, out) for name, draw in FIGURES.items()}
+            for name, figure in figures.items():
+                written += _save(figure, folder / f"{name}{suffix}") if figure else []
     ours = re.compile(rf"({'|'.join(FIGURES)})(_bio[sd]_e[^/]*)?\.(png|svg)")
     for path in sorted(folder.iterdir()):
         if ours.fullmatch(path.name) and path not in written:
@@ -110,17 +87,18 @@ def capacity(rows: pd.DataFrame, out: Path) -> Figure:
     schemes = ["none", *_quantizations(rows)]
     columns = len(schemes) if len(schemes) <= 3 else 2
     lines = math.ceil(len(schemes) / columns)
-    figure = Figure(figsize=(2.7 * columns + 1.2, 2.6 * lines + 0.2), layout="constrained")
+    figure = _figure(rows, max(4.6, 2.7 * columns + 1.2), 2.6 * lines + 0.2)
     panels = figure.subplots(lines, columns, sharex=True, sharey=True, squeeze=False)
     curves = _curves_by_people(rows)
     P_low, P_high = _limits(rows["params"])
     most = min(rows["max_bits"].max(), 2 * P_high)
     shown = rows["bits"][_visible(rows)]
     B_low, B_high = _limits([*shown, most] if len(shown) else [LEAST * P_low, most])
+    B_low /= 1 if _visible(rows).all() else 1.6  # room for the note about the others
     for panel, scheme in zip(panels.flat, schemes, strict=True):
         panel.set(xscale="log", yscale="log", xlim=(P_low, P_high), ylim=(B_low, B_high))
         panel.set_title("As trained" if scheme == "none" else f"Quantized to {scheme}")
-        _note_left_out(panel, rows[rows["quantization"] == scheme], 0.03, 0.98)
+        _note_left_out(panel, rows[rows["quantization"] == scheme])
         for curve in curves:
             found = curve.rows[curve.rows["quantization"] == scheme]
             _plot_points(panel, found[_visible(found)], "params", "bits", curve.color)
@@ -135,8 +113,8 @@ def capacity(rows: pd.DataFrame, out: Path) -> Figure:
         panel.set_ylabel("Stored knowledge (bits)")
     keys = [*_handles(curves), Line2D([], [], color="0.4", linestyle=":", linewidth=0.8, label="max bits of N")]
     figure.legend(handles=keys, loc="outside right upper", alignment="left")
-    figure.draw_without_rendering()  # labels along a line need the final shape of the panels
-    for panel in panels.flat[: len(schemes)]:
+    _fix_layout(figure)  # the labels turn with their lines
+    for panel in panels.flat:
         for R in LEVELS:
             _label_slope(figure, panel, R)
     return figure
@@ -144,40 +122,31 @@ def capacity(rows: pd.DataFrame, out: Path) -> Figure:
 
 def bits_per_param(rows: pd.DataFrame, out: Path) -> Figure:
     """R against parameters with its intervals, quantized models as hollow marks, R max as faint crosses."""
-    figure = Figure(figsize=(4.9, 3.0), layout="constrained")
+    figure = _figure(rows, 4.9, 3.0)
     axes = figure.subplots()
     curves = _curves_by_people(rows)
     schemes = _quantizations(rows)
     marks = dict(zip(schemes, "s^D", strict=False))
+    hollow: dict[str, Any] = {"fillstyle": "none", "markeredgewidth": 0.8, "markersize": 6 if len(curves) < 7 else 4}
     plain = rows[rows["quantization"] == "none"]
     for curve in curves:
+        R = curve.rows.pivot_table(index="params", columns="quantization", values="bits_per_param")
+        for scheme in R.columns.intersection(schemes):
+            axes.plot(R.index, R[scheme], marks[scheme], color=curve.color, zorder=3, **hollow)
+        most = curve.rows.groupby("params")["max_bits_per_param"].mean()
+        axes.plot(most.index, most, "x", color=curve.color, alpha=0.35, zorder=1)
         found = curve.rows[curve.rows["quantization"] == "none"]
-        axes.plot(
-            found["params"], found["max_bits_per_param"], "x", color=curve.color, alpha=0.35, markersize=4, zorder=1
-        )
-        for scheme in schemes:
-            quantized = curve.rows[curve.rows["quantization"] == scheme].groupby("params")["bits_per_param"].mean()
-            axes.plot(
-                quantized.index,
-                quantized,
-                marks[scheme],
-                color=curve.color,
-                fillstyle="none",
-                markersize=6 if len(curves) <= 6 else 4,
-                markeredgewidth=0.8,
-                zorder=3,
-            )
         _plot_points(axes, found, "params", "bits_per_param", curve.color, interval=True)
     P_low, P_high = _limits(rows["params"])
     tops = plain[["bits_per_param", "bits_per_param_high"]].to_numpy(dtype=float)
     top = max(2.2, 1.08 * np.nanmax(tops, initial=0))
-    axes.set(xscale="log", xlim=(P_low, P_high), ylim=(min(0, 1.1 * plain["bits_per_param"].min()), top))
+    bottom = max(-0.2, min(0, 1.1 * plain["bits_per_param"].min()))  # a model may know less than nothing
+    axes.set(xscale="log", xlim=(P_low, P_high), ylim=(bottom, top))
     axes.set(xlabel="Model parameters P", ylabel="Bits per parameter R = bits / P")
     _number_ticks(axes.xaxis, P_low, P_high)
     _level_lines(axes)
-    gray: dict[str, Any] = {"linestyle": "", "color": "0.4", "fillstyle": "none"}
     keys = _handles(curves)
-    keys += [Line2D([], [], marker=marks[name], markersize=6, label=name, **gray) for name in schemes]
+    keys += [Line2D([], [], color="0.4", linestyle="", marker=marks[name], label=name, **hollow) for name in schemes]
     keys += [Line2D([], [], marker="x", linestyle="", color="0.7", label="R max (if in view)")]
     figure.legend(handles=keys, loc="outside right upper", alignment="left")
     return figure
@@ -188,11 +157,10 @@ def bits_against_people(rows: pd.DataFrame, out: Path) -> Figure | None:
     plain = rows[rows["quantization"] == "none"]
     if plain.groupby("params")["people"].nunique().max() < 2:
         return None
-    figure = Figure(figsize=(4.9, 3.0), layout="constrained")
+    figure = _figure(rows, 4.9, 3.0)
     axes = figure.subplots()
     curves = _curves_by_size(plain)
-    shown = plain["bits_per_param"][_visible(plain)]
-    R_low, R_high = _limits([*shown, 2.0], margin=1.25)
+    R_low, R_high = _limits([*plain["bits_per_param"][_visible(plain)], 2.0], margin=1.25)
     N_low, N_high = _limits(plain["people"])
     for curve in curves:
         most = curve.rows.groupby("people")["max_bits_per_param"].mean()
@@ -204,7 +172,7 @@ def bits_against_people(rows: pd.DataFrame, out: Path) -> Figure | None:
     _number_ticks(axes.xaxis, N_low, N_high)
     _number_ticks(axes.yaxis, R_low, R_high)
     _level_lines(axes)
-    _note_left_out(axes, plain, 0.98, 0.02)
+    _note_left_out(axes, plain)
     keys = [*_handles(curves), Line2D([], [], color="0.4", linestyle=":", linewidth=0.9, label="R max")]
     figure.legend(handles=keys, loc="outside right upper", alignment="left", title="Size (P)")
     return figure
@@ -216,7 +184,7 @@ def learning_curves(rows: pd.DataFrame, out: Path) -> Figure | None:
     sizes, people = _spread(plain["params"], MOST_SIZES), _spread(plain["people"], MOST_PEOPLE)
     curves = _curves_by_size(plain[plain["params"].isin(sizes) & plain["people"].isin(people)])
     dashes = dict(zip(people, ("-", "--", ":"), strict=False))
-    figure = Figure(figsize=(7.2, 2.8), layout="constrained")
+    figure = _figure(rows, 7.2, 2.8)
     panels = figure.subplots(1, 2, sharex=True)
     longest, best = 0.0, 0.0
     for curve in curves:
@@ -238,11 +206,10 @@ def learning_curves(rows: pd.DataFrame, out: Path) -> Figure | None:
     for panel in panels:
         panel.set_xlabel("Exposures")
         _number_ticks(panel.xaxis, E_low, E_high)
-    of_sizes, of_people = plain["params"].nunique(), plain["people"].nunique()
-    title = "Size (P)" if len(sizes) == of_sizes else f"Size (P), {len(sizes)} of {of_sizes}"
+    title = "Size (P)" + _part(sizes, plain["params"])
     figure.legend(handles=_handles(curves, marker=""), loc="outside right upper", alignment="left", title=title)
-    title = "" if len(people) == of_people else f"{len(people)} of {of_people} N"
     keys = [Line2D([], [], color="0.4", linestyle=dashes[N], linewidth=1, label=f"N = {N:,}") for N in people]
+    title = "People" + _part(people, plain["people"])
     figure.legend(handles=keys, loc="outside right lower", alignment="left", title=title)
     return figure
 
@@ -255,46 +222,59 @@ FIGURES: dict[str, Callable[[pd.DataFrame, Path], Figure | None]] = {
 }
 
 
-def _combinations(frame: pd.DataFrame) -> Iterator[tuple[str, str, pd.DataFrame]]:
-    """The end of the file names, the title and the rows of each set of figures."""
-    groups = list(frame.groupby(KEYS, sort=False, dropna=False))
+def _combinations(frame: pd.DataFrame) -> Iterator[tuple[str, pd.DataFrame]]:
+    """The end of the file names and the rows of each set of figures."""
+    groups = list(frame.groupby(["dataset", "exposures", "junk", "recipe"], sort=False, dropna=False))
     for (dataset, exposures, junk, recipe), rows in groups:
         suffix = f"_{dataset}_e{exposures:.10g}_j{junk}_{recipe}" if len(groups) > 1 else ""
-        title = f"{DATASETS.get(str(dataset), dataset)}, {exposures:,.10g} exposures"
-        title += "" if junk == "0" else f", {junk} junk"
-        yield re.sub("[^A-Za-z0-9._]+", "-", suffix), f"{title}, recipe {recipe}", rows
+        yield re.sub("[^A-Za-z0-9._]+", "-", suffix), rows
+
+
+def _figure(rows: pd.DataFrame, width: float, height: float) -> Figure:
+    """An empty figure, sizes in inches, with what its runs have in common for a title."""
+    first = rows.iloc[0]
+    title = f"{DATASETS.get(first.dataset, first.dataset)}, {first.exposures:,.10g} exposures, "
+    title += ("" if first.junk == "0" else f"{first.junk} junk, ") + f"recipe {first.recipe}"
+    figure = Figure(figsize=(width, height), dpi=200, layout="constrained")
+    figure.suptitle(title, x=0.01, ha="left")
+    return figure
+
+
+def _fix_layout(figure: Figure) -> None:
+    """Lay the figure out for good: what comes later fits itself to it, and no drawing repeats it."""
+    engine = figure.get_layout_engine()
+    assert engine is not None
+    engine.execute(figure)
+    figure.set_layout_engine("none")
 
 
 def _save(figure: Figure, stem: Path) -> list[Path]:
-    paths = []
-    # Neither a date nor a version, so that drawing again gives the same bytes.
-    for extension, metadata in (("png", {"Software": None}), ("svg", {"Date": None, "Creator": None})):
-        content = io.BytesIO()
-        figure.savefig(content, format=extension, dpi=200, metadata=metadata)
-        paths.append(stem.with_name(f"{stem.name}.{extension}"))
-        replace_file(paths[-1], content.getvalue())
+    _fix_layout(figure)
+    paths = [stem.with_name(f"{stem.name}.{extension}") for extension in ("png", "svg")]
+    png, svg = io.BytesIO(), io.BytesIO()
+    # Each canvas by itself, as `savefig` draws everything twice; neither date nor version, to give the same bytes.
+    FigureCanvasAgg(figure).print_png(png, metadata={"Software": None})
+    FigureCanvasSVG(figure).print_svg(svg, metadata={"Date": None, "Creator": None})
+    for path, content in zip(paths, (png, svg), strict=True):
+        replace_file(path, content.getvalue())
     return paths
 
 
 def _curves_by_people(rows: pd.DataFrame) -> list[Curve]:
     """One curve for each N, or several where data sets of one N hold different amounts of bits."""
     kinds = rows[["people", "max_bits"]].drop_duplicates().sort_values(["people", "max_bits"])
-    several = kinds["people"].duplicated(keep=False)
-    colors = _colors(PEOPLE_COLORS, len(kinds))
+    several = set(kinds["people"][kinds["people"].duplicated()])
     curves = []
-    for color, N, most, alike in zip(colors, kinds["people"], kinds["max_bits"], several, strict=True):
-        label = f"N = {N:,}" + (f" ({short_number(most, 3)} bits)" if alike else "")
+    for color, (N, most) in zip(_colors(PEOPLE_COLORS, len(kinds)), kinds.to_numpy().tolist(), strict=True):
+        label = f"N = {N:,.0f}" + (f" ({short_number(most, 3)} bits)" if N in several else "")
         curves.append(Curve(label, color, rows[(rows["people"] == N) & (rows["max_bits"] == most)]))
     return curves
 
 
 def _curves_by_size(rows: pd.DataFrame) -> list[Curve]:
     groups: list[tuple[Any, pd.DataFrame]] = list(rows.groupby(["params", "size"]))
-    colors = _colors(SIZE_COLORS, len(groups))
-    return [
-        Curve(f"{size} ({short_number(P, 3)})", color, found)
-        for color, ((P, size), found) in zip(colors, groups, strict=True)
-    ]
+    named = zip(_colors(SIZE_COLORS, len(groups)), groups, strict=True)
+    return [Curve(f"{size} ({short_number(P, 3)})", color, found) for color, ((P, size), found) in named]
 
 
 def _colors(name: str, number: int) -> list[Any]:
@@ -314,6 +294,10 @@ def _spread(values: "pd.Series[Any]", most: int) -> list[Any]:
     distinct = sorted(values.unique())
     places = np.linspace(0, len(distinct) - 1, min(most, len(distinct))).round().astype(int)
     return [distinct[place] for place in places]
+
+
+def _part(shown: Sequence[Any], values: "pd.Series[Any]") -> str:
+    return "" if len(shown) == values.nunique() else f", {len(shown)} of {values.nunique()}"
 
 
 def _read_recall(path: Path) -> pd.DataFrame:
@@ -337,30 +321,20 @@ def _plot_points(axes: Axes, rows: pd.DataFrame, x: str, y: str, color: Any, *, 
     """A mark at the mean over runs, with a bar over all of them (and their 95 % intervals)."""
     low, high = (f"{y}_low", f"{y}_high") if interval else (y, y)
     points = rows.dropna(subset=[y]).groupby(x).agg(mean=(y, "mean"), low=(low, "min"), high=(high, "max"))
-    points = points.astype(float)
-    below, above = points["mean"] - points["low"], points["high"] - points["mean"]
-    bars = np.nan_to_num(np.array([below, above])).clip(min=0)
-    axes.errorbar(
-        points.index,
-        points["mean"],
-        yerr=bars if bars.any() else None,
-        fmt="o-",
-        color=color,
-        elinewidth=0.8,
-        capsize=1.5,
-        capthick=0.8,
-        zorder=2,
-    )
+    bars = np.array([points["mean"] - points["low"], points["high"] - points["mean"]])
+    bars = np.nan_to_num(bars).clip(min=0)  # quantized models may lack an interval
+    bar = bars if bars.any() else None
+    axes.errorbar(points.index, points["mean"], bar, fmt="o-", color=color, elinewidth=0.8, zorder=2)
 
 
 def _handles(curves: Sequence[Curve], marker: str = "o") -> list[Line2D]:
     return [Line2D([], [], color=curve.color, marker=marker, label=curve.label) for curve in curves]
 
 
-def _limits(values: Iterable[float], margin: float = 1.6) -> tuple[float, float]:
+def _limits(values: Iterable[SupportsFloat], margin: float = 1.6) -> tuple[float, float]:
     """The ends of a logarithmic axis: room around the values, and at least one decade."""
-    values = list(values)
-    low, high = min(values) / margin, max(values) * margin
+    numbers = [float(value) for value in values]
+    low, high = min(numbers) / margin, max(numbers) * margin
     widen = max(1.0, math.sqrt(10 * low / high))
     return low / widen, high * widen
 
@@ -370,8 +344,9 @@ def _number_ticks(axis: Axis, low: float, high: float) -> None:
     decades = math.log10(high / low)
     steps = (1, 2, 5) if decades < 1.7 else (1, 3) if decades < 2.5 else (1,)
     powers = [10.0**power for power in range(math.floor(math.log10(low)), math.ceil(math.log10(high)) + 1)]
-    axis.set_major_locator(FixedLocator([step * power for power in powers for step in steps]))
-    axis.set_minor_locator(FixedLocator([step * power for power in powers for step in range(2, 10)]))
+    for set_locator, multiples in ((axis.set_major_locator, steps), (axis.set_minor_locator, range(2, 10))):
+        ticks = [step * power for power in powers for step in multiples]
+        set_locator(FixedLocator([tick for tick in ticks if low <= tick <= high]))
     axis.set_major_formatter(FuncFormatter(lambda number, _: short_number(float(f"{number:.6g}"))))
     axis.set_minor_formatter(NullFormatter())
 
@@ -399,19 +374,19 @@ def _label_slope(figure: Figure, axes: Axes, R: int) -> None:
     normal = np.array([-direction[1], direction[0]])
     point = figure.dpi / 72
     along = np.linspace(-25, 25, 9)[:, None] * point * direction  # a label is about 50 points long
-    margin = min(30 * point, length / 2)
-    centers = start + np.linspace(margin, length - margin, 15)[:, None] * direction
+    centers = start + np.linspace(0, length, 30)[:, None] * direction
     places = [(center, side) for side in (1, -1) for center in centers]
 
     def room(place: tuple[np.ndarray, int]) -> float:
         label = place[0] + along + 6 * place[1] * point * normal
-        return min(12 * point, np.hypot(*(label[:, None] - taken).T).min(initial=np.inf))
+        inside = (label > np.add(axes.bbox.min, 3 * point)) & (label < np.add(axes.bbox.max, -3 * point))
+        distance = np.hypot(*(label[:, None] - taken).T).min(initial=12 * point)
+        return float(distance) if inside.all() else 0.0
 
     center, side = max(places, key=room)
     x, y = axes.transData.inverted().transform(center + 1.5 * point * side * normal)
-    angle = math.degrees(math.atan2(direction[1], direction[0]))
-    align: dict[str, Any] = {"ha": "center", "va": "bottom" if side > 0 else "top", "rotation_mode": "anchor"}
-    axes.text(x, y, LEVELS[R], rotation=angle, **align, **LABEL)
+    text = axes.text(x, y, LEVELS[R], ha="center", va="bottom" if side > 0 else "top", **LABEL)
+    text.set(rotation=math.degrees(math.atan2(direction[1], direction[0])), rotation_mode="anchor")
 
 
 def _visible(rows: pd.DataFrame) -> "pd.Series[bool]":
@@ -419,10 +394,9 @@ def _visible(rows: pd.DataFrame) -> "pd.Series[bool]":
     return rows["bits"] >= LEAST * rows[["params", "max_bits"]].min(axis=1)
 
 
-def _note_left_out(axes: Axes, rows: pd.DataFrame, x: float, y: float) -> None:
-    """Say in the corner near (x, y) how many points are not visible."""
+def _note_left_out(axes: Axes, rows: pd.DataFrame) -> None:
+    """Say in the corner below the curves how many points are not visible."""
     left_out = int((~_visible(rows)).sum())
     if left_out:
         text = f"{left_out} point{'s' if left_out > 1 else ''} near zero not shown"
-        ha, va = "left" if x < 0.5 else "right", "bottom" if y < 0.5 else "top"
-        axes.text(x, y, text, ha=ha, va=va, transform=axes.transAxes, **LABEL)
+        axes.text(0.98, 0.02, text, ha="right", va="bottom", transform=axes.transAxes, **LABEL)

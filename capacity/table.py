@@ -12,7 +12,7 @@ import sys
 from collections.abc import Callable, Iterable, Sequence
 from functools import cache
 from pathlib import Path
-from typing import Any
+from typing import Any, SupportsFloat
 
 import pandas as pd
 from rich.box import SIMPLE_HEAD
@@ -97,14 +97,14 @@ def by_precision(quantization: str) -> tuple[float, str]:
     return (-float(bits[0]) if bits else -math.inf), quantization
 
 
-def short_number(number: float, digits: int | None = None) -> str:
+def short_number(number: SupportsFloat, digits: int | None = None) -> str:
     """A number with K, M, B or T: 59952 is "60.0K" with three digits, and "59.952K" with as many as it takes."""
+    value = float(number)
     # Three digits of 999,900 are 1000 thousands, which the next letter writes as 1.00.
-    thousands = (power for power in range(4) if abs(number) < 999.5 * 1000**power)
-    power = next(thousands, 4)
+    power = next((power for power in range(4) if abs(value) < 999.5 * 1000**power), 4)
     if digits is None or power == 0:
-        return f"{number / 1000**power:g}{' KMBT'[power].strip()}"
-    return f"{number / 1000**power:#.{digits}g}".rstrip(".") + "KMBT"[power - 1]
+        return f"{value / 1000**power:g}" + ("", *"KMBT")[power]
+    return f"{value / 1000**power:#.{digits}g}".rstrip(".") + "KMBT"[power - 1]
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -203,7 +203,7 @@ def _table(frame: pd.DataFrame, space: int) -> Table:
         add("data", runs["dataset"], lambda name: DATASETS.get(name, name), "left")
     add("size", runs["size"], str, "left")
     add("P", runs["params"], lambda number: short_number(number, 3))
-    add("people", runs["people"], "{:,}".format)
+    add("people", runs["people"], lambda N: f"{N:,}" if N < 10**6 else short_number(N))
     add("exposures", runs["exposures"], lambda number: f"{number:,.10g}")
     for name in varied[varied[:1] == ["dataset"] :]:
         add(name, runs[name], str, "left" if name == "recipe" else "right")
@@ -226,3 +226,7 @@ def _table(frame: pd.DataFrame, space: int) -> Table:
 
 def _interval(low: float, high: float) -> str | None:
     return None if pd.isna(low) or pd.isna(high) else f"[dim]{low:.2f}–{high:.2f}[/dim]"
+
+
+if __name__ == "__main__":
+    sys.exit(main())
