@@ -20,11 +20,13 @@ class Options(DataConfig):
 
 
 def _data_keys(content: dict[str, Any]) -> dict[str, Any]:
-    """The options of the data in a run's config.yaml or a data set's; or the file's own keys."""
-    data = content.get("data", content)
+    """The options of the data in a run's config.yaml, or in a data set's with its texts; or the file's own keys."""
+    if "data" not in content:
+        return content
+    data = content["data"]
     if not isinstance(data, dict):
         raise UserError([f"data: {data!r} is not allowed; must be a mapping of keys to values"])
-    return dict(data)
+    return data | {key: content[key] for key in ("texts",) if key in content}
 
 
 def main(arguments: list[str] | None = None) -> int:

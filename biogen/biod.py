@@ -16,7 +16,7 @@ from tokenizers import Tokenizer as Backend
 from tokenizers import models, pre_tokenizers
 
 from biogen.config import DataConfig
-from biogen.pieces import PieceList, Pieces, Role
+from biogen.pieces import EMPTY, PieceList, Pieces, Role
 from biogen.rng import Stream, below, permute, random_order, random_words
 from biogen.tokenizer import DOMAIN, END, Tokenizer
 
@@ -46,8 +46,13 @@ class BioD:
         """The attributes that are asked for: all of them."""
         return self.value_roles
 
+    @property
+    def longest_text(self) -> int:
+        """Tokens of every paragraph, with its special tokens."""
+        return len(self._head) + self.shape.name_length + self.shape.K * (1 + self.shape.C * self.shape.L)
+
     def plan(self, index: Int[np.ndarray, " n"], exposure: int) -> Int[np.ndarray, "n slots"]:
-        """The paragraph of each person at an exposure: the end token, then the text."""
+        """The paragraph of each person at an exposure: the end token, the domain token if useful, then the text."""
         n, K, C = len(index), self.shape.K, self.shape.C
         name, drawn = self._draw(index)
         order = random_order(random_words(self.config.seed, Stream.ORDER, index, K, exposure))
@@ -58,13 +63,16 @@ class BioD:
         sentences[:, :, 1] = self._first_chunk[order, chunks[:, :, 0]]
         sentences[:, :, 2:] = self._later_chunk[order[:, :, None], chunks[:, :, 1:]]
         head = np.tile(self._head, (n, 1))
+        head[index >= self.config.people, 1:] = EMPTY
         name_pieces = np.concatenate([self._name_start[name[:, :1]], self._name_rest[name[:, 1:]]], axis=1)
         return np.concatenate([head, name_pieces, sentences.reshape(n, -1)], axis=1)
 
     def covering_texts(self) -> list[str]:
-        """Texts in which every word stands at least once: whatever a text can hold, they hold."""
+        """Texts in which every word stands within, and every symbol also first: whatever a text can hold, they hold."""
         vocabulary = self.tokenizer.backend.get_vocab(with_added_tokens=False)
-        return [word for word in vocabulary if word not in self.tokenizer.special]
+        words = [word for word in vocabulary if word not in self.tokenizer.special]
+        symbols = [word for word in words if word.startswith("s")]
+        return [*symbols, " ".join([symbols[0], *words])]
 
     def describe(self, index: Int[np.ndarray, " n"]) -> list[dict[str, str]]:
         """Name and values of each person in symbols."""

@@ -10,7 +10,7 @@ import math
 import numpy as np
 from jaxtyping import Int
 
-from biogen.config import DataConfig
+from biogen.config import EVALUATION, DataConfig
 from biogen.people import Attributes, draw_attributes, draw_names
 from biogen.pieces import EMPTY, PieceList, Pieces, Role
 from biogen.pools import load_pools
@@ -61,9 +61,27 @@ class BioS:
         values = self.config.pools.values
         return sum(math.log2(values[attribute]) for attribute in self.value_roles)
 
+    @property
+    def longest_text(self) -> int:
+        """Tokens that no biography has more of, with its special tokens."""
+        lengths = self.pieces.lengths
+        value = {name: int(lengths[numbers].max()) for name, numbers in self._value.items()}
+        value["birth_date"] = int(lengths[self._day].max() + lengths[self._year].max())
+        sentences = sum(
+            int((lengths[before] + lengths[after]).max()) + value[name]
+            for name, before, after in zip(ATTRIBUTES, self._before, self._after, strict=True)
+        )
+        subjects = self._name_again if self.variant.fullname else [self._pronoun]
+        subject = sum(int(lengths[numbers].max()) for numbers in subjects)
+        name = sum(int(lengths[numbers].max()) for numbers in self._name)
+        return self._head_slots + name + (_SENTENCES - 1) * subject + sentences
+
     def plan(self, index: Int[np.ndarray, " n"], exposure: int) -> Int[np.ndarray, "n slots"]:
-        """The biography of each person at an exposure: the end token, then the text."""
-        return self._plan(index, exposure, self.config.seed)
+        """The biography of each person at an exposure: the end token, the domain token if useful, then the text."""
+        plan = self._plan(index, exposure, self.config.seed)
+        if self._domain is not None:
+            plan[index >= self.config.people, 1] = EMPTY
+        return plan
 
     def _plan(self, index: Int[np.ndarray, " n"], exposure: int, seed: int) -> Int[np.ndarray, "n slots"]:
         variant = self.variant
@@ -76,6 +94,8 @@ class BioS:
             order = random_order(random_words(seed, Stream.ORDER, index, _SENTENCES, draw))
         else:
             order = np.broadcast_to(np.arange(_SENTENCES), (len(index), _SENTENCES))
+        if exposure >= EVALUATION:
+            order = _employer_first(order)
         people = draw_attributes(seed, self.config.pools, index)
         return self._assemble(draw_names(seed, self.config.pools, index), people, templates, order)
 
@@ -180,7 +200,7 @@ class BioS:
         pools += [sizes.birth_cities, sizes.universities, sizes.majors, sizes.employers]
         counts = [len(bank.templates[name]) for name in ATTRIBUTES]
         # A pronoun stands first and later, in both forms, within any two rows.
-        rows = np.arange(max(*pools, *counts, 2))
+        rows = np.arange(max(*pools, *counts, *(len(questions) for questions in bank.questions.values()), 2))
         first, middle, last, date, year, city, university, major, employer = (rows % n for n in pools)
         names = np.stack([first, middle, last], axis=1)
         month, day = np.divmod(date, sizes.days)
@@ -255,3 +275,14 @@ class BioS:
         answer = self._values(drawn)[np.arange(n), asked]
         stop = np.full((n, 1), self._stop)
         return np.concatenate([self._head(n), ask[:, None], name, end[:, None], answer, stop], axis=1)
+
+
+def _employer_first(order: Int[np.ndarray, "n 6"]) -> Int[np.ndarray, "n 6"]:
+    """The same order of sentences, but the company city, which gives the employer away, stands behind it.
+
+    Else a model that knows which employers sit in a city, and nobody's employer, would be credited with bits of
+    every person whose text names the city first.
+    """
+    employer, city = ATTRIBUTES.index("employer"), ATTRIBUTES.index("company_city")
+    swap = (np.argmax(order == city, axis=1) < np.argmax(order == employer, axis=1))[:, None]
+    return np.where(swap & (order == employer), city, np.where(swap & (order == city), employer, order))

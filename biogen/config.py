@@ -14,6 +14,9 @@ from biogen.pools import PoolSizes
 
 MAX_PEOPLE = 20_000_000
 
+EVALUATION = 1 << 31
+"""Exposures from this number on are never trained on: texts drawn at them are for measuring."""
+
 
 def _fraction(value: object) -> Fraction:
     try:

@@ -3,21 +3,21 @@
 In: a `DataConfig`. Out: a `Corpus`, BioS or BioD, that plans texts about people by index.
 """
 
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 import numpy as np
 from jaxtyping import Int
 
 from biogen.biod import BioD
 from biogen.bios import BioS
-from biogen.config import DataConfig
+from biogen.config import EVALUATION, DataConfig
 from biogen.pieces import Pieces, Texts
 from biogen.tokenizer import Tokenizer
 
-EVALUATION = 1 << 31
-"""Exposures from this number on are never trained on: texts drawn at them are new."""
+__all__ = ["EVALUATION", "Corpus", "draw_texts", "make_corpus", "mean_length"]
 
 
+@runtime_checkable  # so that the tests can check annotations
 class Corpus(Protocol):
     """What BioS and BioD have in common."""
 
@@ -40,8 +40,16 @@ class Corpus(Protocol):
         """The attributes that are asked for, with their (first) roles."""
         ...
 
+    @property
+    def longest_text(self) -> int:
+        """Tokens that no text has more of, with its special tokens."""
+        ...
+
     def plan(self, index: Int[np.ndarray, " n"], exposure: int) -> Int[np.ndarray, "n slots"]:
-        """The text of each person at an exposure, as rows of pieces that begin with the end token."""
+        """The text of each person at an exposure, as rows of pieces that begin with the end token.
+
+        Behind it stands the domain token, if there is one, for the useful people: those below `config.people`.
+        """
         ...
 
     def covering_texts(self) -> list[str]:
@@ -60,6 +68,6 @@ def draw_texts(corpus: Corpus, index: Int[np.ndarray, " n"], exposure: int) -> T
 
 
 def mean_length(corpus: Corpus, people: int = 4096) -> float:
-    """Tokens in a text with its end token, averaged over people who are not junk and not special."""
+    """Tokens in a text with its end token, averaged over (the first) useful people."""
     index = np.arange(min(people, corpus.config.people))
     return float(corpus.pieces.text_lengths(corpus.plan(index, EVALUATION)).mean())

@@ -34,25 +34,49 @@ def texts_each(config: DataConfig, texts: int | None) -> int:
 
 
 def write_dataset(config: DataConfig, texts: int | None, out: Path) -> int:
-    """Write the folder; returns the number of biographies in data.parquet. Raises ValueError as `make_corpus`."""
-    corpus = make_corpus(config)
+    """Write the folder, over an older data set if there is one; returns the number of biographies in data.parquet.
+
+    Raises ValueError as `make_corpus`, for junk that takes more people than there are names, and for a folder
+    with something else in it.
+    """
     count = texts_each(config, texts)
-    out.mkdir(parents=True, exist_ok=True)
+    junk = _junk_texts(config, count)
+    corpus = make_corpus(config)
+    _clear(out)
     _write(out / "data.parquet", _biographies(corpus, range(config.people), count))
-    if config.junk:
-        odds = config.junk / (1 - config.junk)
-        wanted = int(odds * config.people * count)
-        people = range(config.people, config.people + min(wanted, config.junk_people or wanted))
-        rounds = -(-wanted // len(people)) if len(people) else 0
-        _write(out / "junk.parquet", itertools.islice(_biographies(corpus, people, rounds), wanted))
+    if junk:
+        people = range(config.people, config.people + min(junk, config.junk_people or junk))
+        rounds = -(-junk // len(people))
+        _write(out / "junk.parquet", itertools.islice(_biographies(corpus, people, rounds), junk))
     if isinstance(corpus, BioS) and config.questions == "half":
         _write(out / "questions.parquet", _questions(corpus))
     if isinstance(corpus, BioS):
         _write_pools(corpus, out / "pools")
     corpus.tokenizer.save_pretrained(out / "tokenizer")
-    (out / "config.yaml").write_text(yaml.safe_dump({"data": config.model_dump(mode="json")}, sort_keys=False))
-    (out / "README.md").write_text(_card(corpus, count))
+    options = {"data": config.model_dump(mode="json"), "texts": texts}
+    (out / "config.yaml").write_text(yaml.safe_dump(options, sort_keys=False), encoding="utf-8")
+    (out / "README.md").write_text(_card(corpus, count), encoding="utf-8")
     return config.people * count
+
+
+def _junk_texts(config: DataConfig, texts: int) -> int:
+    """How many junk texts go with so many texts a person. Raises ValueError if they take too many names."""
+    junk = int(config.junk / (1 - config.junk) * config.people * texts)
+    if config.junk_people is None and config.people + junk > config.names:
+        raise ValueError(
+            f"junk: {config.junk} for {texts} texts of {config.people} people takes {junk} fresh names; "
+            f"allowed is at most N0 - people = {config.names - config.people}"
+        )
+    return junk
+
+
+def _clear(out: Path) -> None:
+    """Make the folder; of an older data set, take away what this one may not have."""
+    out.mkdir(parents=True, exist_ok=True)
+    if any(out.iterdir()) and not (out / "data.parquet").exists():
+        raise ValueError(f"out: {out} holds something else than a data set; give a new folder, or that of a data set")
+    for name in ("junk.parquet", "questions.parquet"):
+        (out / name).unlink(missing_ok=True)
 
 
 def _biographies(corpus: Corpus, people: range, texts: int) -> Iterator[dict[str, Any]]:
@@ -118,10 +142,10 @@ def _write_pools(corpus: BioS, folder: Path) -> None:
     pools["employers"] = [f"{name}\t{city}" for name, city in zip(pools["employers"], cities, strict=True)]
     for name, values in pools.items():
         suffix = "tsv" if name == "employers" else "txt"
-        (folder / f"{name}.{suffix}").write_text("\n".join(values) + "\n")
+        (folder / f"{name}.{suffix}").write_text("\n".join(values) + "\n", encoding="utf-8")
     for kind, bank in (("templates", corpus.bank.templates), ("questions", corpus.bank.questions)):
         for attribute, lines in bank.items():
-            (folder / f"{kind}_{attribute}.txt").write_text("\n".join(lines) + "\n")
+            (folder / f"{kind}_{attribute}.txt").write_text("\n".join(lines) + "\n", encoding="utf-8")
 
 
 def _card(corpus: Corpus, texts: int) -> str:

@@ -42,6 +42,7 @@ def parse(
     Raises UserError.
     """
     arguments = list(sys.argv[1:] if arguments is None else arguments)
+    lines, arguments = _without_values(model, arguments)
     flags: Any = _flags(model, with_file=True)
     parsed: Any
     unknown: list[str]
@@ -52,7 +53,7 @@ def parse(
         description=description,
         return_unknown_args=True,
     )
-    lines = _unknown_lines(model, unknown)
+    lines += _unknown_lines(model, unknown)
     file = Path(parsed.config) if parsed.config else default_file
     values: dict[str, Any] = {}
     if file is not None:
@@ -77,7 +78,7 @@ def _checked(model: type[Config], values: dict[str, Any], lines: list[str]) -> C
 def read_yaml(path: Path) -> dict[str, Any]:
     """The keys of a YAML file. Raises UserError for a file that cannot be read or is no mapping."""
     try:
-        content = yaml.safe_load(path.read_text())
+        content = yaml.safe_load(path.read_text(encoding="utf-8"))
     except OSError as error:
         raise UserError([f"config: {path} cannot be read ({error.strerror}); give the path of a preset"]) from None
     except (yaml.YAMLError, UnicodeDecodeError) as error:
@@ -99,7 +100,7 @@ def explain(error: ValidationError) -> list[str]:
         elif mistake["type"] == "missing":
             lines.append(f"{where}: is required")
         elif mistake["type"] == "value_error" and isinstance(mistake["input"], dict | BaseModel):
-            lines.append(message)  # a check of several fields; it names them itself
+            lines.append(f"{where}.{message}" if where else message)  # a check of several fields; it names them
         else:
             message = message.replace("Input should be", "must be")
             lines.append(f"{where}: {mistake['input']!r} is not allowed; {message}")
@@ -176,7 +177,7 @@ def _overlay(values: dict[str, Any], parsed: Any, model: type[BaseModel], given:
             if inner:
                 values[name] = inner
         elif field.annotation is bool:
-            if any(text in (f"--{flag}", f"--{at}no-{name.replace('_', '-')}") for text in given):
+            if any(_flag(text) in (f"--{flag}", f"--{at}no-{name.replace('_', '-')}") for text in given):
                 values[name] = value
         elif value is not None:
             values[name] = None if value in ("none", "None") and _optional(field) else value
@@ -186,20 +187,39 @@ def _optional(field: FieldInfo) -> bool:
     return type(None) in get_args(field.annotation)
 
 
-def _names(model: type[BaseModel], at: str = "") -> list[str]:
-    names = []
+def _flag(text: str) -> str:
+    """An argument as `--help` spells it: tyro takes underscores too."""
+    return text.partition("=")[0].replace("_", "-")
+
+
+def _fields(model: type[BaseModel], at: str = "--") -> dict[str, FieldInfo]:
+    """Every flag with its field."""
+    fields: dict[str, FieldInfo] = {}
     for name, field in model.model_fields.items():
         nested = _nested(field)
         flag = f"{at}{name.replace('_', '-')}"
-        names += _names(nested, f"{flag}.") if nested is not None else [f"--{flag}"]
-    return names
+        fields |= _fields(nested, f"{flag}.") if nested is not None else {flag: field}
+    return fields
+
+
+def _without_values(model: type[BaseModel], arguments: Sequence[str]) -> tuple[list[str], list[str]]:
+    """A line for every flag whose value is missing, and the other arguments: tyro would stop at the first."""
+    valued = {"--config"} | {flag for flag, field in _fields(model).items() if field.annotation is not bool}
+    lines, others = [], []
+    for text, behind in zip(arguments, [*arguments[1:], "--"], strict=True):
+        flag_follows = behind.startswith("-") and not behind[1:2].isdigit()
+        if flag_follows and "=" not in text and _flag(text) in valued:
+            lines.append(f"{_flag(text)}: has no value; see --help")
+        else:
+            others.append(text)
+    return lines, others
 
 
 def _unknown_lines(model: type[BaseModel], unknown: Sequence[str]) -> list[str]:
     lines = []
     for text in unknown:
         if text.startswith("-"):
-            near = difflib.get_close_matches(text, ["--config", *_names(model)], n=1)
+            near = difflib.get_close_matches(text, ["--config", *_fields(model)], n=1)
             lines.append(f"{text}: is not a flag; " + (f"did you mean {near[0]}?" if near else "see --help"))
     if unknown and not lines:
         lines = [f"{unknown[0]}: is not a flag's value; see --help"]

@@ -111,14 +111,14 @@ class Pieces:
         spans: list[Span] = []
         for piece in plan_row:
             string, role = self.strings[piece], self.roles[piece]
-            start = len(text) + len(string) - len(string.lstrip(" "))
+            behind = len(text)
             text += string
             if role == Role.OTHER or not string:
                 continue
-            if spans and spans[-1].role == role:
+            if spans and (spans[-1].role, spans[-1].end) == (role, behind):
                 spans[-1] = spans[-1]._replace(end=len(text))
             else:
-                spans.append(Span(role, start, len(text)))
+                spans.append(Span(role, behind + len(string) - len(string.lstrip(" ")), len(text)))
         return text, spans
 
 

@@ -57,11 +57,12 @@ def make_tokenizer(
     """The tokenizer called `name`, reduced to the tokens that `cover` uses.
 
     name: `bpe` (as near to `vocab` tokens in use as merges allow, never more), `word`, or a name or folder of
-    Hugging Face's. corpus: texts whose word frequencies a BPE is trained on. cover: texts as lists of pieces in
-    which every piece of the data set stands at least once. extra: special tokens besides the end token.
+    Hugging Face's. corpus: texts whose word frequencies a BPE is trained on, in the words of `cover`. cover: texts
+    as lists of pieces in which every piece of the data set stands at least once. extra: special tokens besides the
+    end token.
 
     Raises ValueError for a vocabulary smaller than the alphabet, for a name that is no tokenizer, and for a
-    tokenizer that joins two pieces into one token.
+    tokenizer that joins two pieces into one token or does not know every character.
     """
     if name == "bpe":
         return _train_bpe(vocab, corpus, cover, [END, *extra])
@@ -146,13 +147,26 @@ def _train_bpe(vocab: int, corpus: Sequence[str], cover: Sequence[Sequence[str]]
     return Tokenizer(backend, [vocabulary[token] for token in special + in_use], special)
 
 
+def is_at_hand(name: str) -> bool:
+    """Whether the tokenizer called `name` can be had without the network."""
+    from transformers import AutoTokenizer  # slow to import
+
+    if name in ("bpe", "word"):
+        return True
+    try:
+        AutoTokenizer.from_pretrained(name, local_files_only=True)
+    except (OSError, ValueError):
+        return False
+    return True
+
+
 def _from_pretrained(name: str, cover: Sequence[Sequence[str]], extra: Sequence[str]) -> Tokenizer:
     from transformers import AutoTokenizer  # slow to import
 
     try:
         loaded = AutoTokenizer.from_pretrained(name, use_fast=True)
         backend = Backend.from_str(loaded.backend_tokenizer.to_str())
-    except (OSError, ValueError, AttributeError) as error:
+    except (OSError, ValueError, AttributeError, ImportError) as error:
         reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
         raise ValueError(
             f"tokenizer: {name!r} cannot be loaded ({reason}); allowed are bpe, word, or the name or folder "
@@ -162,7 +176,14 @@ def _from_pretrained(name: str, cover: Sequence[Sequence[str]], extra: Sequence[
     backend.post_processor = None  # ours alone decides where special tokens stand
     backend.add_special_tokens([end, *extra])
     special = [end, *extra]
-    in_use = {token for text in split_tokens(backend, cover) for piece in text for token in piece}
+    in_use: set[int] = set()
+    for text, split in zip(cover, split_tokens(backend, cover), strict=True):
+        in_use.update(token for piece in split for token in piece)
+        if loaded.unk_token_id in in_use:
+            raise ValueError(
+                f"tokenizer: {name!r} has no tokens for all of {''.join(text)!r}; allowed are tokenizers that "
+                "know every character"
+            )
     vocabulary = backend.get_vocab()
     special_ids = [vocabulary[token] for token in special]
     return Tokenizer(backend, special_ids + sorted(in_use - set(special_ids)), special)
@@ -171,8 +192,8 @@ def _from_pretrained(name: str, cover: Sequence[Sequence[str]], extra: Sequence[
 def _reduce(backend: Backend, used: Sequence[int], special: Sequence[str]) -> Backend:
     """The same tokenizer with the used tokens alone, in their new order.
 
-    Tokens that the used ones are merged from must stay known to a BPE; they get the numbers behind the used
-    ones. No text of the data set contains them.
+    Tokens that the used ones are merged from must stay known to a BPE, and a Unigram needs one for the unknown;
+    they get the numbers behind the used ones. No text of the data set contains them.
     """
     state = json.loads(backend.to_str())
     names = [str(backend.id_to_token(token)) for token in used]
@@ -208,7 +229,9 @@ def _reduce_word_vocabulary(model: dict[str, Any], names: list[str]) -> None:
 def _reduce_unigram(model: dict[str, Any], names: list[str]) -> None:
     scores = dict(model["vocab"])
     model["vocab"] = [[name, scores.get(name, 0.0)] for name in names]
-    model["unk_id"] = None
+    # Never the best choice, but tried for every letter that is no token of its own; as unlikely as it was before.
+    model["vocab"].append(["<unk>", min(scores.values())])
+    model["unk_id"] = len(names)
 
 
 _REDUCERS: dict[str, Callable[[dict[str, Any], list[str]], None]] = {

@@ -8,12 +8,12 @@ The work goes by chunks, a part of an exposure each, so that memory does not gro
 """
 
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, fields, replace
 from fractions import Fraction
 from typing import Literal
 
 import numpy as np
-from jaxtyping import Int, UInt8
+from jaxtyping import Bool, Int, UInt8
 
 from biogen.bios import BioS
 from biogen.config import trained_on_questions
@@ -25,6 +25,8 @@ IGNORE = -1
 """The target where nothing is to be predicted: behind the end of a short row."""
 
 _CHUNK_PEOPLE = 8192
+_SAMPLE = 4096
+"""Questions whose mean length stands for that of all."""
 _END = 0
 
 
@@ -42,13 +44,42 @@ class Batch:
 
 
 @dataclass(frozen=True)
+class Line:
+    """Texts joined, one behind the other."""
+
+    tokens: Int[np.ndarray, " n"]
+    roles: UInt8[np.ndarray, " n"]
+
+    def __len__(self) -> int:
+        return len(self.tokens)
+
+    def after(self, start: int) -> "Line":
+        """What stands from a place on."""
+        return Line(self.tokens[start:].copy(), self.roles[start:].copy())
+
+    def join(self, texts: Texts) -> "Line":
+        """This line and texts behind it."""
+        return Line(np.concatenate([self.tokens, texts.tokens]), np.concatenate([self.roles, texts.roles]))
+
+
+@dataclass(frozen=True)
 class Windows:
-    """Windows that wait to be served, useful and junk apart until a chunk mixes them."""
+    """Windows of packed text, each all useful or all junk."""
 
     inputs: Int[np.ndarray, "windows time"]
     targets: Int[np.ndarray, "windows time"]
     roles: UInt8[np.ndarray, "windows time"]
-    useful: np.ndarray
+    useful: Bool[np.ndarray, " windows"]
+
+    def __len__(self) -> int:
+        return len(self.useful)
+
+    def after(self, start: int) -> "Windows":
+        """The windows from a number on."""
+        return Windows(*(getattr(self, part.name)[start:].copy() for part in fields(self)))
+
+
+_NOTHING = Line(np.zeros(0, dtype=np.int32), np.zeros(0, dtype=np.uint8))
 
 
 @dataclass
@@ -57,15 +88,19 @@ class _Cursor:
 
     chunk: int = 0
     served: int = 0
-    junk_people: int = 0
-    """Junk biographies written so far."""
+    junk_texts: int = 0
+    """Junk texts written so far."""
     useful_windows: int = 0
     junk_windows: int = 0
-    useful_tail: Int[np.ndarray, "2 n"] = field(default_factory=lambda: np.zeros((2, 0), dtype=np.int32))
-    """Tokens and roles behind the last whole window."""
-    junk_tail: Int[np.ndarray, "2 n"] = field(default_factory=lambda: np.zeros((2, 0), dtype=np.int32))
-    waiting: Int[np.ndarray, "4 windows time"] | None = None
-    """Whole windows that did not fill a batch: inputs, targets, roles, usefulness."""
+    useful_tail: Line = _NOTHING
+    """What stands behind the last whole window."""
+    junk_tail: Line = _NOTHING
+    waiting: Windows | None = None
+    """Whole windows that did not fill a batch."""
+
+
+_COUNTS = ("chunk", "served", "junk_texts", "useful_windows", "junk_windows")
+_REST = {"useful_tail": Line, "junk_tail": Line, "waiting": Windows}
 
 
 class Batches:
@@ -82,18 +117,24 @@ class Batches:
     ) -> None:
         """batch: windows in a batch. context: tokens in a window (packed), or at most in a row (rows).
 
-        Raises ValueError if there are not enough names for the junk, or a row is longer than `context`.
+        Raises ValueError if there are not enough names for the junk, or if a text may be longer than a row.
         """
         self.corpus, self.layout, self.context = corpus, layout, context
         self.batch, self.exposures = batch, exposures
         config = corpus.config
-        self.people, self.junk = config.people, config.junk
+        self.people = config.people
         self._odds: Fraction = config.junk / (1 - config.junk)
         self._chunks_each = -(-self.people // _CHUNK_PEOPLE)
         self._cursor = _Cursor()
         self._asked = trained_on_questions(self.people) if config.questions == "half" else 0
-        fresh = int(self._odds * self.people * exposures) + _CHUNK_PEOPLE * (self._odds > 0)
-        if config.junk_people is None and self.people + fresh > corpus.names:
+        self._useful_length = self._useful_tokens()
+        self._junk_length = mean_length(corpus) - config.domain_token
+        # The share of junk is one of tokens: questions and domain tokens make a person's useful text longer.
+        self._junk_each = self._odds * Fraction(self._useful_length) / Fraction(self._junk_length)
+        if layout == "rows" and corpus.longest_text > context:
+            raise ValueError(f"context: {context} is too short; a text may have {corpus.longest_text} tokens")
+        fresh = self._fresh_junk() if config.junk_people is None else 0
+        if self.people + fresh > corpus.names:
             raise ValueError(
                 f"junk: {config.junk} for {exposures} exposures of {self.people} people takes {fresh} fresh "
                 f"names; allowed is at most N0 - people = {corpus.names - self.people}"
@@ -111,35 +152,20 @@ class Batches:
     def state(self) -> dict[str, np.ndarray]:
         """Arrays from which `restore` continues with the next batch."""
         cursor = self._cursor
-        numbers = [
-            cursor.chunk,
-            cursor.served,
-            cursor.junk_people,
-            cursor.useful_windows,
-            cursor.junk_windows,
-        ]
-        state = {
-            "position": np.array(numbers, dtype=np.int64),
-            "useful_tail": cursor.useful_tail,
-            "junk_tail": cursor.junk_tail,
-        }
-        if cursor.waiting is not None:
-            state["waiting"] = cursor.waiting
+        state = {"position": np.array([getattr(cursor, name) for name in _COUNTS], dtype=np.int64)}
+        for name in _REST:
+            if rest := getattr(cursor, name):
+                state |= {f"{name}.{part.name}": getattr(rest, part.name) for part in fields(rest)}
         return state
 
     def restore(self, state: dict[str, np.ndarray]) -> None:
         """Continue where `state` was taken, given the same corpus and layout."""
-        chunk, served, junk_people, useful_windows, junk_windows = (int(n) for n in state["position"])
-        self._cursor = _Cursor(
-            chunk,
-            served,
-            junk_people,
-            useful_windows,
-            junk_windows,
-            state["useful_tail"],
-            state["junk_tail"],
-            state.get("waiting"),
-        )
+        rest = {}
+        for name, kind in _REST.items():
+            parts = {key.removeprefix(f"{name}."): array for key, array in state.items() if key.startswith(f"{name}.")}
+            if parts:
+                rest[name] = kind(**parts)
+        self._cursor = _Cursor(*state["position"].tolist(), **rest)
 
     def expected_steps(self) -> int:
         """Batches of the whole training: exact for rows, and from the mean length of texts for packed."""
@@ -149,12 +175,21 @@ class Batches:
 
     def expected_tokens(self) -> int:
         """Targets of the whole training, from the mean length of the texts."""
-        useful = self.people * self.exposures * mean_length(self.corpus)
-        if self._asked:
-            assert isinstance(self.corpus, BioS)
-            plan = self.corpus.question_plan(np.arange(self._asked)[:4096], 0)
-            useful += self._asked * self.exposures * float(self.corpus.pieces.text_lengths(plan).mean())
-        return round(useful * (1 + float(self._odds)))
+        return round(self.people * self.exposures * self._useful_length * (1 + float(self._odds)))
+
+    def _useful_tokens(self) -> float:
+        """Tokens a person and exposure: a biography, and a question where the person is asked, on average."""
+        length = mean_length(self.corpus)
+        if not self._asked:
+            return length
+        assert isinstance(self.corpus, BioS)
+        plan = self.corpus.question_plan(np.arange(min(self._asked, _SAMPLE)), 0)
+        return length + self._asked / self.people * float(self.corpus.pieces.text_lengths(plan).mean())
+
+    def _fresh_junk(self) -> int:
+        """Junk texts of the whole training: exactly for rows, and with something to spare for packed."""
+        texts = int(self._junk_each * self.people * self.exposures)
+        return texts + texts // 50 + self.context if texts and self.layout == "packed" else texts
 
     def _rows_in(self, chunk: int) -> int:
         return sum(len(part) for part in self._parts(chunk)) + self._junk_before(chunk + 1) - self._junk_before(chunk)
@@ -172,18 +207,18 @@ class Batches:
         """Rows: junk texts due before a chunk."""
         exposure, number = divmod(chunk, self._chunks_each)
         people = exposure * self.people + self.people * number // self._chunks_each
-        return int(self._odds * people)
+        return int(self._junk_each * people)
 
     def _useful_plan(self, chunk: int) -> np.ndarray:
         """The biographies of a chunk, and its questions."""
         exposure = chunk // self._chunks_each
         seed = self.corpus.config.seed
         biographies, questions = self._parts(chunk)
-        order = permute(np.array(biographies), self.people, seed, Stream.EXPOSURE, 2 * exposure)
+        order = permute(_array(biographies), self.people, seed, Stream.EXPOSURE, 2 * exposure)
         plans = [self.corpus.plan(order, exposure)]
         if questions:
             assert isinstance(self.corpus, BioS)
-            asked = permute(np.array(questions), self._asked, seed, Stream.EXPOSURE, 2 * exposure + 1)
+            asked = permute(_array(questions), self._asked, seed, Stream.EXPOSURE, 2 * exposure + 1)
             plans.append(self.corpus.question_plan(asked, exposure))
         return stack_plans(plans)
 
@@ -213,117 +248,124 @@ class Batches:
     def _rows(self, start: _Cursor) -> tuple[list[Batch], _Cursor]:
         chunk = start.chunk
         plan = self._useful_plan(chunk)
-        useful = np.zeros(self._rows_in(chunk), dtype=bool)
-        useful[: len(self._parts(chunk)[0])] = True
         junk = self._junk_before(chunk + 1) - self._junk_before(chunk)
         if junk:
-            plan = stack_plans([plan, self._junk_plan(start.junk_people, junk)])
+            plan = stack_plans([plan, self._junk_plan(start.junk_texts, junk)])
         order = self._shuffle(chunk, len(plan), 0)
-        lengths = self.corpus.pieces.text_lengths(plan)
-        if lengths.max() > self.context:
-            raise ValueError(f"context: {self.context} is shorter than a text of {lengths.max()} tokens")
-        order = order[np.argsort(lengths[order], kind="stable")]
-        texts, useful = self.corpus.pieces.splice(plan[order]), useful[order]
+        order = order[np.argsort(self.corpus.pieces.text_lengths(plan)[order], kind="stable")]
+        texts = self.corpus.pieces.splice(plan[order])
 
         number = -(-len(plan) // self.batch)
-        bounds = [len(plan) * i // number for i in range(number + 1)]
+        bounds = np.arange(number + 1) * len(plan) // number
+        heights, widths = np.diff(bounds), texts.lengths[bounds[1:] - 1]  # the last row is the longest
+        arrays = _pad(texts, np.repeat(widths, heights))
+        ends = np.cumsum(heights * widths)
+        people = len(self._parts(chunk)[0])
+        people_before = np.concatenate([[0], np.cumsum(order < people)])[bounds]
         batches, seen = [], 0
         for i in self._shuffle(chunk, number, 1):
-            rows = slice(bounds[i], bounds[i + 1])
-            seen += int(useful[rows].sum())
-            batches.append(_pad(texts, rows, self._progress(chunk, seen / useful.sum())))
-        return batches, _Cursor(chunk=chunk + 1, junk_people=start.junk_people + junk)
+            shape = heights[i], widths[i]
+            inputs, targets, roles = (array[ends[i] - shape[0] * shape[1] : ends[i]].reshape(shape) for array in arrays)
+            seen += int(people_before[i + 1] - people_before[i])
+            batches.append(Batch(inputs, targets, roles, self._progress(chunk, seen / people)))
+        return batches, _Cursor(chunk=chunk + 1, junk_texts=start.junk_texts + junk)
 
     def _packed(self, start: _Cursor) -> tuple[list[Batch], _Cursor]:
         chunk, last = start.chunk, start.chunk + 1 == self._chunks_each * self.exposures
         plan = self._useful_plan(chunk)
-        stream = _join(start.useful_tail, self.corpus.pieces.splice(plan[self._shuffle(chunk, len(plan), 0)]))
-        useful, useful_tail = _cut(stream, self.context, last)
-        useful_windows = start.useful_windows + useful.shape[1]
+        texts = self.corpus.pieces.splice(plan[self._shuffle(chunk, len(plan), 0)])
+        useful, useful_tail = _cut_all(start.useful_tail.join(texts), self.context, last)
+        useful_windows = start.useful_windows + len(useful)
 
         due = round(self._odds * useful_windows) - start.junk_windows
-        junk, junk_tail, junk_people = self._junk_windows(start, due)
-        windows = np.concatenate([useful, junk], axis=1)
-        windows = windows[:, self._shuffle(chunk, windows.shape[1], 1)]
-        if start.waiting is not None:
-            windows = np.concatenate([start.waiting, windows], axis=1)
+        line, junk_texts = self._junk_line(start, due * self.context + 1 if due else 0)
+        junk = _cut(line, due, self.context, useful=False)
+        mixed = _mix(useful, junk, self._shuffle(chunk, len(useful) + due, 1), start.waiting)
 
-        whole = windows.shape[1] if last else windows.shape[1] // self.batch * self.batch
-        total = max(1, int(windows[3, :, 0].sum()))
-        batches, seen = [], 0
+        whole = len(mixed) if last else len(mixed) // self.batch * self.batch
+        seen = np.cumsum(mixed.useful)
+        batches = []
         for first in range(0, whole, self.batch):
-            inputs, targets, roles, usefulness = windows[:, first : min(first + self.batch, whole)]
-            seen += int(usefulness[:, 0].sum())
-            done = self._progress(chunk, seen / total)
-            batches.append(Batch(inputs, targets, roles.astype(np.uint8), done))
+            end = min(first + self.batch, whole)
+            done = self._progress(chunk, int(seen[end - 1]) / max(1, int(seen[-1])))
+            batches.append(Batch(mixed.inputs[first:end], mixed.targets[first:end], mixed.roles[first:end], done))
         after = _Cursor(
             chunk=chunk + 1,
-            junk_people=junk_people,
+            junk_texts=junk_texts,
             useful_windows=useful_windows,
             junk_windows=start.junk_windows + due,
             useful_tail=useful_tail,
-            junk_tail=junk_tail,
-            waiting=windows[:, whole:],
+            junk_tail=line.after(due * self.context),
+            waiting=mixed.after(whole),
         )
         return batches, after
 
-    def _junk_windows(self, start: _Cursor, due: int) -> tuple[np.ndarray, np.ndarray, int]:
-        """As many windows of junk as are due, the tokens left over, and the junk texts written so far."""
-        stream, people = start.junk_tail, start.junk_people
-        while stream.shape[1] < due * self.context + 1 and due:
-            missing = due * self.context + 1 - stream.shape[1]
-            count = max(1, int(missing / mean_length(self.corpus, 256)))
-            stream = _join(stream, self.corpus.pieces.splice(self._junk_plan(people, count)))
-            people += count
-        junk = _windows(stream, due, self.context, useful=False)
-        return junk, stream[:, due * self.context :], people
+    def _junk_line(self, start: _Cursor, tokens: int) -> tuple[Line, int]:
+        """At least so many tokens of junk, beginning with what was left over, and the junk texts written so far."""
+        line, texts = start.junk_tail, start.junk_texts
+        while len(line) < tokens:
+            count = max(1, int((tokens - len(line)) / self._junk_length))
+            line = line.join(self.corpus.pieces.splice(self._junk_plan(texts, count)))
+            texts += count
+        return line, texts
 
 
-def _pad(texts: Texts, rows: slice, exposures: float) -> Batch:
-    """The texts of a slice as rows, behind which nothing is to be predicted."""
-    lengths = texts.lengths[rows]
-    flat = slice(texts.offsets[rows.start], texts.offsets[rows.stop])
-    shape = (len(lengths), int(lengths.max()))
-    inside = np.arange(shape[1]) < lengths[:, None]
-    inputs = np.full(shape, _END, dtype=np.int32)
-    inputs[inside] = texts.tokens[flat]
-    targets = np.full(shape, IGNORE, dtype=np.int32)
-    targets[:, :-1] = inputs[:, 1:]
-    targets[~inside] = IGNORE
-    targets[np.arange(shape[0]), lengths - 1] = _END
-    roles = np.zeros(shape, dtype=np.uint8)
-    roles[inside] = texts.roles[flat]
-    return Batch(inputs, targets, np.pad(roles[:, 1:], ((0, 0), (0, 1))), exposures)
+def _array(numbers: range) -> Int[np.ndarray, " n"]:
+    return np.arange(numbers.start, numbers.stop)
 
 
-def _join(tail: np.ndarray, texts: Texts) -> np.ndarray:
-    return np.concatenate([tail, np.stack([texts.tokens, texts.roles.astype(np.int32)])], axis=1)
+def _pad(texts: Texts, widths: Int[np.ndarray, " texts"]) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Inputs, targets and the targets' roles of rows of these widths, one text a row, all rows in one line."""
+    missing = widths - texts.lengths
+    padding = np.repeat(np.cumsum(widths) - np.cumsum(missing), missing) + np.arange(missing.sum())
+    inside = np.ones(widths.sum(), dtype=bool)
+    inside[padding] = False
+    inputs = np.full(len(inside), _END, dtype=np.int32)
+    inputs[inside] = texts.tokens
+    roles = np.zeros(len(inside), dtype=np.uint8)
+    roles[inside] = texts.roles
+    # Behind a text stands an end token in any case: padding, or the first token of the next row.
+    targets = np.append(inputs[1:], np.int32(_END))
+    targets[padding] = IGNORE
+    return inputs, targets, np.append(roles[1:], np.uint8(0))
 
 
-def _windows(stream: np.ndarray, count: int, context: int, *, useful: bool) -> np.ndarray:
-    """The first `count` windows of a stream: inputs, targets, roles of the targets, usefulness."""
-    cut = (count, context)
-    tokens, roles = stream
-    inputs = tokens[: count * context].reshape(cut)
-    targets = tokens[1 : count * context + 1].reshape(cut)
-    return np.stack(
-        [
-            inputs,
-            targets,
-            roles[1 : count * context + 1].reshape(cut),
-            np.full(cut, useful, dtype=np.int32),
-        ]
+def _cut(line: Line, count: int, context: int, *, useful: bool) -> Windows:
+    """The first `count` windows of a line, not copied."""
+    end, shape = count * context, (count, context)
+    return Windows(
+        line.tokens[:end].reshape(shape),
+        line.tokens[1 : end + 1].reshape(shape),
+        line.roles[1 : end + 1].reshape(shape),
+        np.full(count, useful),
     )
 
 
-def _cut(stream: np.ndarray, context: int, last: bool) -> tuple[np.ndarray, np.ndarray]:
-    """All whole windows of a stream of useful text, and what is left; the last of all windows is padded."""
-    count = (stream.shape[1] - 1) // context
+def _cut_all(line: Line, context: int, last: bool) -> tuple[Windows, Line]:
+    """All whole windows of a line of useful text, and what is left; the last of all windows is padded."""
     if not last:
-        return _windows(stream, count, context, useful=True), stream[:, count * context :]
-    predicted = stream.shape[1]  # the last text's end is predicted too
+        count = (len(line) - 1) // context
+        return _cut(line, count, context, useful=True), line.after(count * context)
+    predicted = len(line)  # the last text's end is predicted too
     count = -(-predicted // context)
-    filled = np.pad(stream, ((0, 0), (0, count * context + 1 - predicted)), constant_values=_END)
-    windows = _windows(filled, count, context, useful=True)
-    windows[1].reshape(-1)[predicted:] = IGNORE
-    return windows, stream[:, :0]
+    missing = count * context + 1 - predicted
+    filled = Line(np.pad(line.tokens, (0, missing), constant_values=_END), np.pad(line.roles, (0, missing)))
+    windows = _cut(filled, count, context, useful=True)
+    targets = windows.targets.copy()
+    targets.reshape(-1)[predicted:] = IGNORE
+    return replace(windows, targets=targets), _NOTHING
+
+
+def _mix(useful: Windows, junk: Windows, order: Int[np.ndarray, " n"], waiting: Windows | None) -> Windows:
+    """Those that wait, then useful ones and junk: the one numbered `order[i]` (useful ones first) is the i-th."""
+    parts = [useful, junk] if waiting is None else [waiting, useful, junk]
+    first = 0 if waiting is None else len(waiting)
+    place = np.concatenate([np.arange(first), first + np.argsort(order)])
+    places = np.split(place, np.cumsum([len(part) for part in parts])[:-1])
+    mixed = []
+    for field in fields(Windows):
+        arrays = [getattr(part, field.name) for part in parts]
+        mixed.append(np.empty((len(place), *arrays[0].shape[1:]), dtype=arrays[0].dtype))
+        for where, array in zip(places, arrays, strict=True):
+            mixed[-1][where] = array
+    return Windows(*mixed)

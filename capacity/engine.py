@@ -17,10 +17,11 @@ from typing import Any
 
 import torch
 from rich.console import Console
+from rich.markup import escape
 from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
 from capacity.plan import Plan
-from capacity.store import RunFolder, last_metric, run_folder
+from capacity.store import STOPPED, RunFolder, last_metric, run_folder
 
 _POLL_SECONDS = 0.2
 _PLAIN_SECONDS = 30.0
@@ -86,9 +87,11 @@ def run_all(plans: list[Plan], out: Path, *, workers: int, device: str, console:
                 done += job.plan.flops / 1e9
                 if not job.folder.done and not received:
                     failed.append(job.folder)
-                    progress.console.print(f"[red]failed:[/red] {job.folder.path.name} (see {job.folder.log})")
+                    _explain(job.folder.log, code)
+                    where = escape(f"{job.folder.path.name} (see {job.folder.log})")
+                    progress.console.print(f"[red]failed:[/red] {where}", soft_wrap=True)
                 elif job.folder.done:
-                    progress.console.print(f"done: {job.folder.path.name}", highlight=False)
+                    progress.console.print(f"done: {job.folder.path.name}", highlight=False, soft_wrap=True)
             running = sum(_share(job) * job.plan.flops / 1e9 for job in jobs)
             progress.update(total, completed=done + running)
     if received:
@@ -105,7 +108,7 @@ def _start(plan: Plan, out: Path, device: str, slot: int, progress: Progress) ->
         environment["CUDA_VISIBLE_DEVICES"] = str(slot % torch.cuda.device_count())
     else:
         environment |= {"OMP_NUM_THREADS": "1", "MKL_NUM_THREADS": "1", "TOKENIZERS_PARALLELISM": "false"}
-    with folder.log.open("ab") as log:
+    with folder.log.open("wb") as log:  # an earlier attempt's words would pass for this one's
         process = subprocess.Popen(
             [sys.executable, "-m", "capacity.worker", str(folder.path), device],
             stdin=subprocess.DEVNULL,
@@ -117,6 +120,18 @@ def _start(plan: Plan, out: Path, device: str, slot: int, progress: Progress) ->
     name = folder.path.name.rsplit("-", 1)[0]
     task = progress.add_task(name, total=float(plan.config.exposures), detail="starting")
     return _Job(plan, folder, process, task, slot)
+
+
+def _explain(log: Path, code: int) -> None:
+    """End a log with the reason where the worker itself could not write it."""
+    if code < 0:
+        line = f"error: killed by {signal.Signals(-code).name}"
+    elif code == STOPPED:
+        line = "error: stopped by a signal; the same command goes on from its checkpoint"
+    else:
+        return
+    with log.open("a") as file:
+        file.write(line + "\n")
 
 
 def _share(job: _Job) -> float:
@@ -188,4 +203,4 @@ class _PlainProgress(Progress):
             return
         self._said = now
         states = [f"{task.description} {task.percentage:.0f}% {task.fields['detail']}".strip() for task in self.tasks]
-        self.console.print("; ".join(states), highlight=False)
+        self.console.print("; ".join(states), highlight=False, soft_wrap=True)

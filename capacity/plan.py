@@ -4,8 +4,11 @@ In: a `Preset`. Out: one `Plan` a run, and a table of them. Mistakes in any comb
 """
 
 import time
+from collections.abc import Iterator
+from copy import copy
 from dataclasses import dataclass
 from functools import cache
+from itertools import product
 
 import numpy as np
 import torch
@@ -58,18 +61,42 @@ def make_plans(preset: Preset) -> list[Plan]:
     plans: dict[str, Plan] = {}
     mistakes: list[str] = []
     cached = cache(_corpus_like)
-    try:
-        for size, exposures, data in preset.combinations():
-            try:
-                plan = _plan(preset, parse_size(size), exposures, data, cached(_without_people(data)))
+    if not preset.dry_run:
+        mistakes += _device_mistakes(preset.device)
+    for one in _each(preset):
+        try:
+            ((size, exposures, data),) = one.combinations()
+            plan = _plan(preset, parse_size(size), exposures, data, *cached(_without_people(data)))
+            if _wanted(preset, plan):
                 plans[plan.config.run_id] = plan
-            except ValueError as error:
-                mistakes += explain(error) if isinstance(error, ValidationError) else [str(error)]
-    except ValidationError as error:
-        mistakes += explain(error)
+        except ValueError as error:
+            mistakes += explain(error) if isinstance(error, ValidationError) else [str(error)]
+    if not plans and not mistakes:
+        mistakes.append(f"r_max: {preset.r_max} leaves no run; widen it, or choose other sizes or people")
     if mistakes:
         raise UserError(list(dict.fromkeys(mistakes)))
     return list(plans.values())
+
+
+def _each(preset: Preset) -> Iterator[Preset]:
+    """A preset for each combination of the lists, so that one mistake hides no other."""
+    lists = ("sizes", "people", "exposures", "junk", "seeds")
+    for values in product(*(getattr(preset, name) for name in lists)):
+        yield preset.model_copy(update={name: (value,) for name, value in zip(lists, values, strict=True)})
+
+
+def _device_mistakes(device: str) -> list[str]:
+    """A device that this machine lacks; a dry run may plan for one."""
+    here = {"cuda": torch.cuda.is_available(), "mps": torch.backends.mps.is_available()}
+    if here.get(device, True):
+        return []
+    allowed = ", ".join(["auto", "cpu", *(name for name in here if here[name])])
+    return [f"device: {device!r} is not on this machine; must be one of {allowed}"]
+
+
+def _wanted(preset: Preset, plan: Plan) -> bool:
+    low, high = preset.r_max or (0.0, float("inf"))
+    return low <= plan.max_bits / plan.parameters <= high
 
 
 def _without_people(data: DataConfig) -> str:
@@ -79,12 +106,13 @@ def _without_people(data: DataConfig) -> str:
     return data.model_copy(update={"people": min(1000, data.names), "seed": 0, "junk": 0}).model_dump_json()
 
 
-def _corpus_like(data: str) -> Corpus:
-    return make_corpus(DataConfig.model_validate_json(data))
+def _corpus_like(data: str) -> tuple[Corpus, float]:
+    """A corpus, and the mean tokens of its texts: of a sample that is the same in every sweep, as recipes follow it."""
+    corpus = make_corpus(DataConfig.model_validate_json(data))
+    return corpus, mean_length(corpus)
 
 
-def _plan(preset: Preset, size: Size, exposures: int, data: DataConfig, like: Corpus) -> Plan:
-    text_tokens = mean_length(like)
+def _plan(preset: Preset, size: Size, exposures: int, data: DataConfig, like: Corpus, text_tokens: float) -> Plan:
     options = TrainingOptions(**preset.part(TrainingOptions))
     config = RunConfig(
         size=str(size),
@@ -98,9 +126,10 @@ def _plan(preset: Preset, size: Size, exposures: int, data: DataConfig, like: Co
         if group is not None and size.width % group:
             raise ValueError(f"quantize: {scheme} is not allowed at size {size}; groups must divide its width")
     vocab = like.tokenizer.vocab
-    like.config = data  # the same texts about other people
+    corpus = copy(like)
+    corpus.config = data  # the same texts about other people
     batches = Batches(
-        like,
+        corpus,
         layout=config.training.layout,
         context=config.training.context,
         batch=config.training.batch,
@@ -108,13 +137,13 @@ def _plan(preset: Preset, size: Size, exposures: int, data: DataConfig, like: Co
     )
     tokens = batches.expected_tokens()
     packed = config.training.layout == "packed"
-    context = config.training.context if packed else round(text_tokens)
+    context = config.training.context if packed else round(mean_length(corpus))
     return Plan(
         config=config,
         params=parameter_counts(size, vocab),
         tokens=tokens,
         flops=tokens * flops_per_token(size, vocab, context),
-        max_bits=max_bits(like).total,
+        max_bits=max_bits(corpus).total,
         vocab=vocab,
         text_tokens=text_tokens,
         steps=batches.expected_steps(),

@@ -41,11 +41,11 @@ def resolve(options: TrainingOptions, *, size: Size, data: DataConfig, exposures
     recipe = _paper if options.recipe == "paper" else _fast
     layout = options.layout or ("packed" if options.recipe == "paper" else "rows")
     decided = recipe(size, data.people, exposures)
-    windows = decided.pop("batch_tokens") / (options.context if layout == "packed" else text_tokens)
-    decided["batch"] = max(1, round(windows))
-    batch = options.batch or decided["batch"]
-    per_step = batch * (options.context if layout == "packed" else text_tokens)
-    steps = data.people * exposures * text_tokens / (1 - float(data.junk)) / per_step
+    tokens = data.people * exposures * text_tokens / (1 - float(data.junk))
+    window = options.context if layout == "packed" else text_tokens
+    batch_tokens = max(decided.pop("batch_tokens"), tokens / decided.pop("most_steps"))
+    batch = options.batch or max(1, round(batch_tokens / window))
+    steps = tokens / (batch * window)
     decided["warmup_steps"] = round(min(decided.pop("warmup_steps"), decided.pop("warmup_share") * steps))
     given = {key: value for key, value in options.model_dump().items() if value is not None}
     return Training(**{"layout": layout, **decided, **given, "batch": batch})
@@ -64,6 +64,7 @@ def _paper(size: Size, people: int, exposures: int) -> dict[str, Any]:
     shrink = min(1.0, people / row_people) if row_people == table[0][0] else 1.0
     return {
         "batch_tokens": batch * _PAPER_WINDOW * shrink,
+        "most_steps": math.inf,
         "optimizer": "adamw",
         "initialization": "gpt2" if size.width >= _WIDE else "width",
         "lr": lr,
@@ -80,14 +81,19 @@ def _paper(size: Size, people: int, exposures: int) -> dict[str, Any]:
     }
 
 
+_FAST_STEPS = 50_000
+"""The paper's remark: a model typically needs 50K steps whatever the batch; so more data means larger batches."""
+
+
 def _fast(size: Size, people: int, exposures: int) -> dict[str, Any]:
-    """Muon inside the blocks; see docs/notebook.md for what was tried."""
+    """Muon inside the blocks, small batches; docs/notebook.md says what was tried."""
     return {
-        "batch_tokens": 32 * 75,
+        "batch_tokens": 560,
+        "most_steps": _FAST_STEPS,
         "optimizer": "muon",
         "initialization": "width",
         "lr": 0.01,
-        "embedding_lr": 0.003,
+        "embedding_lr": 0.01,
         "weight_decay": 0.0,
         "beta1": 0.9,
         "beta2": 0.98,

@@ -36,7 +36,7 @@ def main(arguments: list[str] | None = None) -> int:
     console = Console()
     planned = preset
     if preset.dry_run and not is_at_hand(preset.tokenizer):
-        console.print(f"Tokenizer {preset.tokenizer} is not on this machine yet: V and tokens are those of whole words.")
+        console.print(f"Tokenizer {preset.tokenizer} is not on this machine: V and tokens are those of whole words.")
         planned = preset.model_copy(update={"tokenizer": "word"})
     plans = make_plans(planned)
     workers = preset.workers or default_workers(preset.device)

@@ -13,6 +13,12 @@ import yaml
 
 from capacity.config import RunConfig
 
+STOPPED = 130
+"""Exit code of a worker that left a checkpoint behind."""
+
+_TAIL_BYTES = 1 << 16
+"""The last lines of metrics, a long one of a learning curve among them."""
+
 
 @dataclass(frozen=True)
 class RunFolder:
@@ -89,7 +95,7 @@ def last_metric(folder: RunFolder) -> dict[str, Any] | None:
     """The last whole line of a run's metrics that tells its progress, or None."""
     try:
         with folder.metrics.open("rb") as file:
-            file.seek(max(0, folder.metrics.stat().st_size - 4096))
+            file.seek(max(0, folder.metrics.stat().st_size - _TAIL_BYTES))
             lines = file.read().split(b"\n")[:-1]
     except FileNotFoundError:
         return None

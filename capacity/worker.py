@@ -12,6 +12,7 @@ import signal
 import subprocess
 import sys
 import time
+import traceback
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -23,7 +24,7 @@ from biogen.config import DataConfig
 from biogen.corpus import EVALUATION, Corpus, make_corpus, mean_length
 from biogen.windows import Batches
 from capacity.config import RunConfig, Training
-from capacity.store import RunFolder, write_json
+from capacity.store import STOPPED, RunFolder, write_json
 from eval.measure import measure, measure_copies
 from eval.recall import recall_people
 from eval.source import OwnTokens
@@ -33,9 +34,6 @@ from train.inference import Inference
 from train.loop import Diverged, Settings, Trainer, train
 from train.model import GPT, initialize, parameter_counts
 from train.sizes import parse_size
-
-STOPPED = 130
-"""Exit code of a worker that left a checkpoint behind."""
 
 _CURVE_PEOPLE = 2000
 """People measured at each point of a learning curve, at most; the result measures `eval_people`."""
@@ -114,6 +112,7 @@ class Run:
             if not finished:
                 return False
             self.seconds = time.monotonic() - self.started
+            self._save(self.batches.state())  # a measurement that fails does not cost the training
             self._finish()
         return True
 
@@ -271,6 +270,10 @@ def main(arguments: list[str]) -> int:
         finished = run.go(lambda: stopped or os.getppid() != parent)
     except (Diverged, ValueError) as error:
         print(f"error: {error}", file=sys.stderr)
+        return 1
+    except Exception as error:  # the driver shows the last line of this process
+        traceback.print_exc()
+        print(f"error: {type(error).__name__}: {' '.join(str(error).split())[:300]}", file=sys.stderr)
         return 1
     return 0 if finished else STOPPED
 

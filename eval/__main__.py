@@ -45,20 +45,32 @@ class Options(Frozen):
 
 def read_data(folder: Path) -> DataConfig:
     """The data of a folder's config.yaml. Raises UserError."""
+    if not (folder / "config.yaml").is_file():
+        raise UserError([f"data: {folder} has no config.yaml; must be a data set of biogen or a run of capacity.run"])
     content = read_yaml(folder / "config.yaml")
+    if not isinstance(content.get("data"), dict):
+        raise UserError([f"data: {folder / 'config.yaml'} has no key data; must describe the people under it"])
     try:
-        return DataConfig.model_validate(content.get("data"))
+        return DataConfig.model_validate(content["data"])
     except ValidationError as error:
         raise UserError([f"{folder / 'config.yaml'}: {line}" for line in explain(error)]) from None
+
+
+def read_device(name: str) -> torch.device:
+    """A device of this machine. Raises UserError."""
+    try:
+        return torch.empty(0, device=name).device
+    except (RuntimeError, AssertionError):  # torch without CUDA asserts
+        raise UserError([f"device: {name!r} is not on this machine; must be cpu, or such as cuda or mps"]) from None
 
 
 def evaluate(options: Options) -> list[dict[str, Any]]:
     """One record for the model and one for each quantized copy. Raises UserError."""
     data = read_data(options.data)
+    device = read_device(options.device)
     try:
         model, tokenizer = load(options.model)
         source = OtherTokens(make_corpus(data), tokenizer)
-        device = torch.device(options.device)
         parameters = count_parameters(model, len(source.tokens_in_use()))
         records = measure_copies(
             model,

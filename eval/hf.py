@@ -4,6 +4,8 @@ In: a folder (or name) in Hugging Face form. Out: a `LanguageModel`, its tokeniz
 Weights are read from safetensors only, and no code of the folder is run.
 """
 
+import contextlib
+from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
@@ -12,26 +14,47 @@ import torch.nn.functional as F
 from jaxtyping import Bool, Float, Int
 from torch import Tensor, nn
 
+from eval.quiet import quiet
+
 _LOGITS = 1 << 26
 """Logits held at a time, at most."""
 
 
 def load(name: str) -> tuple[nn.Module, Any]:
     """A model and its tokenizer. Raises ValueError where there is none, with the reason in one line."""
-    from transformers import AutoModelForCausalLM, AutoTokenizer  # slow to import
+    with quiet():  # slow to import
+        from transformers import AutoModelForCausalLM, AutoTokenizer
 
     try:
-        model = AutoModelForCausalLM.from_pretrained(name, use_safetensors=True, trust_remote_code=False)
-        tokenizer = AutoTokenizer.from_pretrained(name, use_fast=True, trust_remote_code=False)
-    except (OSError, ValueError, KeyError, RuntimeError) as error:
-        reason = " ".join(str(error).split())[:200]
+        with quiet(), _no_progress_bars():
+            model, report = AutoModelForCausalLM.from_pretrained(
+                name, use_safetensors=True, trust_remote_code=False, output_loading_info=True
+            )
+            tokenizer = AutoTokenizer.from_pretrained(name, use_fast=True, trust_remote_code=False)
+    except Exception as error:  # transformers and what it reads with raise many kinds for one thing: a bad folder
+        reason = " ".join(str(error).split())[:200] or type(error).__name__
         raise ValueError(
             f"model: {name!r} cannot be loaded ({reason}); must be a folder with config.json, model.safetensors "
             "and a tokenizer"
         ) from None
-    if not getattr(tokenizer, "is_fast", False):
+    if missing := sorted(report["missing_keys"]):  # transformers draws them at random and goes on
+        raise ValueError(f"model: {name!r} lacks {missing[0]}; its weights must be all that its config.json asks for")
+    if not getattr(tokenizer, "is_fast", False) or not tokenizer.vocab_size:  # transformers makes up an empty one
         raise ValueError(f"model: {name!r} has no fast tokenizer; must have a tokenizer.json")
     return model.eval(), tokenizer
+
+
+@contextlib.contextmanager
+def _no_progress_bars() -> Iterator[None]:
+    from transformers.utils import logging
+
+    shown = logging.is_progress_bar_enabled()
+    logging.disable_progress_bar()
+    try:
+        yield
+    finally:
+        if shown:
+            logging.enable_progress_bar()
 
 
 def count_parameters(model: nn.Module, used: int) -> int:
@@ -76,7 +99,13 @@ class HuggingFaceModel:
         return last.argmax(dim=1).cpu().numpy()
 
     def _logits(self, inputs: np.ndarray) -> Tensor:
-        logits: Tensor = self.model(input_ids=torch.from_numpy(inputs).to(self.device)).logits
+        try:
+            logits: Tensor = self.model(input_ids=torch.from_numpy(inputs).to(self.device)).logits
+        except IndexError:  # an embedding of tokens or of positions is too short
+            raise ValueError(
+                f"model: it cannot read a text of {inputs.shape[1]} tokens, the largest number {inputs.max()}; "
+                "its tokenizer must fit its vocabulary, and a text its positions"
+            ) from None
         return logits
 
     def _vocab(self) -> int:

@@ -22,7 +22,7 @@ from eval.bits import (
 )
 from eval.qa import completion_agreement, question_record
 from eval.quantize import Model, parse_scheme, quantize
-from eval.recall import LanguageModel, Recall, recall_people
+from eval.recall import LanguageModel, Recall, mean_accuracy, recall_people
 from eval.source import Source
 
 _GREEDY_PEOPLE = 64
@@ -53,7 +53,7 @@ def lower_bound(corpus: Corpus, p1: float, p2: float, p3: float) -> Bits:
 def measure(recall: Recall, corpus: Corpus, parameters: int, *, interval: bool = True) -> dict[str, Any]:
     """One record: losses in nats, bits, bits per parameter with a 95 % interval over people, accuracies.
 
-    parameters: trainable ones, without embedding rows of tokens that never occur.
+    parameters: trainable ones, without embedding rows of tokens that never occur. One person alone has no interval.
     """
     value1 = recall.value1
     p1, p2 = float(recall.name.mean()), float(recall.value.mean())
@@ -72,11 +72,11 @@ def measure(recall: Recall, corpus: Corpus, parameters: int, *, interval: bool =
         "max_bits": most.total,
         "bits_per_param": bits.total / parameters,
         "max_bits_per_param": most.total / parameters,
-        "qa_accuracy": float(np.mean(list(recall.completed.values()))),
+        "qa_accuracy": mean_accuracy(recall.completed, corpus),
         **{f"qa_accuracy_{name}": float(right.mean()) for name, right in recall.completed.items()},
         "people_measured": len(recall.name),
     }
-    if interval:
+    if interval and len(recall.name) > 1:
         low, high = bootstrap_interval(
             recall.name, recall.value, value1, lambda *losses: known_bits(corpus, *losses).total
         )
@@ -100,7 +100,7 @@ def measure_copies(
     """
     index = np.arange(min(source.corpus.config.people, people))
     records = []
-    for scheme in ("none", *schemes):
+    for scheme in dict.fromkeys(("none", *schemes)):
         name, group = parse_scheme(scheme)
         copy, stored = quantize(model, name, embedding=quantize_embedding, group=group)
         reader = read(copy)

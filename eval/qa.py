@@ -16,7 +16,7 @@ from biogen.config import trained_on_questions
 from biogen.corpus import Corpus
 from biogen.pieces import Texts
 from biogen.templates import ATTRIBUTES
-from eval.recall import LanguageModel, recall_texts
+from eval.recall import LanguageModel, mean_accuracy, recall_texts
 from eval.source import Source, Tokens
 
 _ROWS = 256
@@ -72,7 +72,7 @@ def completion_agreement(
     decoded = complete_sentences(model, texts, source.corpus, source.end)
     same = [decoded[name] == forced[name] for name in decoded]
     return {
-        "qa_greedy_accuracy": float(np.mean(list(decoded.values()))),
+        "qa_greedy_accuracy": mean_accuracy(decoded, source.corpus),
         "qa_greedy_agreement": float(np.mean(same)),
         "qa_greedy_people": len(index),
     }

@@ -10,17 +10,15 @@ group of neighbors in a row. Those of integers are max|w| / (2^(b-1) - 1/2), so 
 whole range.
 """
 
-import contextlib
 import copy
-import logging
 import re
-import warnings
-from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any, NamedTuple, TypeVar
 
 import torch
 from torch import Tensor, nn
+
+from eval.quiet import quiet
 
 # int1 is missing: torchao's symmetric rounding maps every weight to 0 there.
 INTEGER_BITS = {"int8": 8, "int7": 7, "int6": 6, "int5": 5, "int4": 4, "int3": 3, "int2": 2}
@@ -152,7 +150,7 @@ def _round_trip(weight: Tensor, scheme: str, group: int | None) -> tuple[Tensor,
         return weight.to(torch.bfloat16), weight.numel() * 16, 0
     linear = nn.Linear(weight.shape[1], weight.shape[0], bias=False, device="meta")
     linear.weight = nn.Parameter(weight.detach().float(), requires_grad=False)
-    with _quiet_import():
+    with quiet():
         import torchao
     try:
         torchao.quantize_(linear, _config(scheme, group))
@@ -185,22 +183,6 @@ def _config(scheme: str, group: int | None) -> Any:
         return Int8WeightOnlyConfig(granularity=granularity, set_inductor_config=False)
     granularity = PerAxis(0) if group is None else PerGroup(group)
     return IntxWeightOnlyConfig(weight_dtype=getattr(torch, scheme), granularity=granularity)
-
-
-@contextlib.contextmanager
-def _quiet_import() -> Iterator[None]:
-    """Import torchao without its reports on kernels for other machines, which weight rounding doesn't use."""
-    loggers = [logging.getLogger(name) for name in ("torchao", "torch.utils._pytree")]
-    levels = [logger.level for logger in loggers]
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        for logger in loggers:
-            logger.setLevel(logging.ERROR)
-        try:
-            yield
-        finally:
-            for logger, level in zip(loggers, levels, strict=True):
-                logger.setLevel(level)
 
 
 def _check_scheme(scheme: str, group: int | None) -> None:

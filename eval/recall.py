@@ -6,7 +6,7 @@ values, and whether each value would be completed without a mistake.
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 import numpy as np
 from jaxtyping import Bool, Float, Int
@@ -21,6 +21,7 @@ _BLOCK = 8192
 _BATCH_TOKENS = 1 << 13
 
 
+@runtime_checkable  # so that the tests can check annotations
 class LanguageModel(Protocol):
     """All that measuring needs of a model. Rows are padded behind their end; a model is causal, so it does no harm."""
 
@@ -104,6 +105,11 @@ def recall_people(model: LanguageModel, source: Source, index: Int[np.ndarray, "
         for first in range(0, len(index), _BLOCK)
     ]
     return join(blocks)
+
+
+def mean_accuracy(completed: dict[str, Bool[np.ndarray, " people"]], corpus: Corpus) -> float:
+    """The share of exact values, over the attributes that bits count: not the company city, which is given away."""
+    return float(np.mean([right for name, right in completed.items() if name in corpus.value_roles]))
 
 
 def join(blocks: list[Recall]) -> Recall:

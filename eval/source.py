@@ -3,7 +3,7 @@
 In: a corpus, and for models from elsewhere their Hugging Face tokenizer. Out: texts with roles, and questions.
 """
 
-from typing import Any, Protocol
+from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
 from jaxtyping import Int
@@ -13,9 +13,10 @@ from biogen.corpus import Corpus, draw_texts
 from biogen.pieces import Role, Span, Texts
 from biogen.tokenizer import DOMAIN
 
-Tokens = Int[np.ndarray, " length"]
+Tokens = Int[np.ndarray, " _"]
 
 
+@runtime_checkable  # so that the tests can check annotations
 class Source(Protocol):
     """Texts about the people of a corpus."""
 
@@ -59,18 +60,20 @@ class OtherTokens:
     """The same texts as characters, tokenized by somebody else's tokenizer."""
 
     def __init__(self, corpus: Corpus, tokenizer: Any) -> None:
-        """tokenizer: a fast one of transformers'. Raises ValueError if it has no end or no beginning token."""
+        """tokenizer: a fast one of transformers'. Raises ValueError if it lacks the end or the domain token."""
         self.corpus, self.tokenizer = corpus, tokenizer
         end = tokenizer.eos_token_id if tokenizer.eos_token_id is not None else tokenizer.bos_token_id
         if end is None:
-            raise ValueError("tokenizer: it has no eos_token; allowed are tokenizers that have one")
+            raise ValueError("tokenizer: it has no eos_token; must have one, which stands before every text")
         self.end = int(end)
         self._head = [self.end]
         if corpus.config.domain_token:
+            if DOMAIN not in tokenizer.get_vocab():
+                raise ValueError(f"tokenizer: it has no token {DOMAIN}; must have it for data with domain_token")
             self._head.append(int(tokenizer.convert_tokens_to_ids(DOMAIN)))
 
     def draw(self, index: Int[np.ndarray, " n"], exposure: int) -> Texts:
-        """One text a person, each after its end token. Raises ValueError for a token that joins two roles."""
+        """One text a person, each after its end token. Raises ValueError for tokens that are unknown or join roles."""
         rendered = [self.corpus.pieces.render(row) for row in self.corpus.plan(index, exposure)]
         tokens, roles, lengths = [], [], []
         for (text, spans), (ids, offsets) in zip(rendered, self._encode([t for t, _ in rendered]), strict=True):
@@ -105,12 +108,18 @@ class OtherTokens:
 
     def _encode(self, texts: list[str]) -> list[tuple[list[int], list[tuple[int, int]]]]:
         encoded = self.tokenizer(texts, add_special_tokens=False, return_offsets_mapping=True)
+        unknown = self.tokenizer.unk_token_id
+        for text, ids in zip(texts, encoded["input_ids"], strict=True):
+            if unknown is not None and unknown in ids:  # one guess would do for every such value
+                raise ValueError(
+                    f"tokenizer: it has no token for a part of {text[:60]!r}; must have one for every word"
+                )
         return list(zip(encoded["input_ids"], encoded["offset_mapping"], strict=True))
 
 
 def _split_questions(
     corpus: Corpus, index: np.ndarray, exposure: int, attribute: int
-) -> tuple[Int[np.ndarray, "n slots"], Int[np.ndarray, "n slots"]]:
+) -> tuple[Int[np.ndarray, "n asked"], Int[np.ndarray, "n answered"]]:
     assert isinstance(corpus, BioS), "bioD has no questions"
     plan = corpus.question_plan(index, exposure, attribute)
     border = corpus.question_answer_slots().start

@@ -20,11 +20,15 @@ def save_checkpoint(path: Path, tensors: dict[str, Tensor], record: dict[str, An
     """Write under a temporary name, flush to the disk, then rename: `path` is whole or as it was before."""
     data = save({name: tensor.contiguous() for name, tensor in tensors.items()}, {_RECORD: json.dumps(record)})
     temporary = path.with_name(path.name + ".tmp")
-    with temporary.open("wb") as file:
-        file.write(data)
-        file.flush()
-        os.fsync(file.fileno())
-    temporary.replace(path)
+    try:
+        with temporary.open("wb") as file:
+            file.write(data)
+            file.flush()
+            os.fsync(file.fileno())
+        temporary.replace(path)
+    except OSError:  # a full disk needs its space back
+        temporary.unlink(missing_ok=True)
+        raise
 
 
 def load_checkpoint(path: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:

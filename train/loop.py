@@ -10,7 +10,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from typing import Any, Literal, Protocol
+from typing import Any, Literal, Protocol, runtime_checkable
 
 import numpy as np
 import torch
@@ -24,6 +24,7 @@ _AHEAD = 4
 """Batches made ahead of a GPU."""
 
 
+@runtime_checkable  # so that the tests can check annotations
 class WindowBatch(Protocol):
     """What the loop needs of a batch: arrays [batch, time] of tokens, targets (IGNORE: none), and exposures."""
 
@@ -35,6 +36,7 @@ class WindowBatch(Protocol):
     def exposures(self) -> float: ...  # noqa: D102
 
 
+@runtime_checkable  # so that the tests can check annotations
 class BatchSource(Protocol):
     """Batches that can be continued from a state."""
 
@@ -155,13 +157,13 @@ def train(
     """
     meter = _Meter(trainer, log)
     saved = time.monotonic()
-    due = sorted(mark for mark in marks if mark > trainer.exposures)
+    due = sorted({mark for mark in marks if not _reached(trainer, mark)})
     for batch, state in _ahead(batches) if trainer.device.type == "cuda" else _in_turn(batches):
         meter.add(trainer.step(batch))
         now = time.monotonic()
         if now - meter.since >= log_seconds:
             meter.write()
-        while due and trainer.exposures >= due[0] - 1e-9:
+        while due and _reached(trainer, due[0]):
             meter.write()
             observe(due.pop(0))
             meter.restart()
@@ -170,10 +172,16 @@ def train(
             save(state)
             return False
         if now - saved >= save_seconds:
+            meter.write()  # refuses a loss that is not finite, so no checkpoint goes on from one
             save(state)
             saved = time.monotonic()
     meter.write()
     return True
+
+
+def _reached(trainer: Trainer, mark: int) -> bool:
+    """Whether a number of exposures is done; sums of parts of an exposure may be a rounding error short of it."""
+    return trainer.exposures >= mark - 1e-9
 
 
 class _Meter:

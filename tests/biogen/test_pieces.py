@@ -1,0 +1,80 @@
+"""Splicing is joining what pieces have; spans cover characters of a role; roles have names."""
+
+from itertools import pairwise
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from biogen.pieces import EMPTY, PieceList, Pieces, Role, Span, role_name, role_number, stack_plans
+
+
+@st.composite
+def tokens_roles_and_plan(draw: st.DrawFn) -> tuple[list[list[int]], list[int], list[list[int]]]:
+    count, slots = draw(st.integers(1, 12)), draw(st.integers(1, 8))
+    tokens = draw(st.lists(st.lists(st.integers(0, 2**24 - 1), max_size=6), min_size=count, max_size=count))
+    roles = draw(st.lists(st.integers(0, 255), min_size=count, max_size=count))
+    row = st.lists(st.integers(0, count), min_size=slots, max_size=slots)
+    return [[], *tokens], [0, *roles], draw(st.lists(row, min_size=1, max_size=5))
+
+
+def make_pieces(tokens: list[list[int]], roles: list[int]) -> Pieces:
+    return Pieces(["", *(f" p{number}" for number in range(len(tokens) - 1))], roles, tokens)
+
+
+@given(tokens_roles_and_plan())
+def test_splicing_joins_the_tokens_of_the_pieces(case: tuple):
+    tokens, roles, plan = case
+    pieces = make_pieces(tokens, roles)
+    texts = pieces.splice(np.array(plan))
+    assert len(texts) == len(plan)
+    assert (texts.lengths == pieces.text_lengths(np.array(plan))).all()
+    for i, row in enumerate(plan):
+        part = slice(texts.offsets[i], texts.offsets[i + 1])
+        assert texts.tokens[part].tolist() == [token for piece in row for token in tokens[piece]]
+        assert texts.roles[part].tolist() == [roles[piece] for piece in row for _ in tokens[piece]]
+
+
+@given(tokens_roles_and_plan())
+def test_spans_cover_the_pieces_that_have_a_role(case: tuple):
+    tokens, roles, plan = case
+    pieces = make_pieces(tokens, roles)
+    for row in plan:
+        text, spans = pieces.render(np.array(row))
+        assert text == "".join(pieces.strings[piece] for piece in row)
+        of_character = [0] * len(text)
+        for role, start, end in spans:
+            assert text[start] != " "
+            of_character[start:end] = [role] * (end - start)
+        due = [role for piece in row for role in [roles[piece]] * len(pieces.strings[piece])]
+        letters = [place for place, letter in enumerate(text) if letter != " "]
+        assert [of_character[place] for place in letters] == [due[place] for place in letters]
+        assert all(here != behind or start != end + 1 for (here, _, end), (behind, start, _) in pairwise(spans))
+
+
+def test_pieces_of_one_role_are_one_span():
+    collected = PieceList()
+    name = collected.add(["Ada", " King"], Role.NAME)
+    rest = collected.add([" lived."])
+    pieces = Pieces(collected.strings, collected.roles, [[], [1], [2], [3]])
+    text, spans = pieces.render(np.array([name[0], EMPTY, name[1], rest[0]]))
+    assert text == "Ada King lived."
+    assert spans == [Span(Role.NAME, 0, 8)]
+
+
+def test_stacked_plans_are_filled_with_the_empty_piece():
+    stacked = stack_plans([np.array([[1, 2, 3]]), np.array([[4], [5]])])
+    assert stacked.tolist() == [[1, 2, 3], [4, EMPTY, EMPTY], [5, EMPTY, EMPTY]]
+
+
+@pytest.mark.parametrize("role", [*range(9), *range(16, 24), 214, 215])
+def test_role_names_are_read_back(role: int):
+    assert role_number(role_name(role)) == role
+
+
+def test_role_names():
+    assert [role_name(role) for role in (1, 3, 16, 17, 18)] == ["name", "birth_date", "a0_first", "a0_rest", "a1_first"]
+    for name in ("nobody", "a1", "a1_last", ""):
+        with pytest.raises(ValueError, match="is not allowed"):
+            role_number(name)

@@ -1,0 +1,119 @@
+"""Tokenizers are reduced to the tokens in use, and change no text's tokens by that."""
+
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from transformers import AutoTokenizer
+
+from biogen.tokenizer import DOMAIN, END, Tokenizer, make_tokenizer
+
+CITIES = ["Albany, NY", "Salt Lake City, UT", "San José, CA", "Fargo, ND", "Springfield, IL", "Bend, OR"]
+COVER = [
+    ["Ada", " King", " was born in", f" {city}", ".", " She", " grew up in", f" {city}", ", with friends."]
+    for city in CITIES
+]
+CORPUS = ["".join(text) for text in COVER]
+ALPHABET = {letter for text in CORPUS for letter in text if letter != "é"}
+HUGGING_FACE = ["gpt2_like", "bert_like", "unigram"]
+ENGLISH = [text for text in COVER if "é" not in "".join(text)]
+
+
+def tokens_in_use(tokenizer: Tokenizer, cover: list[list[str]]) -> set[int]:
+    return {token for text in cover for token in tokenizer.encode("".join(text))}
+
+
+@settings(max_examples=60, deadline=None)
+@given(vocab=st.integers(45, 160))
+def test_bpe_uses_all_of_its_tokens_and_never_more_than_allowed(vocab: int):
+    tokenizer = make_tokenizer("bpe", vocab, CORPUS, COVER)
+    assert tokenizer.vocab <= vocab
+    assert tokens_in_use(tokenizer, COVER) == set(range(1, tokenizer.vocab))
+
+
+def test_a_large_vocabulary_makes_whole_words():
+    bpe, word = (make_tokenizer(name, 5000, CORPUS, COVER) for name in ("bpe", "word"))
+    assert bpe.vocab == word.vocab
+    assert len(bpe.encode(CORPUS[0])) == len(word.encode(CORPUS[0])) == len(CORPUS[0].split()) + 5  # , . , , .
+
+
+def test_bpes_alphabet_is_the_texts_and_it_must_fit():
+    smallest = len(ALPHABET) + len({*"é".encode()}) + 1  # bytes, and the end token
+    assert make_tokenizer("bpe", smallest, CORPUS, COVER).vocab == smallest
+    with pytest.raises(ValueError, match=rf"vocab: {smallest - 1} .* {smallest}$"):
+        make_tokenizer("bpe", smallest - 1, CORPUS, COVER)
+    with pytest.raises(ValueError, match=rf"vocab: {smallest} .* {smallest + 1}$"):
+        make_tokenizer("bpe", smallest, CORPUS, COVER, [DOMAIN])
+
+
+@pytest.mark.parametrize("vocab", [45, 70, 110])
+def test_the_same_texts_make_the_same_bpe(vocab: int):
+    first, second = (make_tokenizer("bpe", vocab, CORPUS, COVER).backend.to_str() for _ in range(2))
+    assert first == second
+
+
+@pytest.fixture(scope="module", params=["bpe", "word", *HUGGING_FACE])
+def tokenizer(request: pytest.FixtureRequest, hugging_face: Callable[[str], Path]) -> Tokenizer:
+    if request.param in HUGGING_FACE:
+        return make_tokenizer(str(hugging_face(request.param)), 0, [], ENGLISH, [DOMAIN])
+    return make_tokenizer(request.param, 90, ["".join(text) for text in ENGLISH], ENGLISH, [DOMAIN])
+
+
+def test_special_tokens_come_first(tokenizer: Tokenizer):
+    assert tokenizer.special[0] in (END, "</s>")
+    assert tokenizer.special[1] == DOMAIN
+    assert tokenizer.encode(tokenizer.special[0] + DOMAIN) == [0, 1]
+
+
+def test_every_other_token_occurs(tokenizer: Tokenizer):
+    assert tokens_in_use(tokenizer, ENGLISH) == set(range(2, tokenizer.vocab))
+
+
+def test_tokens_give_back_the_text(tokenizer: Tokenizer, request: pytest.FixtureRequest):
+    for text in map("".join, ENGLISH):
+        decoded = tokenizer.decode([0, *tokenizer.encode(text), 0])
+        letters = decoded.replace(" ", ""), text.replace(" ", "")
+        assert letters[0] == (letters[1].lower() if "bert" in request.node.name else letters[1])
+
+
+def test_pieces_have_the_tokens_of_their_part_of_the_text(tokenizer: Tokenizer):
+    for text, split in zip(ENGLISH, tokenizer.split(ENGLISH), strict=True):
+        assert len(split) == len(text)
+        assert [token for piece in split for token in piece] == tokenizer.encode("".join(text))
+        assert all(split)
+
+
+def test_the_saved_tokenizer_gives_the_same_tokens(tokenizer: Tokenizer, tmp_path: Path):
+    tokenizer.save_pretrained(tmp_path)
+    saved = AutoTokenizer.from_pretrained(tmp_path)
+    assert saved.eos_token_id == 0
+    assert saved.convert_tokens_to_ids(DOMAIN) == 1
+    for text in map("".join, ENGLISH):
+        assert saved(text).input_ids == tokenizer.encode(text)
+
+
+@pytest.mark.parametrize("name", HUGGING_FACE)
+def test_reducing_keeps_the_tokens_strings(name: str, hugging_face: Callable[[str], Path]):
+    original = AutoTokenizer.from_pretrained(hugging_face(name))
+    reduced = make_tokenizer(str(hugging_face(name)), 0, [], ENGLISH)
+    for text in map("".join, ENGLISH):
+        before = original(text, add_special_tokens=False).tokens()
+        assert reduced.backend.encode(text, add_special_tokens=False).tokens == before
+    assert reduced.vocab < len(original)
+
+
+def test_a_tokenizer_may_not_join_pieces(hugging_face: Callable[[str], Path]):
+    with pytest.raises(ValueError, match=r"tokenizer: makes one token of '.* .*' in .*allowed are"):
+        make_tokenizer(str(hugging_face("joining")), 0, [], ENGLISH)
+
+
+def test_a_tokenizer_must_know_the_text(hugging_face: Callable[[str], Path]):
+    with pytest.raises(ValueError, match=r"has no tokens for all of 'Born in 1950\.'; allowed are"):
+        make_tokenizer(str(hugging_face("without_digits")), 0, [], [["Born", " in", " 1950", "."]])
+
+
+def test_a_folder_without_a_tokenizer_is_refused(tmp_path: Path):
+    with pytest.raises(ValueError, match=r"cannot be loaded .* allowed are bpe, word, or"):
+        make_tokenizer(str(tmp_path), 0, [], ENGLISH)

@@ -1,0 +1,148 @@
+"""Any model of transformers: read as it computes, counted as the paper counts, refused in one line where it is none."""
+
+import json
+import shutil
+
+import numpy as np
+import pytest
+import torch
+from safetensors.torch import load_file, save_file
+
+from biogen.corpus import EVALUATION
+from eval import hf
+from eval.hf import HuggingFaceModel, count_parameters, load
+from eval.recall import recall_people
+from eval.source import OtherTokens, OwnTokens
+from train.export import load_pretrained
+from train.inference import Inference
+
+CPU = torch.device("cpu")
+PEOPLE = np.arange(12)
+
+
+@pytest.mark.parametrize("tied", [True, False])
+def test_parameters_of_a_foreign_model(bios, foreign_model, tied):
+    model, tokenizer = load(str(foreign_model(tie_word_embeddings=tied)))
+    used = len(OtherTokens(bios, tokenizer).tokens_in_use())
+    width, vocab, positions = 16, model.config.vocab_size, 256
+    assert used < len(tokenizer) < vocab
+    block = 12 * width**2 + 13 * width  # GPT-2's matrices with their biases, and two norms
+    rest = positions * width + block + 2 * width
+    assert sum(p.numel() for p in model.parameters()) == rest + vocab * width * (1 if tied else 2)
+    assert count_parameters(model, used) == rest + used * width * (1 if tied else 2)
+
+
+def test_frozen_parameters_are_not_trainable(foreign_model):
+    model, _ = load(str(foreign_model(tie_word_embeddings=True)))
+    total = count_parameters(model, model.config.vocab_size)
+    model.transformer.ln_f.weight.requires_grad_(False)
+    assert count_parameters(model, model.config.vocab_size) == total - 16
+
+
+@pytest.mark.parametrize("which", ["bios_run", "biod_run"])
+def test_an_exported_model_is_read_as_our_own(which, request, rows_of):
+    folder = request.getfixturevalue(which)
+    model, tokenizer = load(str(folder.model))
+    corpus = request.getfixturevalue(which.removesuffix("_run"))
+    corpus = type(corpus)(folder.read_config().data)
+    other, own = OtherTokens(corpus, tokenizer), OwnTokens(corpus)
+    assert count_parameters(model, len(other.tokens_in_use())) == rows_of(folder)[0]["params"]
+    ours = recall_people(Inference(load_pretrained(folder.model), CPU), own, PEOPLE, EVALUATION)
+    theirs = recall_people(HuggingFaceModel(model, CPU), other, PEOPLE, EVALUATION)
+    np.testing.assert_allclose(theirs.name, ours.name, atol=1e-4)
+    np.testing.assert_allclose(theirs.value, ours.value, atol=1e-4)
+    for name, right in ours.completed.items():
+        np.testing.assert_array_equal(theirs.completed[name], right)
+
+
+def test_scores_and_next_tokens_are_those_of_the_logits(foreign_model, monkeypatch):
+    model, _ = load(str(foreign_model()))
+    reader = HuggingFaceModel(model, CPU)
+    rng = np.random.default_rng(0)
+    inputs, targets = rng.integers(0, 300, (5, 7)), rng.integers(0, 300, (5, 7))
+    targets[2, 4:] = -1
+    with torch.no_grad():
+        logits = model(input_ids=torch.tensor(inputs)).logits
+    expected = -torch.log_softmax(logits, -1).gather(-1, torch.tensor(targets).clamp_min(0)[..., None])[..., 0].numpy()
+    likeliest = logits.argmax(-1).numpy()
+    targets[0] = likeliest[0]
+    for at_once in (hf._LOGITS, 1):  # all rows together, and one by one
+        monkeypatch.setattr(hf, "_LOGITS", at_once)
+        nats, correct = reader.score(inputs, targets)
+        np.testing.assert_allclose(nats[1:], np.where(targets < 0, 0, expected)[1:], rtol=1e-5)
+        np.testing.assert_array_equal(correct, likeliest == targets)
+    lengths = np.array([1, 7, 3, 2, 6])
+    np.testing.assert_array_equal(reader.next_tokens(inputs, lengths), likeliest[np.arange(5), lengths - 1])
+
+
+def test_texts_longer_than_a_models_positions_are_refused(foreign_model):
+    model, _ = load(str(foreign_model(n_positions=16)))
+    tokens = np.zeros((2, 17), dtype=np.int64)
+    with pytest.raises(ValueError, match="model: it cannot read a text of 17 tokens"):
+        HuggingFaceModel(model, CPU).score(tokens, tokens)
+    with pytest.raises(ValueError, match="the largest number 9999"):
+        HuggingFaceModel(model, CPU).next_tokens(tokens[:, :2] + 9999, np.array([1, 2]))
+
+
+@pytest.fixture
+def broken(foreign_model, tmp_path):
+    """A copy of a model's folder, to be broken."""
+    return shutil.copytree(foreign_model(), tmp_path / "model")
+
+
+def only_pickle(folder):
+    class Bomb:
+        def __reduce__(self):
+            return (open, (str(folder / "exploded"), "w"))
+
+    (folder / "model.safetensors").unlink()
+    torch.save({"transformer.wte.weight": Bomb()}, folder / "pytorch_model.bin")
+
+
+def without_one_tensor(folder):
+    tensors = load_file(folder / "model.safetensors")
+    del tensors["transformer.h.0.attn.c_attn.weight"]
+    save_file(tensors, folder / "model.safetensors", metadata={"format": "pt"})
+
+
+def another_width(folder):
+    config = json.loads((folder / "config.json").read_text())
+    (folder / "config.json").write_text(json.dumps(config | {"n_embd": 32}))
+
+
+def without_tokenizer(folder):
+    for file in folder.glob("tokenizer*"):
+        file.unlink()
+
+
+@pytest.mark.parametrize(
+    ("damage", "reason"),
+    [
+        (only_pickle, "no file named model.safetensors"),
+        (without_one_tensor, "lacks transformer.h.0.attn.c_attn.weight"),
+        (another_width, "cannot be loaded"),
+        (without_tokenizer, "no fast tokenizer"),
+        (lambda folder: (folder / "config.json").unlink(), "config.json"),
+        (lambda folder: (folder / "config.json").write_text("{"), "config.json"),
+        (lambda folder: (folder / "config.json").write_text('{"model_type": "nothing"}'), "nothing"),
+        (lambda folder: (folder / "config.json").write_text('{"model_type": "gpt2", "n_embd": "x"}'), "n_embd"),
+        (lambda folder: (folder / "model.safetensors").write_bytes(b""), "cannot be loaded"),
+        (lambda folder: (folder / "model.safetensors").write_bytes(b"x" * 999), "cannot be loaded"),
+    ],
+)
+def test_a_folder_that_is_no_model_is_refused_in_one_line(broken, damage, reason, capfd):
+    damage(broken)
+    with pytest.raises(ValueError, match=f"^model: '{broken}' .*{reason}") as caught:
+        load(str(broken))
+    assert "\n" not in str(caught.value)
+    assert not (broken / "exploded").exists()
+    assert capfd.readouterr() == ("", "")
+
+
+def test_loading_is_silent_and_leaves_progress_bars_as_they_were(broken, capfd):
+    from transformers.utils import logging
+
+    assert logging.is_progress_bar_enabled()
+    load(str(broken))
+    assert logging.is_progress_bar_enabled()
+    assert capfd.readouterr() == ("", "")

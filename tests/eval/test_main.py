@@ -1,0 +1,101 @@
+"""`python -m eval`: what a run says of itself, in a fresh process; mistakes in one line each."""
+
+import json
+import subprocess
+import sys
+
+import pytest
+import yaml
+
+from biogen.flags import run_main
+from eval.__main__ import main
+
+
+def test_a_fresh_process_measures_what_the_run_did(bios_run, rows_of):
+    command = [sys.executable, "-m", "eval", bios_run.model, "--data", bios_run.path, "--quantize", "int4-g16"]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stderr) == (0, "")
+    found, expected = json.loads(done.stdout), rows_of(bios_run)
+    assert [row["quantization"] for row in found] == [row["quantization"] for row in expected] == ["none", "int4-g16"]
+    for ours, theirs in zip(expected, found, strict=True):
+        assert theirs.keys() <= ours.keys()
+        for key, value in theirs.items():
+            # A copy's weights are rounded, and a weight at the border of two integers may fall to either side.
+            tolerance = 1e-4 if ours["quantization"] == "none" else 0.05
+            exact = value is None or isinstance(value, str)
+            assert value == (ours[key] if exact else pytest.approx(ours[key], rel=tolerance)), key
+        assert theirs["params"] == ours["params"]
+        assert theirs["stored_bits"] == ours["stored_bits"]
+    assert found[0]["loss_name"] == pytest.approx(expected[0]["loss_name"], abs=1e-4)
+    assert found[0]["loss_value"] == pytest.approx(expected[0]["loss_value"], abs=1e-4)
+    assert "question_accuracy_held_out" in found[0]
+
+
+def test_a_model_from_elsewhere(bios_run, foreign_model, tmp_path, capfd):
+    config = yaml.safe_load(bios_run.config.read_text())
+    config["data"] |= {"domain_token": False, "questions": "none"}
+    (tmp_path / "config.yaml").write_text(yaml.safe_dump(config))
+    model = foreign_model()
+    capfd.readouterr()  # transformers talks when it writes
+    assert main([str(model), "--data", str(tmp_path), "--people", "9"]) == 0
+    printed = capfd.readouterr()
+    assert printed.err == ""
+    (row,) = json.loads(printed.out)
+    assert row["people_measured"] == 9
+    assert row["qa_greedy_agreement"] == 1
+    assert row["bits"] < 0.1 * row["max_bits"]  # it has seen nothing
+
+
+def refused(arguments, capfd):
+    """The lines on standard error of a command that must end with exit code 2."""
+    with pytest.raises(SystemExit) as ended:
+        run_main(lambda: main([str(argument) for argument in arguments]))
+    printed = capfd.readouterr()
+    assert ended.value.code == 2
+    assert printed.out == ""
+    return printed.err.splitlines()
+
+
+@pytest.mark.parametrize(
+    ("change", "expected"),
+    [
+        ({"--quantize": "int9"}, "quantize: 'int9' is not allowed"),
+        ({"--quantize": "int4-g5"}, "group = 5"),
+        ({"--people": "1"}, "people: '1' is not allowed"),
+        ({"--device": "abacus"}, "device: 'abacus' is not on this machine"),
+        ({"--peopel": "9"}, "--peopel: is not a flag; did you mean --people?"),
+        ({"--model": None}, "model: is required"),
+        ({"--data": None}, "data: is required"),
+        ({"--data": "/nowhere"}, "data: /nowhere has no config.yaml"),
+        ({"--model": "{tmp}"}, "model: '{tmp}' cannot be loaded"),
+        ({"--model": "{tmp}/none/such"}, "model: '{tmp}/none/such' cannot be loaded"),
+    ],
+)
+def test_a_mistake_is_one_line(biod_run, tmp_path, capfd, change, expected):
+    given = {"--model": biod_run.model, "--data": biod_run.path} | change
+    flags = [text for flag, value in given.items() if value is not None for text in (flag, value)]
+    (line,) = refused([str(flag).format(tmp=tmp_path) for flag in flags], capfd)
+    assert line.startswith("error: " + expected.format(tmp=tmp_path))
+
+
+@pytest.mark.parametrize(
+    ("content", "expected"),
+    [
+        ("[]", "config: "),
+        ("{", "config: "),
+        ("people: 3", "has no key data"),
+        ("data: 3", "has no key data"),
+        ("data: {people: 0, sexes: 2}", "people"),
+    ],
+)
+def test_data_that_cannot_be_read(biod_run, tmp_path, capfd, content, expected):
+    (tmp_path / "config.yaml").write_text(content)
+    lines = refused([biod_run.model, "--data", tmp_path], capfd)
+    assert all(line.startswith("error: ") for line in lines)
+    assert expected in lines[0]
+    assert len(lines) == (2 if "sexes" in content else 1)
+
+
+def test_data_that_the_tokenizer_does_not_know(biod_run, bios_run, capfd):
+    (line,) = refused([biod_run.model, "--data", bios_run.path], capfd)
+    assert line.startswith("error: tokenizer: ")

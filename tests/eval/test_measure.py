@@ -1,0 +1,180 @@
+"""Known models have exactly their bits: none, all, and what lies between."""
+
+import math
+
+import numpy as np
+import pytest
+import torch
+
+from biogen.config import DataConfig
+from biogen.corpus import EVALUATION, make_corpus
+from eval.measure import max_bits, measure, measure_copies
+from eval.recall import recall_people
+from eval.source import OwnTokens
+from train.inference import Inference
+
+PEOPLE = 30
+PARAMETERS = 1000
+
+
+def record_of(model, corpus, people=PEOPLE, interval=False):
+    recall = recall_people(model, OwnTokens(corpus), np.arange(people), EVALUATION)
+    return measure(recall, corpus, PARAMETERS, interval=interval)
+
+
+def name_bits(corpus):
+    return PEOPLE * math.log2(corpus.names / PEOPLE)
+
+
+@pytest.fixture(params=["bios", "biod"])
+def corpus(request):
+    return request.getfixturevalue(request.param)
+
+
+def test_the_pools_alone_are_no_bits_of_bios(bios, slot_model):
+    record = record_of(slot_model(bios, lambda i, attribute: None, people_known=False), bios, interval=True)
+    assert record["loss_name"] == pytest.approx(math.log(bios.names))
+    assert record["loss_value"] == pytest.approx(math.log(2) * bios.log2_values)
+    assert record["bits"] == pytest.approx(0, abs=1e-8)
+    assert record["bits_per_param_high"] == pytest.approx(0, abs=1e-8)
+    assert record["qa_accuracy"] < 0.5
+
+
+def test_the_symbols_alone_are_no_bits_of_biod(slot_model):
+    # With D = T^L every string is in the set: knowing the set is knowing the symbols.
+    corpus = make_corpus(DataConfig(dataset="biod", people=PEOPLE, biod={"K": 3, "C": 2, "D": 8, "L": 1, "T": 8}))
+    record = record_of(slot_model(corpus, lambda i, attribute: None, people_known=False), corpus)
+    assert record["loss_value"] == pytest.approx(2 * math.log(8))
+    assert record["loss_value1"] == pytest.approx(math.log(8))
+    assert record["bits"] == pytest.approx(0, abs=1e-8)
+
+
+def test_the_sets_alone_are_the_third_term_of_biod(slot_model):
+    K, C, D, L, T = 2, 2, 5, 2, 8
+    shape = {"K": K, "C": C, "D": D, "L": L, "T": T}
+    corpus = make_corpus(DataConfig(dataset="biod", people=PEOPLE, biod=shape))
+    record = record_of(slot_model(corpus, lambda i, attribute: None, people_known=False), corpus)
+    assert record["loss_value1"] == pytest.approx(math.log(D))
+    assert record["bits_name"] == pytest.approx(0, abs=1e-8)
+    assert record["bits_value"] == pytest.approx(0, abs=1e-8)
+    assert record["bits"] == pytest.approx(K * D * math.log2(T**L / D**2))
+
+
+def test_perfect_recall_is_all_bits(corpus, slot_model):
+    record = record_of(slot_model(corpus, lambda i, attribute: 1.0), corpus)
+    most = max_bits(corpus)
+    assert record["loss_name"] == pytest.approx(math.log(PEOPLE))
+    assert record["loss_value"] == 0
+    assert record["bits"] == pytest.approx(most.total, rel=1e-12) == pytest.approx(record["max_bits"], rel=1e-12)
+    assert record["bits_name"] == pytest.approx(name_bits(corpus))
+    assert record["bits_per_param"] == pytest.approx(most.total / PARAMETERS)
+    assert record["bits_lower_bound"] < record["bits"]
+    accuracies = {key: value for key, value in record.items() if key.startswith("qa_accuracy")}
+    assert len(accuracies) == 1 + len(corpus.qa_roles)
+    assert set(accuracies.values()) == {1.0}
+
+
+def test_a_part_of_the_attributes_of_bios(bios, slot_model):
+    known = {"birth_date", "major", "company_city"}
+    record = record_of(slot_model(bios, lambda i, attribute: 1.0 if attribute in known else None), bios)
+    values = bios.config.pools.values
+    expected = PEOPLE * (math.log2(values["birth_date"]) + math.log2(values["major"]))
+    assert record["bits_value"] == pytest.approx(expected)
+    assert record["bits"] == pytest.approx(name_bits(bios) + expected)
+    assert record["loss_value_birth_date"] == 0
+    assert record["loss_value_employer"] == pytest.approx(math.log(values["employer"]))
+    assert record["qa_accuracy_company_city"] == record["qa_accuracy_major"] == 1
+    assert record["qa_accuracy_employer"] < 0.5
+
+
+def test_the_company_city_is_asked_for_and_adds_no_bits(bios, slot_model):
+    record = record_of(slot_model(bios, lambda i, attribute: None if attribute == "company_city" else 1.0), bios)
+    assert record["bits"] == pytest.approx(record["max_bits"])
+    assert "loss_value_company_city" not in record
+    assert record["qa_accuracy_company_city"] < 1
+    others = [record[f"qa_accuracy_{name}"] for name in bios.qa_roles if name != "company_city"]
+    assert record["qa_accuracy"] == pytest.approx(sum(others) / 5)
+    assert set(others) == {1.0}
+
+
+@pytest.mark.parametrize("q", [0.9, 0.3])
+def test_every_value_of_bios_with_some_probability(bios, slot_model, q):
+    record = record_of(slot_model(bios, lambda i, attribute: q), bios, interval=True)
+    bits = PEOPLE * (bios.log2_values + 6 * math.log2(q))
+    assert record["bits"] == pytest.approx(name_bits(bios) + max(0, bits))
+    # Every person has the same loss, so there is nothing to be uncertain about.
+    assert record["bits_per_param_low"] == pytest.approx(record["bits_per_param"])
+    assert record["bits_per_param_high"] == pytest.approx(record["bits_per_param"])
+
+
+@pytest.mark.parametrize("q", [0.9, 0.3])
+def test_every_value_of_biod_with_some_probability(biod, slot_model, q):
+    K, C, D, L, T = 3, 2, 6, 1, 8
+    record = record_of(slot_model(biod, lambda i, attribute: q), biod)
+    first = q + (1 - q) * (D ** (C - 1) - 1) / (D**C - 1)
+    assert record["loss_value"] == pytest.approx(-math.log(q))
+    assert record["loss_value1"] == pytest.approx(-math.log(first))
+    value = PEOPLE * K * math.log2(D**C * q)
+    value_set = max(0, K * D * math.log2(T**L / D * first))
+    assert record["bits"] == pytest.approx(name_bits(biod) + value + value_set)
+
+
+def test_half_of_the_people(corpus, slot_model):
+    record = record_of(slot_model(corpus, lambda i, attribute: 1.0 if i % 2 else None), corpus, interval=True)
+    if corpus.config.dataset == "bios":
+        everything = PEOPLE * corpus.log2_values
+        assert record["loss_value"] == pytest.approx(math.log(2) * corpus.log2_values / 2)
+    else:
+        everything = PEOPLE * 3 * 2 * math.log2(6)
+        assert record["loss_value1"] == pytest.approx(math.log(6) / 2)
+    assert record["bits_value"] == pytest.approx(everything / 2)
+    assert 0.5 <= record["qa_accuracy"] < 0.75
+    assert record["bits_per_param_low"] < record["bits_per_param"] < record["bits_per_param_high"]
+
+
+def test_an_attribute_of_biod(biod, slot_model):
+    record = record_of(slot_model(biod, lambda i, attribute: 1.0 if attribute == "a1" else None), biod)
+    assert record["bits_value"] == pytest.approx(PEOPLE * 2 * math.log2(6))
+    assert record["loss_value"] == pytest.approx(2 / 3 * 2 * math.log(6))
+    assert record["qa_accuracy_a1"] == 1
+
+
+def test_worse_than_nothing_is_nothing(corpus, slot_model):
+    record = record_of(slot_model(corpus, lambda i, attribute: 1e-6, people_known=False), corpus)
+    assert record["bits"] == pytest.approx(0, abs=1e-8)
+
+
+def test_people_who_are_not_measured_count_by_those_who_are(corpus, slot_model):
+    model = slot_model(corpus, lambda i, attribute: 0.7)
+    some, everyone = record_of(model, corpus, people=7), record_of(model, corpus)
+    assert some["bits"] == pytest.approx(everyone["bits"])
+    assert some["people_measured"] == 7
+
+
+def test_one_person_has_no_interval(slot_model):
+    corpus = make_corpus(DataConfig(dataset="biod", people=1, biod={"K": 2, "C": 1, "D": 4, "L": 1, "T": 4}))
+    record = record_of(slot_model(corpus, lambda i, attribute: 1.0), corpus, people=1, interval=True)
+    assert record["bits"] == pytest.approx(math.log2(64) + 2 * 2)
+    assert "bits_per_param_low" not in record
+
+
+def test_every_copy_is_measured_once(biod, random_gpt):
+    model = random_gpt(biod.tokenizer.vocab)
+    records = measure_copies(
+        model,
+        lambda copy: Inference(copy, torch.device("cpu")),
+        OwnTokens(biod),
+        PARAMETERS,
+        schemes=("int4", "none", "int4-g8", "int4"),
+        quantize_embedding=True,
+        people=20,
+    )
+    assert [record["quantization"] for record in records] == ["none", "int4", "int4-g8"]
+    plain, rows, groups = records
+    assert plain["stored_bits"] == 32 * sum(p.numel() for p in model.parameters())
+    assert plain["quantized_weights"] == 0
+    assert rows["stored_bits"] < groups["stored_bits"] < plain["stored_bits"]
+    assert rows["loss_value"] != plain["loss_value"]
+    assert plain["people_measured"] == 20
+    assert plain["qa_greedy_agreement"] == 1
+    assert "qa_greedy_agreement" not in rows

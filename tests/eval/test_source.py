@@ -1,0 +1,127 @@
+"""The texts of an evaluation: the same through our tokens and through a folder's tokenizer, with the same roles."""
+
+import numpy as np
+import pytest
+from tokenizers import Tokenizer as Backend
+from tokenizers import models, pre_tokenizers, trainers
+from transformers import AutoTokenizer, PreTrainedTokenizerFast
+
+from biogen.config import DataConfig
+from biogen.corpus import EVALUATION, make_corpus
+from biogen.pieces import Role
+from biogen.templates import ATTRIBUTES
+from eval.source import OtherTokens, OwnTokens
+
+PEOPLE = np.array([0, 3, 8, 21])
+
+
+@pytest.fixture(scope="module")
+def asking(bios):
+    return make_corpus(DataConfig(**bios.config.model_dump() | {"questions": "half", "domain_token": True}))
+
+
+def texts_of(texts):
+    for start, end in zip(texts.offsets, texts.offsets[1:], strict=False):
+        yield texts.tokens[start:end], texts.roles[start:end]
+
+
+@pytest.mark.parametrize("which", ["bios", "biod", "asking"])
+def test_the_saved_tokenizer_gives_our_own_tokens_and_roles(which, request, tmp_path):
+    corpus = request.getfixturevalue(which)
+    corpus.tokenizer.save_pretrained(tmp_path)
+    own, other = OwnTokens(corpus), OtherTokens(corpus, AutoTokenizer.from_pretrained(tmp_path))
+    assert own.end == other.end == 0
+    expected, found = own.draw(PEOPLE, EVALUATION), other.draw(PEOPLE, EVALUATION)
+    np.testing.assert_array_equal(found.tokens, expected.tokens)
+    np.testing.assert_array_equal(found.offsets, expected.offsets)
+    np.testing.assert_array_equal(found.roles, expected.roles)
+    assert len(other.tokens_in_use()) == corpus.tokenizer.vocab
+
+
+def test_questions_are_the_same_through_the_saved_tokenizer(asking, tmp_path):
+    asking.tokenizer.save_pretrained(tmp_path)
+    own, other = OwnTokens(asking), OtherTokens(asking, AutoTokenizer.from_pretrained(tmp_path))
+    for attribute in range(len(ATTRIBUTES)):
+        for expected, found in zip(
+            own.ask(PEOPLE, EVALUATION, attribute), other.ask(PEOPLE, EVALUATION, attribute), strict=True
+        ):
+            for a, b in zip(expected, found, strict=True):
+                np.testing.assert_array_equal(a, b)
+
+
+def test_a_question_and_its_answer(asking, bios):
+    prompts, answers = OwnTokens(asking).ask(PEOPLE, EVALUATION, ATTRIBUTES.index("university"))
+    for person, prompt, answer in zip(PEOPLE, prompts, answers, strict=True):
+        text, spans = bios.pieces.render(bios.plan(np.array([person]), 0)[0])
+        said = {span.role: text[span.start : span.end] for span in spans}
+        assert prompt[0] == 0
+        assert said[Role.NAME] in asking.tokenizer.decode(prompt.tolist())
+        assert asking.tokenizer.decode(answer.tolist()) == said[Role.UNIVERSITY] + "."
+
+
+@pytest.mark.parametrize("which", ["bios", "biod"])
+def test_every_role_covers_its_characters_in_foreign_tokens(which, request, foreign_tokenizer):
+    corpus = request.getfixturevalue(which)
+    source = OtherTokens(corpus, foreign_tokenizer)
+    used = source.tokens_in_use()
+    rows = corpus.plan(PEOPLE, EVALUATION)
+    for row, (tokens, roles) in zip(rows, texts_of(source.draw(PEOPLE, EVALUATION)), strict=True):
+        text, spans = corpus.pieces.render(row)
+        assert tokens[0] == foreign_tokenizer.eos_token_id
+        assert roles[0] == Role.OTHER
+        assert foreign_tokenizer.decode(tokens[1:]) == text
+        for role in {span.role for span in spans}:
+            said = "".join(text[span.start : span.end] for span in spans if span.role == role)
+            assert foreign_tokenizer.decode(tokens[roles == role]).replace(" ", "") == said.replace(" ", "")
+        assert set(tokens.tolist()) <= used
+    assert len(used) < len(foreign_tokenizer)
+
+
+def test_foreign_questions_are_the_same_words(bios, foreign_tokenizer):
+    corpus = make_corpus(DataConfig(**bios.config.model_dump() | {"questions": "half"}))
+    own, other = OwnTokens(corpus), OtherTokens(corpus, foreign_tokenizer)
+    for attribute in range(len(ATTRIBUTES)):
+        expected, found = (source.ask(PEOPLE, EVALUATION, attribute) for source in (own, other))
+        for kind in (0, 1):
+            for a, b in zip(expected[kind], found[kind], strict=True):
+                ours, theirs = (
+                    corpus.tokenizer.decode(a.tolist()),
+                    foreign_tokenizer.decode(b, skip_special_tokens=True),
+                )
+                assert ours == theirs.strip()
+
+
+def test_a_tokenizer_without_an_end_is_refused(bios, foreign_tokenizer):
+    nameless = PreTrainedTokenizerFast(tokenizer_object=foreign_tokenizer.backend_tokenizer)
+    with pytest.raises(ValueError, match="tokenizer: it has no eos_token"):
+        OtherTokens(bios, nameless)
+
+
+def test_a_beginning_token_serves_as_the_end(bios, foreign_tokenizer):
+    named = PreTrainedTokenizerFast(tokenizer_object=foreign_tokenizer.backend_tokenizer, bos_token="<unused>")
+    assert OtherTokens(bios, named).end == 1
+
+
+def test_a_tokenizer_without_the_domain_token_is_refused(asking, foreign_tokenizer):
+    with pytest.raises(ValueError, match=r"tokenizer: it has no token <\|biography\|>"):
+        OtherTokens(asking, foreign_tokenizer)
+
+
+def test_a_tokenizer_that_does_not_know_a_word_is_refused(bios):
+    backend = Backend(models.WordLevel({"<eos>": 0, "<unk>": 1, "was": 2, "born": 3}, unk_token="<unk>"))
+    backend.pre_tokenizer = pre_tokenizers.WhitespaceSplit()
+    tokenizer = PreTrainedTokenizerFast(tokenizer_object=backend, eos_token="<eos>", unk_token="<unk>")
+    with pytest.raises(ValueError, match="tokenizer: it has no token for a part of"):
+        OtherTokens(bios, tokenizer).draw(PEOPLE, EVALUATION)
+
+
+def test_a_token_over_two_roles_is_refused(bios):
+    texts = [bios.pieces.render(row)[0] for row in bios.plan(np.arange(30), 0)]
+    backend = Backend(models.BPE())
+    backend.pre_tokenizer = pre_tokenizers.Metaspace(split=False)  # so that a token may hold spaces
+    trainer = trainers.BpeTrainer(vocab_size=600, special_tokens=["<eos>"], show_progress=False)
+    backend.train_from_iterator(texts, trainer)
+    source = OtherTokens(bios, PreTrainedTokenizerFast(tokenizer_object=backend, eos_token="<eos>"))
+    with pytest.raises(ValueError, match="tokenizer: makes one token of") as caught:
+        source.draw(np.arange(30), EVALUATION)
+    assert "\n" not in str(caught.value)
