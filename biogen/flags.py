@@ -124,7 +124,9 @@ def _flags(model: type[BaseModel], *, with_file: bool = False) -> type:
         help_text = "A YAML file of these keys; flags override it."
         arg = tyro.conf.arg(help=help_text, metavar="FILE", help_behavior_hint="")
         fields.append(("config", Annotated[str | None, arg], dataclasses.field(default=None)))
-    for name, field in model.model_fields.items():
+    own = [name for name in model.model_fields if name in model.__annotations__]
+    for name in dict.fromkeys([*own, *model.model_fields]):  # a class's own fields first, then those it inherits
+        field = model.model_fields[name]
         nested = _nested(field)
         if nested is not None:
             inner = _flags(nested)
@@ -150,6 +152,8 @@ def _default_text(field: FieldInfo) -> str:
     if field.is_required():
         return "(required)"
     default = field.get_default(call_default_factory=True)
+    if default is None:
+        return ""
     if isinstance(default, tuple):
         default = " ".join(map(str, default)) or "none"
     return f"(default: {default})"

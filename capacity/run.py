@@ -30,7 +30,11 @@ def main(arguments: list[str] | None = None) -> int:
         Preset,
         arguments,
         program="python -m capacity.run",
-        description="Train models on synthetic biographies and measure the bits they store per parameter.",
+        description=(
+            "Train models on synthetic biographies and measure the bits they store per parameter. Without --config, "
+            "configs/laptop.yaml is read; the defaults below hold for what the preset does not say, and what neither "
+            "says the recipe decides."
+        ),
         default_file=DEFAULT_PRESET if DEFAULT_PRESET.exists() else None,
     )
     console = Console()
