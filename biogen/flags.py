@@ -8,6 +8,7 @@ import dataclasses
 import difflib
 import sys
 from collections.abc import Callable, Sequence
+from itertools import pairwise
 from pathlib import Path
 from typing import Annotated, Any, NoReturn, TypeVar, get_args, get_origin
 
@@ -210,7 +211,7 @@ def _without_values(model: type[BaseModel], arguments: Sequence[str]) -> tuple[l
     """A line for every flag whose value is missing, and the other arguments: tyro would stop at the first."""
     valued = {"--config"} | {flag for flag, field in _fields(model).items() if field.annotation is not bool}
     lines, others = [], []
-    for text, behind in zip(arguments, [*arguments[1:], "--"], strict=True):
+    for text, behind in pairwise([*arguments, "--"]):
         flag_follows = behind.startswith("-") and not behind[1:2].isdigit()
         if flag_follows and "=" not in text and _flag(text) in valued:
             lines.append(f"{_flag(text)}: has no value; see --help")

@@ -127,7 +127,7 @@ class Run:
             self.trainer.exposures, self.seconds = record["exposures"], record["seconds"]
             keep = record["metrics_bytes"]
         self.folder.metrics.touch()
-        os.truncate(self.folder.metrics, keep)
+        os.truncate(self.folder.metrics, min(keep, self.folder.metrics.stat().st_size))
 
     def _save(self, batches: dict[str, np.ndarray]) -> None:
         tensors = training_tensors(self.model, self.trainer.optimizers)

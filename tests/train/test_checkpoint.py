@@ -6,7 +6,7 @@ import os
 
 import pytest
 import torch
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from safetensors.torch import save_file
 
@@ -49,6 +49,7 @@ def test_odd_numbers_come_back(tmp_path):
     assert torch.equal(found.view(torch.int32), odd.view(torch.int32))
 
 
+@settings(max_examples=30)
 @given(record=st.dictionaries(st.text(), json_values))
 def test_every_record_comes_back(tmp_path_factory, record):
     path = tmp_path_factory.getbasetemp() / "record"
@@ -120,8 +121,8 @@ def test_a_missing_file_is_no_damaged_one(tmp_path):
 def prepared(optimizer, seed):
     model = GPT(parse_size("1x16"), 11)
     initialize(model, "width", seed)
-    settings = {"lr": 0.01, "embedding_lr": 0.02, "weight_decay": 0.1, "betas": (0.9, 0.98), "eps": 1e-8}
-    return model, make_optimizers(model, optimizer=optimizer, momentum=0.9, **settings)
+    numbers = {"lr": 0.01, "embedding_lr": 0.02, "weight_decay": 0.1, "betas": (0.9, 0.98), "eps": 1e-8}
+    return model, make_optimizers(model, optimizer=optimizer, momentum=0.9, **numbers)
 
 
 def advance(model, optimizers, seeds):
@@ -142,9 +143,8 @@ def test_a_training_goes_on_from_its_tensors(tmp_path, optimizer, steps):
     save_checkpoint(path, training_tensors(model, optimizers), {})
     other, other_optimizers = prepared(optimizer, seed=1)
     restore_training(other, other_optimizers, load_checkpoint(path)[0])
-    for (one, ones), (two, twos) in [((model, optimizers), (other, other_optimizers))]:
-        advance(one, ones, range(10, 13))
-        advance(two, twos, range(10, 13))
+    advance(model, optimizers, range(10, 13))
+    advance(other, other_optimizers, range(10, 13))
     for a, b in zip(model.parameters(), other.parameters(), strict=True):
         assert torch.equal(a, b)
     expected, found = training_tensors(model, optimizers), training_tensors(other, other_optimizers)

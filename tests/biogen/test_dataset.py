@@ -1,0 +1,215 @@
+"""Data sets on disk: pandas and `datasets` read them, spans cut out the columns, same options give same bytes."""
+
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pyarrow.parquet as pq
+import pytest
+import yaml
+from transformers import AutoTokenizer
+
+from biogen.config import BioDShape, DataConfig
+from biogen.corpus import make_corpus
+from biogen.dataset import texts_each, write_dataset
+from biogen.people import describe
+from biogen.pools import PoolSizes
+from biogen.templates import ATTRIBUTES
+
+POOLS = PoolSizes(first_names=9, middle_names=8, last_names=7, birth_cities=9, universities=8, majors=7, employers=6)
+PERSON = ["first_name", "middle_name", "last_name", "pronoun", *ATTRIBUTES]
+COLUMNS = ["person", *PERSON, "text", "spans"]
+
+
+def options(**given: object) -> DataConfig:
+    return DataConfig(**{"people": 40, "pools": POOLS, "templates": 30, "tokenizer": "word", **given})
+
+
+def read(folder: Path, name: str = "data") -> pd.DataFrame:
+    return pd.read_parquet(folder / f"{name}.parquet")
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Two texts a person, with junk and questions."""
+    out = tmp_path_factory.mktemp("data")
+    assert write_dataset(options(variant="multi2+permute", junk="1/2", questions="half"), None, out) == 80
+    return out
+
+
+def test_columns(folder: Path):
+    data = read(folder)
+    assert list(data.columns) == COLUMNS
+    assert list(data.person) == [*range(40), *range(40)]
+    assert data.person.dtype == np.int64
+    assert [str(field.type) for field in pq.read_schema(folder / "data.parquet")] == [
+        "int64",
+        *["string"] * 11,
+        "list<element: struct<role: string, start: int32, end: int32>>",
+    ]
+
+
+def test_columns_are_the_people(folder: Path):
+    data = read(folder)
+    corpus = make_corpus(options())
+    people = describe(0, POOLS, corpus.pools, np.arange(40))
+    for name in PERSON:
+        assert list(data[name][:40]) == list(data[name][40:]) == [getattr(person, name) for person in people]
+
+
+@pytest.mark.parametrize("name", ["data", "junk"])
+def test_spans_cut_out_the_columns(folder: Path, name: str):
+    for row in read(folder, name).to_dict("records"):
+        found = {span["role"]: row["text"][span["start"] : span["end"]] for span in row["spans"]}
+        full_name = f"{row['first_name']} {row['middle_name']} {row['last_name']}"
+        assert found == {"name": full_name} | {key: row[key] for key in ("pronoun", *ATTRIBUTES)}
+        assert [span["start"] for span in row["spans"]] == sorted(span["start"] for span in row["spans"])
+
+
+def test_texts_are_those_that_a_training_sees(folder: Path):
+    corpus = make_corpus(options(variant="multi2+permute", junk="1/2", questions="half"))
+    texts = [corpus.pieces.render(row)[0] for exposure in (0, 1) for row in corpus.plan(np.arange(40), exposure)]
+    assert list(read(folder).text) == texts
+    assert len(set(texts)) == 80
+
+
+def test_junk_is_about_other_people(folder: Path):
+    junk, data = read(folder, "junk"), read(folder)
+    assert list(junk.columns) == COLUMNS
+    assert list(junk.person) == list(range(40, 120))  # as much as useful text, each once
+    key = ["first_name", "middle_name", "last_name"]
+    assert not set(map(tuple, junk[key].to_numpy())) & set(map(tuple, data[key].to_numpy()))
+
+
+def test_repeating_junk_repeats_its_people(tmp_path: Path):
+    write_dataset(options(junk="3/4", junk_people=7), None, tmp_path)
+    junk = read(tmp_path, "junk")
+    assert list(junk.person) == [40 + i % 7 for i in range(120)]
+    assert junk.text.nunique() == 120
+
+
+def test_every_attribute_of_everybody_is_asked(folder: Path):
+    asked, data = read(folder, "questions"), read(folder)
+    assert list(asked.columns) == ["person", "attribute", "question", "answer", "trained"]
+    assert len(asked) == 40 * 6
+    assert (asked.trained == (asked.person < 20)).all()
+    for row in asked.to_dict("records"):
+        person = data.iloc[row["person"]]
+        assert row["answer"] == person[row["attribute"]]
+        assert f"{person.first_name} {person.middle_name} {person.last_name}" in row["question"]
+        assert row["question"].endswith("?")
+
+
+def test_optional_files_stand_only_where_asked_for(folder: Path, tmp_path: Path):
+    write_dataset(options(), None, tmp_path)
+    files = {"data.parquet", "config.yaml", "README.md", "pools", "tokenizer"}
+    assert {path.name for path in tmp_path.iterdir()} == files
+    assert {path.name for path in folder.iterdir()} == files | {"junk.parquet", "questions.parquet"}
+
+
+def test_an_older_data_set_is_replaced(tmp_path: Path):
+    write_dataset(options(junk="1/2", questions="half"), None, tmp_path)
+    write_dataset(options(people=5), None, tmp_path)
+    assert len(read(tmp_path)) == 5
+    assert not (tmp_path / "junk.parquet").exists()
+    assert not (tmp_path / "questions.parquet").exists()
+
+
+def test_a_folder_of_something_else_is_left_alone(tmp_path: Path):
+    (tmp_path / "README.md").write_text("mine")
+    with pytest.raises(ValueError, match="holds something else"):
+        write_dataset(options(), None, tmp_path)
+    assert [path.name for path in tmp_path.iterdir()] == ["README.md"]
+    assert (tmp_path / "README.md").read_text() == "mine"
+
+
+def test_nothing_is_written_where_names_are_too_few(tmp_path: Path):
+    with pytest.raises(ValueError, match=r"junk: 7/8 for 1 texts of 80 people takes 560 .* = 424"):
+        write_dataset(options(people=80, junk="7/8"), None, tmp_path / "out")
+    assert not (tmp_path / "out").exists()
+
+
+def test_the_same_options_make_the_same_bytes(folder: Path, tmp_path: Path):
+    write_dataset(options(variant="multi2+permute", junk="1/2", questions="half"), None, tmp_path)
+    files = [path.relative_to(folder) for path in folder.rglob("*") if path.is_file()]
+    assert len(files) > 25
+    for file in files:
+        assert (tmp_path / file).read_bytes() == (folder / file).read_bytes(), file
+
+
+def test_the_stored_config_says_everything(folder: Path):
+    stored = yaml.safe_load((folder / "config.yaml").read_text())
+    assert stored["texts"] is None
+    config = options(variant="multi2+permute", junk="1/2", questions="half")
+    assert DataConfig.model_validate(stored["data"]) == config
+
+
+def test_pools_are_stored_beside_the_data(folder: Path):
+    corpus = make_corpus(options())
+    stored = (folder / "pools" / "birth_cities.txt").read_text().splitlines()
+    assert tuple(stored) == corpus.pools.birth_cities
+    employers = [line.split("\t") for line in (folder / "pools" / "employers.tsv").read_text().splitlines()]
+    assert employers == [list(pair) for pair in zip(corpus.pools.employers, corpus.pools.company_cities, strict=True)]
+    for attribute in ATTRIBUTES:
+        stored = (folder / "pools" / f"templates_{attribute}.txt").read_text().splitlines()
+        assert tuple(stored) == corpus.bank.templates[attribute]
+
+
+def test_the_stored_tokenizer_knows_the_texts(folder: Path):
+    tokenizer = AutoTokenizer.from_pretrained(folder / "tokenizer")
+    ids = tokenizer(list(read(folder).text)).input_ids
+    decoded = tokenizer.decode(ids[0], skip_special_tokens=True)
+    assert decoded.strip() == read(folder).text[0]
+
+
+@pytest.mark.parametrize(
+    ("variant", "texts", "expected"), [("fresh", None, 1), ("single", None, 1), ("multi4", None, 4), ("multi4", 2, 2)]
+)
+def test_texts_a_person(variant: str, texts: int | None, expected: int):
+    assert texts_each(options(variant=variant), texts) == expected
+
+
+def test_biod(tmp_path: Path):
+    config = options(dataset="biod", biod=BioDShape(K=3, C=2, D=8, L=2, T=16), junk="1/2", variant="multi5")
+    write_dataset(config, 2, tmp_path)
+    data = read(tmp_path)
+    assert list(data.columns) == ["person", "name", "a0", "a1", "a2", "text", "spans"]
+    assert len(data) == 80
+    for row in data.to_dict("records"):
+        found = {span["role"]: row["text"][span["start"] : span["end"]] for span in row["spans"]}
+        assert found["name"] == row["name"]
+        assert all(f"{found[f'a{k}_first']} {found[f'a{k}_rest']}" == row[f"a{k}"] for k in range(3))
+    assert len(read(tmp_path, "junk")) == 80
+    assert not (tmp_path / "pools").exists()
+
+
+def test_other_alphabets_survive(tmp_path: Path):
+    pools = POOLS.model_copy(update={"first_names": 30, "middle_names": 30, "last_names": 30})
+    write_dataset(options(locale="de_DE", pools=pools, people=100), None, tmp_path)
+    names = (tmp_path / "pools" / "last_names.txt").read_text(encoding="utf-8").splitlines()
+    assert set(read(tmp_path).last_name) <= set(names)
+    for row in read(tmp_path).to_dict("records"):
+        span = next(span for span in row["spans"] if span["role"] == "name")
+        assert row["text"][span["start"] : span["end"]].endswith(row["last_name"])
+
+
+@pytest.fixture
+def _offline(monkeypatch: pytest.MonkeyPatch):
+    for name in ("HF_HUB_OFFLINE", "HF_DATASETS_OFFLINE"):
+        monkeypatch.setenv(name, "1")
+
+
+@pytest.mark.usefixtures("_offline")
+@pytest.mark.filterwarnings("default")  # what another library warns of is not ours
+def test_datasets_loads_the_folder(folder: Path, tmp_path: Path):
+    from datasets import load_dataset
+
+    loaded = load_dataset(str(folder), cache_dir=str(tmp_path))
+    assert list(loaded) == ["train"]
+    train = loaded["train"]
+    assert train.column_names == COLUMNS
+    assert len(train) == 80
+    row = train[3]
+    assert row["text"] == read(folder).text[3]
+    span = row["spans"][0]
+    assert row["text"][span["start"] : span["end"]] == f"{row['first_name']} {row['middle_name']} {row['last_name']}"

@@ -1,0 +1,431 @@
+"""Batches: every useful person once an exposure, every token a target once, junk apart, exact continuation."""
+
+import time
+import tracemalloc
+from collections import Counter
+from collections.abc import Callable
+
+import numpy as np
+import pytest
+
+import biogen.windows
+from biogen.bios import BioS
+from biogen.config import BioDShape, DataConfig, trained_on_questions
+from biogen.corpus import Corpus, draw_texts, make_corpus
+from biogen.pieces import Role, Texts
+from biogen.pools import PoolSizes
+from biogen.windows import IGNORE, Batch, Batches
+
+POOLS = PoolSizes(first_names=40, middle_names=30, last_names=25, birth_cities=9, universities=8, majors=7, employers=6)
+END, DOMAIN = 0, 1
+CHUNK, WHOLE_CHUNK = 37, biogen.windows._CHUNK_PEOPLE
+Text = tuple[int, ...]
+
+
+@pytest.fixture(autouse=True)
+def _small_chunks(monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(biogen.windows, "_CHUNK_PEOPLE", CHUNK)
+
+
+@pytest.fixture
+def _whole_chunks(_small_chunks: None, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(biogen.windows, "_CHUNK_PEOPLE", WHOLE_CHUNK)
+
+
+@pytest.fixture(scope="module")
+def bios() -> Callable[..., BioS]:
+    """BioS with small pools, a whole word a token; made once for all people, seeds and shares of junk."""
+    made: dict[tuple, BioS] = {}
+
+    def make(people: int = 100, **options: object) -> BioS:
+        config = DataConfig(people=people, pools=POOLS, templates=30, tokenizer="word", **options)
+        key = config.variant, config.domain_token, config.questions
+        if key not in made:
+            made[key] = BioS(config)
+        made[key].config = config
+        return made[key]
+
+    return make
+
+
+def split(texts: Texts) -> list[Text]:
+    return [tuple(text.tolist()) for text in np.split(texts.tokens, texts.offsets[1:-1])]
+
+
+def useful(corpus: Corpus, exposures: int) -> Counter[Text]:
+    index = np.arange(corpus.config.people)
+    return Counter(text for exposure in range(exposures) for text in split(draw_texts(corpus, index, exposure)))
+
+
+def junk(corpus: Corpus, first: int, count: int) -> list[Text]:
+    """Fresh junk is about the people behind the useful ones."""
+    return split(draw_texts(corpus, corpus.config.people + np.arange(first, first + count), 0))
+
+
+def rows_of(batches: list[Batch]) -> list[Text]:
+    """The texts of rows, and a check that targets are what follows the inputs and END behind the last."""
+    rows = []
+    for batch in batches:
+        lengths = (batch.targets != IGNORE).sum(axis=1)
+        for inputs, targets, roles, length in zip(batch.inputs, batch.targets, batch.roles, lengths, strict=True):
+            assert inputs[0] == END
+            assert (inputs[length:] == END).all()
+            assert (targets[length:] == IGNORE).all()
+            assert (roles[length - 1 :] == Role.OTHER).all()
+            assert targets[:length].tolist() == [*inputs[1:length], END]
+            rows.append(tuple(inputs[:length].tolist()))
+    return rows
+
+
+def stream_of(batches: list[Batch]) -> np.ndarray:
+    """All inputs one behind the other, up to the last that has a target."""
+    inputs, targets = (np.concatenate([getattr(batch, name) for batch in batches]).ravel() for name in FIELDS[:2])
+    assert (targets[:-1][targets[:-1] != IGNORE] == inputs[1:][targets[:-1] != IGNORE]).all()
+    return inputs[: np.flatnonzero(targets != IGNORE)[-1] + 1]
+
+
+FIELDS = ("inputs", "targets", "roles", "exposures")
+
+
+def make_batches(
+    corpus: Corpus, layout: str, *, exposures: int = 1, batch: int = 8, context: int | None = None
+) -> Batches:
+    context = context or {"rows": 200, "packed": 64}[layout]
+    return Batches(corpus, layout=layout, context=context, batch=batch, exposures=exposures)
+
+
+def targets_of(batches: list[Batch]) -> int:
+    return sum(int((batch.targets != IGNORE).sum()) for batch in batches)
+
+
+def cut_texts(stream: np.ndarray) -> list[Text]:
+    """Texts of a stream, each with the end token before it."""
+    return [tuple(text.tolist()) for text in np.split(stream, np.flatnonzero(stream == END)[1:])]
+
+
+def in_order(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(Batches, "_shuffle", lambda self, chunk, count, purpose: np.arange(count))
+
+
+@pytest.mark.parametrize("people", [1, 7, CHUNK, CHUNK + 1, 100, 3 * CHUNK])
+@pytest.mark.parametrize("exposures", [1, 3])
+def test_rows_have_every_person_once_an_exposure(bios: Callable[..., BioS], people: int, exposures: int):
+    corpus = bios(people)
+    assert Counter(rows_of(list(make_batches(corpus, "rows", exposures=exposures)))) == useful(corpus, exposures)
+
+
+@pytest.mark.parametrize("people", [1, 7, CHUNK, CHUNK + 1, 100, 3 * CHUNK])
+@pytest.mark.parametrize("exposures", [1, 3])
+def test_packed_windows_hold_every_person_once_an_exposure(
+    bios: Callable[..., BioS], monkeypatch: pytest.MonkeyPatch, people: int, exposures: int
+):
+    in_order(monkeypatch)
+    corpus = bios(people)
+    batches = list(make_batches(corpus, "packed", exposures=exposures))
+    stream = stream_of(batches)
+    assert Counter(cut_texts(stream)) == useful(corpus, exposures)
+    assert batches[-1].targets[-1][batches[-1].targets[-1] != IGNORE][-1] == END
+
+
+@pytest.mark.parametrize("people", [7, 100])
+def test_shuffling_packed_windows_changes_their_order_alone(
+    bios: Callable[..., BioS], monkeypatch: pytest.MonkeyPatch, people: int
+):
+    corpus = bios(people)
+    shuffle = Batches._shuffle
+    rows = []
+    for mixed in (True, False):
+
+        def one_shuffle(self: Batches, chunk: int, count: int, purpose: int, mixed: bool = mixed) -> np.ndarray:
+            return shuffle(self, chunk, count, purpose) if mixed or not purpose else np.arange(count)
+
+        monkeypatch.setattr(Batches, "_shuffle", one_shuffle)
+        batches = list(make_batches(corpus, "packed", exposures=2))
+        rows.append(
+            [np.concatenate(r).tolist() for b in batches for r in zip(b.inputs, b.targets, b.roles, strict=True)]
+        )
+    assert rows[0] != rows[1]
+    assert sorted(rows[0]) == sorted(rows[1])
+
+
+def test_exposures_come_one_after_the_other(bios: Callable[..., BioS]):
+    corpus = bios(100)
+    batches = list(make_batches(corpus, "rows", exposures=3))
+    for exposure in range(3):
+        part = [batch for batch in batches if exposure < batch.exposures <= exposure + 1]
+        assert Counter(rows_of(part)) == Counter(split(draw_texts(corpus, np.arange(100), exposure)))
+
+
+@pytest.mark.parametrize("layout", ["rows", "packed"])
+def test_every_token_is_a_target_once(bios: Callable[..., BioS], layout: str):
+    corpus = bios(100)
+    batches = list(make_batches(corpus, layout, exposures=2))
+    texts = [draw_texts(corpus, np.arange(100), exposure) for exposure in (0, 1)]
+    assert targets_of(batches) == sum(len(text.tokens) for text in texts)
+    for role in range(9):
+        due = sum(int((text.roles[text.tokens != END] == role).sum()) for text in texts)
+        got = sum(int(((b.roles == role) & (b.targets != END) & (b.targets != IGNORE)).sum()) for b in batches)
+        assert got == due
+
+
+@pytest.mark.parametrize("layout", ["rows", "packed"])
+def test_roles_are_those_of_the_targets(bios: Callable[..., BioS], layout: str):
+    corpus = bios(60)
+    texts = draw_texts(corpus, np.arange(60), 0)
+    role_of = {(int(t), int(r)) for t, r in zip(texts.tokens, texts.roles, strict=True)}
+    for batch in make_batches(corpus, layout):
+        assert batch.inputs.dtype == batch.targets.dtype == np.int32
+        assert batch.inputs.shape == batch.targets.shape == batch.roles.shape
+        due = batch.targets != IGNORE
+        assert set(zip(batch.targets[due].tolist(), batch.roles[due].tolist(), strict=True)) <= role_of
+        assert (batch.roles[~due] == Role.OTHER).all()
+
+
+def test_orders_differ_between_exposures_and_seeds(bios: Callable[..., BioS]):
+    def order(seed: int) -> list[Text]:
+        return rows_of(list(make_batches(bios(60, variant="single", seed=seed), "rows", exposures=2, batch=1)))
+
+    here = order(0)
+    assert here[:60] != here[60:]
+    assert sorted(here[:60]) == sorted(here[60:])
+    assert here == order(0) != order(1)
+
+
+def test_batches_have_texts_of_like_length_and_rows_as_asked(bios: Callable[..., BioS]):
+    batches = list(make_batches(bios(100), "rows", exposures=2, batch=8))
+    sizes = [len(batch.inputs) for batch in batches]
+    assert max(sizes) <= 8
+    assert min(sizes) >= 6  # 37, 37 and 26 (rounded) texts in chunks of their own
+    assert all((batch.targets[:, -1] != IGNORE).any() for batch in batches)
+
+
+def test_packed_windows_have_the_asked_shape(bios: Callable[..., BioS]):
+    batches = list(make_batches(bios(100), "packed", exposures=2, batch=8, context=50))
+    assert {batch.inputs.shape for batch in batches[:-1]} == {(8, 50)}
+    assert batches[-1].inputs.shape[0] <= 8
+
+
+@pytest.mark.usefixtures("_whole_chunks")
+@pytest.mark.parametrize(("layout", "waste"), [("rows", 0.03), ("packed", 0.002)])
+def test_padding_is_small_for_the_papers_people(layout: str, waste: float):
+    corpus = make_corpus(DataConfig(people=5000, tokenizer="word"))
+    batches = list(make_batches(corpus, layout, batch=32, context={"rows": 300, "packed": 512}[layout]))
+    padding = sum(int((batch.targets == IGNORE).sum()) for batch in batches)
+    assert padding < waste * sum(batch.targets.size for batch in batches)
+
+
+def all_junk_cases() -> list[dict[str, object]]:
+    return [
+        {"junk": "7/8"},
+        {"junk": "1/3", "domain_token": True},
+        {"junk": "1/2", "questions": "half"},
+        {"junk": "7/8", "junk_people": 10},
+        {"junk": "3/4", "junk_people": 10, "domain_token": True, "questions": "half"},
+    ]
+
+
+def useful_texts(corpus: BioS, exposures: int) -> Counter[Text]:
+    texts = useful(corpus, exposures)
+    if corpus.config.questions == "half":
+        asked = np.arange(trained_on_questions(corpus.config.people))
+        for exposure in range(exposures):
+            texts.update(split(corpus.pieces.splice(corpus.question_plan(asked, exposure))))
+    return texts
+
+
+def junk_people(corpus: BioS, texts: list[Text]) -> list[int]:
+    """Which junk person each text is about, by the name; -1 for nobody of the first two thousand."""
+    people = np.arange(2000)
+    drawn = draw_texts(corpus, corpus.config.people + people, 0)
+    names = np.split(drawn.tokens, drawn.offsets[1:-1])
+    number = {tuple(name[1:4].tolist()): i for i, name in enumerate(names)}
+    return [number.get(text[1:4], -1) for text in texts]
+
+
+@pytest.mark.parametrize("options", all_junk_cases())
+def test_rows_are_useful_texts_and_junk(bios: Callable[..., BioS], options: dict[str, object]):
+    corpus = bios(90, **options)
+    rows = rows_of(list(make_batches(corpus, "rows", exposures=2)))
+    due = useful_texts(corpus, 2)
+    wasted = Counter(rows)
+    wasted.subtract(due)
+    assert min(wasted.values()) >= 0
+    texts = list(wasted.elements())
+    assert not any(text[1] == DOMAIN for text in texts if corpus.config.domain_token)
+    share = sum(map(len, texts)) / sum(map(len, rows))
+    assert share == pytest.approx(float(corpus.config.junk), abs=0.01)
+    if corpus.config.junk_people is None:
+        assert Counter(texts) == Counter(junk(corpus, 0, len(texts)))
+        assert sorted(junk_people(corpus, texts)) == list(range(len(texts)))
+    else:
+        counts = Counter(junk_people(corpus, texts))
+        assert set(counts) == set(range(10))
+        assert max(counts.values()) - min(counts.values()) <= 1
+
+
+@pytest.mark.parametrize("options", all_junk_cases())
+def test_packed_windows_are_all_useful_or_all_junk(
+    bios: Callable[..., BioS], monkeypatch: pytest.MonkeyPatch, options: dict[str, object]
+):
+    cut = biogen.windows._cut
+    made: dict[bytes, bool] = {}
+
+    def remember(line: biogen.windows.Line, count: int, context: int, *, useful: bool) -> biogen.windows.Windows:
+        windows = cut(line, count, context, useful=useful)
+        lines[useful].append(windows.inputs.ravel())
+        made.update(dict.fromkeys((row.tobytes() for row in windows.inputs), useful))
+        return windows
+
+    lines: dict[bool, list[np.ndarray]] = {True: [], False: []}
+    monkeypatch.setattr(biogen.windows, "_cut", remember)
+    corpus = bios(90, **options)
+    batches = list(make_batches(corpus, "packed", exposures=2))
+    windows = [row for batch in batches for row in batch.inputs]
+    kinds = [made[window.tobytes()] for window in windows]
+    assert kinds.count(False) == round(kinds.count(True) * corpus.config.junk / (1 - corpus.config.junk))
+    assert len({i // 8 for i, kind in enumerate(kinds) if kind} & {i // 8 for i, kind in enumerate(kinds) if not kind})
+
+    due = useful_texts(corpus, 2)
+    line = np.concatenate(lines[True])
+    assert Counter(cut_texts(np.trim_zeros(line, "b"))) == due
+    texts = cut_texts(np.concatenate(lines[False]))[:-1]  # the last may be cut short
+    assert not any(text[1] == DOMAIN for text in texts if corpus.config.domain_token)
+    assert not set(texts) & set(due)
+    if corpus.config.junk_people is None:
+        assert texts == junk(corpus, 0, len(texts))
+    else:
+        counts = Counter(junk_people(corpus, texts))
+        assert set(counts) == set(range(10))
+        assert max(counts.values()) - min(counts.values()) <= 1
+
+
+def test_repeating_junk_changes_its_texts_and_order(bios: Callable[..., BioS]):
+    corpus = bios(90, junk="7/8", junk_people=10)
+    due = useful(corpus, 1)
+    texts = [text for text in rows_of(list(make_batches(corpus, "rows", batch=1))) if text not in due]
+    assert len(set(texts)) == len(texts) > 500
+    single = bios(90, junk="7/8", junk_people=10, variant="single")
+    assert len({*rows_of(list(make_batches(single, "rows")))} - set(useful(single, 1))) == 10
+
+
+@pytest.mark.parametrize("layout", ["rows", "packed"])
+def test_questions_are_for_the_first_half_and_no_exposure(bios: Callable[..., BioS], layout: str):
+    corpus = bios(90, questions="half")
+    batches = list(make_batches(corpus, layout, exposures=2))
+    if layout == "rows":
+        assert Counter(rows_of(batches)) == useful_texts(corpus, 2)
+    assert batches[-1].exposures == 2
+    text = "".join(corpus.tokenizer.decode(row.tolist()) for batch in batches for row in batch.inputs)
+    assert text.count("?") == 2 * 45
+
+
+def test_half_of_one_person_is_nobody(bios: Callable[..., BioS]):
+    corpus = bios(1, questions="half")
+    assert rows_of(list(make_batches(corpus, "rows"))) == list(useful(corpus, 1))
+
+
+@pytest.mark.parametrize("layout", ["rows", "packed"])
+@pytest.mark.parametrize("options", [{}, {"junk": "7/8"}, {"questions": "half", "junk": "1/2"}])
+def test_exposures_grow_to_exactly_all(bios: Callable[..., BioS], layout: str, options: dict[str, object]):
+    done = [batch.exposures for batch in make_batches(bios(100, **options), layout, exposures=3)]
+    assert done[0] > 0 or "junk" in options
+    assert done == sorted(done)
+    assert done[-1] == 3
+    assert max(np.diff([0, *done])) < 0.35
+
+
+@pytest.mark.parametrize("layout", ["rows", "packed"])
+@pytest.mark.parametrize(
+    "options",
+    [{}, {"junk": "3/4"}, {"junk": "1/2", "junk_people": 10, "questions": "half", "domain_token": True}],
+)
+def test_any_batch_can_be_the_last_before_a_break(bios: Callable[..., BioS], layout: str, options: dict[str, object]):
+    corpus = bios(80, **options)
+    running = make_batches(corpus, layout, exposures=2, batch=32)
+    states, batches = [running.state()], []
+    for batch in running:
+        batches.append(batch)
+        states.append(running.state())
+    for done, state in enumerate(states):
+        resumed = make_batches(corpus, layout, exposures=2, batch=32)
+        resumed.restore({name: array.copy() for name, array in state.items()})
+        rest = list(resumed)
+        assert len(rest) == len(batches) - done
+        for here, there in zip(rest, batches[done:], strict=True):
+            assert all(np.array_equal(getattr(here, name), getattr(there, name)) for name in FIELDS)
+
+
+@pytest.mark.parametrize("people", [1, 150])
+@pytest.mark.parametrize(
+    "options", [{}, {"junk": "7/8"}, {"junk": "1/2", "junk_people": 20, "questions": "half"}, {"questions": "half"}]
+)
+def test_steps_and_tokens_are_foreseen(bios: Callable[..., BioS], people: int, options: dict[str, object]):
+    corpus = bios(people, **options)
+    rows = make_batches(corpus, "rows", exposures=3)
+    assert len(list(rows)) == make_batches(corpus, "rows", exposures=3).expected_steps()
+    for layout in ("rows", "packed"):
+        tokens = targets_of(list(make_batches(corpus, layout, exposures=3)))
+        expected = make_batches(corpus, layout, exposures=3).expected_tokens()
+        slack = 0.02 if people > 1 else 0.25  # one person's texts are few
+        assert expected == pytest.approx(tokens, rel=slack, abs=100)
+    packed = make_batches(corpus, "packed", exposures=3)
+    assert packed.expected_steps() == pytest.approx(len(list(packed)), rel=0.03, abs=1)
+
+
+@pytest.mark.parametrize("layout", ["rows", "packed"])
+@pytest.mark.parametrize("junk", ["0", "1/2"])
+def test_biod_is_served_too(layout: str, junk: str):
+    shape = BioDShape(K=3, C=2, D=8, L=2, T=16)
+    corpus = make_corpus(DataConfig(dataset="biod", biod=shape, people=100, junk=junk))
+    batches = list(make_batches(corpus, layout, exposures=2))
+    share = 1 / (1 - float(corpus.config.junk))
+    assert targets_of(batches) == pytest.approx(2 * 100 * corpus.longest_text * share, rel=0.02)
+    assert batches[-1].exposures == 2
+    if layout == "rows":
+        assert not useful(corpus, 2) - Counter(rows_of(batches))
+        assert all((batch.targets != IGNORE).all() for batch in batches)
+
+
+def test_junk_needs_names(bios: Callable[..., BioS]):
+    corpus = bios(20_000, junk="1/2")  # of 30,000 names
+    with pytest.raises(ValueError, match=r"junk: 1/2 for 1 exposures of 20000 people .* at most .* = 10000"):
+        make_batches(corpus, "rows")
+    corpus = bios(15_000, junk="1/2")
+    make_batches(corpus, "rows")
+    with pytest.raises(ValueError, match="junk: 1/2 for 2 exposures"):
+        make_batches(corpus, "rows", exposures=2)
+    make_batches(bios(15_000, junk="1/2", junk_people=15_000), "packed", exposures=50)
+
+
+def test_foreseen_junk_is_enough(bios: Callable[..., BioS]):
+    """What is asked for at the start covers what packed windows take in the end."""
+    for people in (20, 100, 300):
+        running = make_batches(bios(people, junk="7/8"), "packed", exposures=3)
+        list(running)
+        assert running._cursor.junk_texts <= running._fresh_junk()
+
+
+def test_rows_must_hold_every_text(bios: Callable[..., BioS]):
+    corpus = bios(50)
+    longest = corpus.longest_text
+    with pytest.raises(ValueError, match=rf"context: {longest - 1} is too short; a text may have {longest} tokens"):
+        make_batches(corpus, "rows", context=longest - 1)
+    make_batches(corpus, "rows", context=longest)
+    make_batches(corpus, "packed", context=8)
+
+
+@pytest.mark.usefixtures("_whole_chunks")
+@pytest.mark.parametrize(
+    ("layout", "options"), [("rows", {"dataset": "biod"}), ("packed", {}), ("rows", {"junk": "1/2"})]
+)
+def test_memory_and_time_do_not_grow_with_people(layout: str, options: dict[str, object]):
+    shape = BioDShape(name_length=6)
+    tracemalloc.start()
+    start = time.perf_counter()
+    corpus = make_corpus(DataConfig(people=20_000_000, tokenizer="word", biod=shape, **options))
+    batch = next(iter(make_batches(corpus, layout, exposures=1, batch=32, context=512)))
+    seconds, (_, peak) = time.perf_counter() - start, tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert len(batch.inputs) == 32
+    assert peak < 300e6
+    assert seconds < 60

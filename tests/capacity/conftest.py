@@ -1,0 +1,64 @@
+"""Small presets, and runs of them in this process."""
+
+import json
+
+import pytest
+import torch
+
+from capacity.config import Preset
+from capacity.plan import make_plans
+from capacity.store import run_folder
+from capacity.worker import Run
+
+BIOD = {
+    **{"dataset": "biod", "sizes": ["1x16"], "people": 40, "exposures": 4, "batch": 16, "optimizer": "adamw"},
+    **{"biod": {"K": 2, "C": 2, "D": 8, "L": 1, "T": 8}, "device": "cpu", "quantize": []},
+}
+POOLS = {"first_names": 20, "middle_names": 20, "last_names": 20, "years": 9, "majors": 9, "employers": 9}
+BIOS = {
+    **{"dataset": "bios", "sizes": ["1x16"], "people": 90, "exposures": 3, "device": "cpu", "quantize": []},
+    **{"pools": POOLS | {"birth_cities": 9, "universities": 9}, "templates": 12, "vocab": 420},
+}
+
+
+@pytest.fixture
+def plan_of():
+    """The one plan of a small preset with changes: of bioD, unless they say otherwise."""
+
+    def make(**changes):
+        base = BIOS if changes.get("dataset") == "bios" else BIOD
+        (plan,) = make_plans(Preset.model_validate(base | changes))
+        return plan
+
+    return make
+
+
+@pytest.fixture
+def prepare(tmp_path, plan_of):
+    """The folder of a run that has not begun."""
+
+    def make(at="runs", **changes):
+        plan = plan_of(**changes)
+        folder = run_folder(tmp_path / at, plan.config)
+        folder.write_config(plan.config)
+        return folder
+
+    return make
+
+
+@pytest.fixture
+def do():
+    """Do a run in this process; a number of steps stops it early. Returns whether it finished."""
+
+    def make(folder, steps=None):
+        torch.set_num_threads(1)
+        run = Run(folder, torch.device("cpu"))
+        last = None if steps is None else run.trainer.steps + steps
+        return run.go(lambda: last is not None and run.trainer.steps >= last)
+
+    return make
+
+
+@pytest.fixture
+def rows_of():
+    return lambda folder: json.loads(folder.result.read_text())["rows"]

@@ -1,0 +1,78 @@
+"""Recipes: the paper's numbers where it has them, and what a preset says before all."""
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from biogen.config import DataConfig
+from capacity.config import Training, TrainingOptions
+from capacity.recipes import resolve
+from train.sizes import parse_size
+
+
+def resolved(people=1000, exposures=100, size="2x48", text_tokens=73.0, junk="0", **options):
+    data = DataConfig(people=people, junk=junk)
+    found = TrainingOptions(**options)
+    return resolve(found, size=parse_size(size), data=data, exposures=exposures, text_tokens=text_tokens)
+
+
+PAPER = [  # exposures, people, lr, weight decay, windows of 512 a batch
+    *[(1000, 10_000, 1e-3, 0.02, 24), (1000, 20_000, 1e-3, 0.02, 48), (1000, 50_000, 1e-3, 0.02, 96)],
+    *[(1000, 100_000, 1e-3, 0.02, 192), (1000, 500_000, 5e-4, 0.01, 192), (1000, 1_000_000, 5e-4, 0.01, 192)],
+    *[(1000, 2_000_000, 3e-4, 0.005, 1536), (1000, 5_000_000, 3e-4, 0.002, 1536)],
+    *[(1000, 10_000_000, 3e-4, 0.001, 1536), (100, 50_000, 1e-3, 0.01, 12), (100, 100_000, 1e-3, 0.01, 24)],
+    *[(100, 200_000, 1e-3, 0.01, 48), (100, 500_000, 5e-4, 0.01, 96), (100, 1_000_000, 5e-4, 0.01, 192)],
+]
+
+
+@pytest.mark.parametrize(("exposures", "people", "lr", "weight_decay", "batch"), PAPER)
+def test_the_papers_rows(exposures, people, lr, weight_decay, batch):
+    found = resolved(people, exposures, recipe="paper")
+    assert (found.lr, found.weight_decay, found.batch) == (lr, weight_decay, batch)
+    assert (found.layout, found.context, found.optimizer) == ("packed", 512, "adamw")
+    assert (found.warmup_steps, found.final_lr) == (1000, 0.1)
+
+
+def test_below_the_papers_smallest_people_the_batch_shrinks_in_proportion():
+    assert resolved(2500, 1000, recipe="paper").batch == 6
+    assert resolved(10, 1000, recipe="paper").batch == 1
+    assert resolved(25_000, 100, recipe="paper").batch == 6
+
+
+GIVEN = {
+    **{"layout": "packed", "context": 99, "batch": 7, "optimizer": "adamw", "initialization": "gpt2", "lr": 0.123},
+    **{"embedding_lr": 0.456, "weight_decay": 0.321, "beta1": 0.11, "beta2": 0.22, "eps": 0.33, "momentum": 0.44},
+    **{"warmup_steps": 17, "final_lr": 0.55, "clip": 6.6, "precision": "bf16", "compile": "on"},
+}
+
+
+@pytest.mark.parametrize("recipe", ["paper", "fast"])
+def test_what_a_preset_says_wins(recipe):
+    assert GIVEN.keys() == TrainingOptions.model_fields.keys() - {"recipe"}
+    for name, value in GIVEN.items():
+        assert getattr(resolved(recipe=recipe, **{name: value}), name) == value
+    assert resolved(recipe=recipe, **GIVEN).model_dump() == GIVEN | {"recipe": recipe}
+
+
+@given(
+    people=st.integers(1, 20_000_000),
+    exposures=st.integers(1, 10_000),
+    text_tokens=st.floats(3, 500),
+    size=st.sampled_from(["1x16", "2x48x1", "12-12"]),
+    junk=st.sampled_from(["0", "7/8"]),
+    recipe=st.sampled_from(["paper", "fast"]),
+    layout=st.sampled_from(["rows", "packed", None]),
+)
+def test_every_number_is_decided(**drawn):
+    found = resolved(**drawn)
+    assert isinstance(found, Training)
+    assert None not in found.model_dump().values()
+    window = found.context if found.layout == "packed" else drawn["text_tokens"]
+    tokens = drawn["people"] * drawn["exposures"] * drawn["text_tokens"] / (1 if drawn["junk"] == "0" else 1 / 8)
+    assert found.warmup_steps <= 0.1 * tokens / (found.batch * window) + 1
+
+
+@given(people=st.integers(10_000, 1_000_000), recipe=st.sampled_from(["paper", "fast"]))
+def test_both_layouts_take_about_as_many_tokens_in_a_step(people, recipe):
+    rows, packed = (resolved(people, recipe=recipe, layout=layout, context=64) for layout in ("rows", "packed"))
+    assert rows.batch * 73 == pytest.approx(packed.batch * 64, abs=73)
