@@ -142,7 +142,9 @@ def _share(job: _Job) -> float:
 def _show(job: _Job, progress: Progress) -> None:
     metric = last_metric(job.folder)
     if metric is not None:
-        detail = f"loss {metric['loss']:.3f}  {metric['tokens_per_second'] / 1e3:.0f}K tokens/s"
+        training = metric["exposures"] < job.plan.config.exposures
+        speed = f"{metric['tokens_per_second'] / 1e3:.0f}K tokens/s" if training else "measuring"
+        detail = f"loss {metric['loss']:.3f}  {speed}"
         progress.update(job.task, completed=metric["exposures"], detail=detail)
 
 
