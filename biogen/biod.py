@@ -16,7 +16,7 @@ from tokenizers import Tokenizer as Backend
 from tokenizers import models, pre_tokenizers
 
 from biogen.config import DataConfig
-from biogen.pieces import EMPTY, PieceList, Pieces, Role
+from biogen.pieces import EMPTY, PieceList, Pieces, Role, in_order
 from biogen.rng import Stream, below, permute, random_order, random_words
 from biogen.tokenizer import DOMAIN, END, Tokenizer
 
@@ -54,14 +54,15 @@ class BioD:
     def plan(self, index: Int[np.ndarray, " n"], exposure: int) -> Int[np.ndarray, "n slots"]:
         """The paragraph of each person at an exposure: the end token, the domain token if useful, then the text."""
         n, K, C = len(index), self.shape.K, self.shape.C
-        name, drawn = self._draw(index)
-        order = random_order(random_words(self.config.seed, Stream.ORDER, index, K, exposure))
-        chunks = np.take_along_axis(drawn, order[:, :, None], axis=1)
-
+        name, chunks = self._draw(index)
+        chunks += self.shape.D * np.arange(K)[:, None]  # counted through all attributes
         sentences = np.empty((n, K, 1 + C), dtype=np.int64)
-        sentences[:, :, 0] = self._marker[order]
-        sentences[:, :, 1] = self._first_chunk[order, chunks[:, :, 0]]
-        sentences[:, :, 2:] = self._later_chunk[order[:, :, None], chunks[:, :, 1:]]
+        sentences[:, :, 0] = self._marker
+        sentences[:, :, 1] = self._first_chunk.take(chunks[:, :, 0])
+        sentences[:, :, 2:] = self._later_chunk.take(chunks[:, :, 1:])
+        order = random_order(random_words(self.config.seed, Stream.ORDER, index, K, exposure))
+        sentences = in_order(sentences, order)
+
         head = np.tile(self._head, (n, 1))
         head[index >= self.config.people, 1:] = EMPTY
         name_pieces = np.concatenate([self._name_start[name[:, :1]], self._name_rest[name[:, 1:]]], axis=1)

@@ -12,7 +12,7 @@ from jaxtyping import Int
 
 from biogen.config import EVALUATION, DataConfig
 from biogen.people import Attributes, draw_attributes, draw_names
-from biogen.pieces import EMPTY, PieceList, Pieces, Role
+from biogen.pieces import EMPTY, PieceList, Pieces, Role, in_order
 from biogen.pools import load_pools
 from biogen.rng import Stream, below, random_order, random_words
 from biogen.templates import ATTRIBUTES, load_bank, split_template
@@ -244,7 +244,7 @@ class BioS:
             sentences[:, i, 0] = self._before[i][templates[:, i]]
             sentences[:, i, 3] = self._after[i][templates[:, i]]
         sentences[:, :, 1:3] = self._values(drawn)
-        sentences = np.take_along_axis(sentences, order[:, :, None], axis=1)
+        sentences = in_order(sentences, order)
 
         name = np.stack([pool[names[:, i]] for i, pool in enumerate(self._name)], axis=1)
         width = 3 if self.variant.fullname else 1

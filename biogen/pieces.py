@@ -122,8 +122,19 @@ class Pieces:
         return text, spans
 
 
+def in_order(
+    sentences: Int[np.ndarray, "texts k slots"], order: Int[np.ndarray, "texts k"]
+) -> Int[np.ndarray, "texts k slots"]:
+    """The sentences of each text in the order that its row says."""
+    texts, k, slots = sentences.shape
+    rows = order + k * np.arange(texts)[:, None]
+    return sentences.reshape(texts * k, slots).take(rows.ravel(), axis=0).reshape(texts, k, slots)
+
+
 def stack_plans(plans: list[Int[np.ndarray, "_ _"]]) -> Int[np.ndarray, "texts slots"]:
     """Several plans as one, narrower ones filled with the empty piece."""
+    if len(plans) == 1:
+        return plans[0]
     slots = max(plan.shape[1] for plan in plans)
     return np.concatenate([np.pad(plan, ((0, 0), (0, slots - plan.shape[1])), constant_values=EMPTY) for plan in plans])
 

@@ -35,14 +35,18 @@ class Stream(IntEnum):
 
 def philox(key: int, counter: Shaped[np.ndarray, "n 4"]) -> UInt32[np.ndarray, "n 4"]:
     """Philox4x32-10 of each counter (four 32-bit words, least significant first) under a 64-bit key."""
-    c0, c1, c2, c3 = (np.ascontiguousarray(counter[:, word], dtype=np.uint64) for word in range(4))
+    c0, c1, c2, c3 = (np.array(counter[:, word], dtype=np.uint64) for word in range(4))
     key_0, key_1 = key & 0xFFFFFFFF, (key >> 32) & 0xFFFFFFFF
-    for _ in range(_ROUNDS):
-        product_0, product_1 = c0 * _MULTIPLIER_0, c2 * _MULTIPLIER_1
-        c0 = (product_1 >> _SHIFT) ^ c1 ^ np.uint64(key_0)
-        c1 = product_1 & _LOW
-        c2 = (product_0 >> _SHIFT) ^ c3 ^ np.uint64(key_1)
-        c3 = product_0 & _LOW
+    for _ in range(_ROUNDS):  # in place, which takes half the time
+        c0 *= _MULTIPLIER_0
+        c2 *= _MULTIPLIER_1
+        c1 ^= np.uint64(key_0)
+        c3 ^= np.uint64(key_1)
+        c1 ^= c2 >> _SHIFT
+        c3 ^= c0 >> _SHIFT
+        c2 &= _LOW
+        c0 &= _LOW
+        c0, c1, c2, c3 = c1, c2, c3, c0
         key_0, key_1 = (key_0 + _WEYL_0) & 0xFFFFFFFF, (key_1 + _WEYL_1) & 0xFFFFFFFF
     return np.stack([c0, c1, c2, c3], axis=1).astype(np.uint32)
 

@@ -170,7 +170,9 @@ class Batches:
     def expected_steps(self) -> int:
         """Batches of the whole training: exact for rows, and from the mean length of texts for packed."""
         if self.layout == "rows":
-            return sum(-(-self._rows_in(chunk) // self.batch) for chunk in range(self._chunks_each * self.exposures))
+            alike = 1 if self._odds else self.exposures  # without junk all exposures have equal chunks
+            chunks = range(self._chunks_each * self.exposures // alike)
+            return alike * sum(-(-self._rows_in(chunk) // self.batch) for chunk in chunks)
         return max(1, round(self.expected_tokens() / (self.batch * self.context)))
 
     def expected_tokens(self) -> int:

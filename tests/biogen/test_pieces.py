@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from biogen.pieces import EMPTY, PieceList, Pieces, Role, Span, role_name, role_number, stack_plans
+from biogen.pieces import EMPTY, PieceList, Pieces, Role, Span, in_order, role_name, role_number, stack_plans
 
 
 @st.composite
@@ -61,6 +61,12 @@ def test_pieces_of_one_role_are_one_span():
     text, spans = pieces.render(np.array([name[0], EMPTY, name[1], rest[0]]))
     assert text == "Ada King lived."
     assert spans == [Span(Role.NAME, 0, 8)]
+
+
+def test_sentences_stand_in_the_order_of_their_text():
+    sentences = np.arange(2 * 3 * 2).reshape(2, 3, 2)
+    order = np.array([[2, 0, 1], [0, 2, 1]])
+    assert in_order(sentences, order).tolist() == [[[4, 5], [0, 1], [2, 3]], [[6, 7], [10, 11], [8, 9]]]
 
 
 def test_stacked_plans_are_filled_with_the_empty_piece():

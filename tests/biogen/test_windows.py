@@ -340,7 +340,7 @@ def test_exposures_grow_to_exactly_all(bios: Callable[..., BioS], layout: str, o
     [{}, {"junk": "3/4"}, {"junk": "1/2", "junk_people": 10, "questions": "half", "domain_token": True}],
 )
 def test_any_batch_can_be_the_last_before_a_break(bios: Callable[..., BioS], layout: str, options: dict[str, object]):
-    corpus = bios(80, **options)
+    corpus = bios(50, **options)
     running = make_batches(corpus, layout, exposures=2, batch=32)
     states, batches = [running.state()], []
     for batch in running:
@@ -355,7 +355,7 @@ def test_any_batch_can_be_the_last_before_a_break(bios: Callable[..., BioS], lay
             assert all(np.array_equal(getattr(here, name), getattr(there, name)) for name in FIELDS)
 
 
-@pytest.mark.parametrize("people", [1, 150])
+@pytest.mark.parametrize("people", [1, 100])
 @pytest.mark.parametrize(
     "options", [{}, {"junk": "7/8"}, {"junk": "1/2", "junk_people": 20, "questions": "half"}, {"questions": "half"}]
 )
