@@ -173,7 +173,7 @@ class Batches:
             alike = 1 if self._odds else self.exposures  # without junk all exposures have equal chunks
             chunks = range(self._chunks_each * self.exposures // alike)
             return alike * sum(-(-self._rows_in(chunk) // self.batch) for chunk in chunks)
-        return max(1, round(self.expected_tokens() / (self.batch * self.context)))
+        return -(-self.expected_tokens() // (self.batch * self.context))
 
     def expected_tokens(self) -> int:
         """Targets of the whole training, from the mean length of the texts."""

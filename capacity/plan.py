@@ -65,6 +65,7 @@ def make_plans(preset: Preset) -> list[Plan]:
         mistakes += _device_mistakes(preset.device)
     for one in _each(preset):
         try:
+            mistakes += _group_mistakes(one)
             ((size, exposures, data),) = one.combinations()
             plan = _plan(preset, parse_size(size), exposures, data, *cached(_without_people(data)))
             if _wanted(preset, plan):
@@ -94,6 +95,15 @@ def _device_mistakes(device: str) -> list[str]:
     return [f"device: {device!r} is not on this machine; must be one of {allowed}"]
 
 
+def _group_mistakes(preset: Preset) -> list[str]:
+    return [
+        f"quantize: {scheme} is not allowed at size {size}; groups must divide its width"
+        for size in preset.sizes
+        for scheme in preset.quantize
+        if parse_size(size).width % (parse_scheme(scheme).group or 1)
+    ]
+
+
 def _wanted(preset: Preset, plan: Plan) -> bool:
     low, high = preset.r_max or (0.0, float("inf"))
     return low <= plan.max_bits / plan.parameters <= high
@@ -121,10 +131,6 @@ def _plan(preset: Preset, size: Size, exposures: int, data: DataConfig, like: Co
         training=resolve(options, size=size, data=data, exposures=exposures, text_tokens=text_tokens),
         measure=MeasureOptions(**preset.part(MeasureOptions)),
     )
-    for scheme in config.measure.quantize:
-        group = parse_scheme(scheme).group
-        if group is not None and size.width % group:
-            raise ValueError(f"quantize: {scheme} is not allowed at size {size}; groups must divide its width")
     vocab = like.tokenizer.vocab
     corpus = copy(like)
     corpus.config = data  # the same texts about other people
@@ -266,7 +272,7 @@ def _makespan(seconds: list[float], workers: int) -> float:
     return max(loads)
 
 
-def _short(number: float) -> str:
+def _short(number: int | float) -> str:
     for size, letter in ((1e12, "T"), (1e9, "B"), (1e6, "M"), (1e3, "K")):
         if number >= size:
             return f"{number / size:.3g}{letter}"

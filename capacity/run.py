@@ -11,6 +11,7 @@ import sys
 from pathlib import Path
 
 from rich.console import Console
+from rich.markup import escape
 
 from biogen.flags import UserError, parse, run_main
 from biogen.tokenizer import is_at_hand
@@ -51,27 +52,30 @@ def main(arguments: list[str] | None = None) -> int:
     todo = [plan for plan in plans if not run_folder(preset.out, plan.config).done]
     failed = []
     if todo:
-        console.print(f"{len(todo)} of {len(plans)} runs to do, {workers} side by side, into {preset.out}")
+        console.print(escape(f"{len(todo)} of {len(plans)} runs to do, {workers} side by side, into {preset.out}"))
         try:
             failed = run_all(todo, preset.out, workers=workers, device=preset.device, console=console)
         except Stopped as stopped:
             name = signal.Signals(stopped.signal_number).name
             again = shlex.join(["python", "-m", "capacity.run", *(sys.argv[1:] if arguments is None else arguments)])
-            console.print(f"Stopped by {name}; checkpoints are written. To go on: {again}", soft_wrap=True)
+            console.print(escape(f"Stopped by {name}; checkpoints are written. To go on: {again}"), soft_wrap=True)
             return 128 + stopped.signal_number
     else:
         console.print(f"All {len(plans)} runs are done; nothing was left to do.")
-    frame = collect(preset.out)
+    try:
+        frame = collect(preset.out)
+    except ValueError as error:
+        raise UserError([str(error)]) from None
     if len(frame):
         write_csv(frame, preset.out / "results.csv")
         plots = draw_all(frame, preset.out)
         show(frame, console)
-        console.print(f"Table: {preset.out / 'results.csv'}", soft_wrap=True)
+        console.print(escape(f"Table: {preset.out / 'results.csv'}"), soft_wrap=True)
         for plot in plots:
             if plot.suffix == ".png":
-                console.print(f"Plot:  {plot}", soft_wrap=True)
+                console.print(escape(f"Plot:  {plot}"), soft_wrap=True)
     for folder in failed:
-        console.print(f"[red]failed:[/red] {folder.path.name}: {_reason(folder.log)}", soft_wrap=True)
+        console.print(f"[red]failed:[/red] {escape(f'{folder.path.name}: {_reason(folder.log)}')}", soft_wrap=True)
     return 1 if failed else 0
 
 

@@ -9,6 +9,7 @@ from capacity.config import Preset
 from capacity.plan import make_plans
 from capacity.store import run_folder
 from capacity.worker import Run
+from eval import bits
 
 BIOD = {
     **{"dataset": "biod", "sizes": ["1x16"], "people": 40, "exposures": 4, "batch": 16, "optimizer": "adamw"},
@@ -17,8 +18,16 @@ BIOD = {
 POOLS = {"first_names": 20, "middle_names": 20, "last_names": 20, "years": 9, "majors": 9, "employers": 9}
 BIOS = {
     **{"dataset": "bios", "sizes": ["1x16"], "people": 90, "exposures": 3, "device": "cpu", "quantize": []},
-    **{"pools": POOLS | {"birth_cities": 9, "universities": 9}, "templates": 12, "vocab": 420},
+    **{"pools": POOLS | {"birth_cities": 9, "universities": 9}, "templates": 12, "tokenizer": "word"},
 }
+
+
+@pytest.fixture(autouse=True, scope="module")
+def few_resamples():
+    """No test here looks at the width of an interval."""
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr(bits, "RESAMPLES", 19)
+        yield
 
 
 @pytest.fixture

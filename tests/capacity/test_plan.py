@@ -44,7 +44,7 @@ def test_a_run_reports_what_was_planned(changes, plan_of, prepare, do, rows_of):
     exact = "dataset" not in changes and "junk" not in changes
     close = pytest.approx(row["tokens"], rel=0 if exact else 0.02)
     assert plan.tokens == (row["tokens"] if exact else close)
-    assert plan.steps == (row["steps"] if exact else pytest.approx(row["steps"], rel=0.02, abs=1))
+    assert plan.steps == (row["steps"] if not changes else pytest.approx(row["steps"], rel=0.02, abs=1))
     assert plan.flops == (row["flops"] if exact else pytest.approx(row["flops"], rel=0.02))
     assert plan.parameters == row["params"] == sum(plan.params.values())
     assert {f"params_{group}": count for group, count in plan.params.items()}.items() <= row.items()
@@ -55,7 +55,7 @@ def test_a_run_reports_what_was_planned(changes, plan_of, prepare, do, rows_of):
 
 @pytest.mark.parametrize("dataset", ["bios", "biod"])
 def test_a_run_is_the_same_in_every_sweep(dataset):
-    pools = {"first_names": 20, "middle_names": 20, "last_names": 20}
+    pools = {"first_names": 100, "middle_names": 100, "last_names": 200}
     lists = {"people": [5, 100, 3000], "seeds": [0, 1], "junk": ["0", "1/2"]}
     options = {"dataset": dataset, "pools": pools, "templates": 12, "vocab": 420, "exposures": 300}
     if dataset == "biod":
@@ -82,11 +82,13 @@ def test_r_max_leaves_combinations_out():
 
 
 def test_mistakes_of_all_combinations_are_told_together():
-    lines = mistakes_of(people=[20, 600, 700], junk=["0", "7/8"], quantize=["int4-g32"], sizes=["1x16", "1x32"])
+    lines = mistakes_of(
+        people=[20, 600, 700], junk=["0", "7/8"], quantize=["int4-g32"], sizes=["1x16", "1x32"], exposures=9
+    )
     assert "people: 600 people need as many names; allowed is at most N0 = 512" in lines
     assert "people: 700 people need as many names; allowed is at most N0 = 512" in lines
     assert "quantize: int4-g32 is not allowed at size 1x16; groups must divide its width" in lines
-    assert any(line.startswith("junk: 7/8 for 2 exposures of 20 people") for line in lines)
+    assert any(line.startswith("junk: 7/8 for 9 exposures of 20 people") for line in lines)
     assert len(lines) == len(set(lines)) == 4
 
 
@@ -135,7 +137,7 @@ def test_the_table_of_plans_tells_what_is_promised():
         assert heading in text
     for plan in plans:
         assert f"{plan.max_bits / plan.parameters:.2f}" in text
-    assert "85M" in text.replace(".0", "")  # 12·12·768² weights of a GPT-2 small
+    assert "84.9M" in text  # 12·12·768² weights of a GPT-2 small
     assert "4 runs, 2 side by side" in text
     assert f"{sum(plan.flops for plan in plans):.1e} FLOPs" in text
 

@@ -7,6 +7,7 @@ import sys
 import pytest
 import yaml
 
+from biogen.dataset import write_dataset
 from biogen.flags import run_main
 from eval.__main__ import main
 
@@ -44,6 +45,13 @@ def test_a_model_from_elsewhere(bios_run, foreign_model, tmp_path, capfd):
     assert row["people_measured"] == 9
     assert row["qa_greedy_agreement"] == 1
     assert row["bits"] < 0.1 * row["max_bits"]  # it has seen nothing
+
+
+def test_the_people_of_a_data_set_on_disk(biod_run, rows_of, tmp_path, capfd):
+    write_dataset(biod_run.read_config().data, None, tmp_path)
+    assert main([str(biod_run.model), "--data", str(tmp_path)]) == 0
+    (row,) = json.loads(capfd.readouterr().out)
+    assert row["loss_value"] == pytest.approx(rows_of(biod_run)[0]["loss_value"], abs=1e-4)
 
 
 def refused(arguments, capfd):

@@ -1,0 +1,227 @@
+"""The command line: mistakes cost nothing, a run is done once, and what is cut off goes on to the same result."""
+
+import json
+import os
+import re
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+import torch
+import yaml
+
+from biogen.flags import run_main
+from capacity import run, table
+from capacity.config import Preset
+from capacity.plan import make_plans
+from capacity.store import last_metric, run_folder
+from capacity.worker import Run
+
+ROOT = Path(__file__).parents[2]
+PRESET = {
+    **{"dataset": "biod", "sizes": ["1x16"], "people": 60, "exposures": 400, "batch": 60, "seeds": [0, 1]},
+    **{"biod": {"K": 2, "C": 2, "D": 8, "L": 1, "T": 8}, "optimizer": "adamw", "device": "cpu", "quantize": "int8"},
+}
+
+
+@pytest.fixture(scope="module")
+def preset(tmp_path_factory):
+    file = tmp_path_factory.mktemp("preset") / "tiny.yaml"
+    file.write_text(yaml.safe_dump(PRESET))
+    return file
+
+
+@pytest.fixture(scope="module", autouse=True)
+def no_plots():
+    """Plots take seconds and have tests of their own."""
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr(run, "draw_all", lambda frame, out: [])
+        patched.setattr("capacity.plots.draw_all", lambda frame, out: [])
+        yield
+
+
+def refused(arguments, capfd):
+    """The lines of a command that ends with exit code 2 before it has done anything."""
+    with pytest.raises(SystemExit) as ended:
+        run_main(lambda: run.main([str(argument) for argument in arguments]))
+    printed = capfd.readouterr()
+    assert ended.value.code == 2
+    assert printed.out == ""
+    return printed.err.splitlines()
+
+
+@pytest.mark.parametrize(
+    ("flags", "expected"),
+    [
+        ("--sizes 2x33", ["sizes: '2x33' is not allowed; .*12-12.*2x48"]),
+        ("--sizes 0x16 big", ["sizes: '0x16' is not allowed", "sizes: 'big' is not allowed"]),
+        ("--people 0", ["people: '0' is not allowed; must be greater than or equal to 1"]),
+        ("--people many", ["people: 'many' is not allowed; must be a valid integer"]),
+        ("--people 513", ["people: 513 people need as many names; allowed is at most N0 = 512"]),
+        ("--exposures 0.5", ["exposures: '0.5' is not allowed; must be a valid integer"]),
+        ("--junk 1", ["junk: .*1.* is not allowed; must be less than 1"]),
+        ("--junk half", ["junk: 'half' is not allowed; must be a fraction such as"]),
+        ("--junk 7/8", ["junk: 7/8 for 400 exposures of 60 people takes .* names; allowed is at most .* = 452"]),
+        ("--seeds -1", ["seeds: '-1' is not allowed; must be greater than or equal to 0"]),
+        ("--dataset biox", ["dataset: 'biox' is not allowed; must be 'bios' or 'biod'"]),
+        ("--variant sometimes", ["variant: 'sometimes' is not allowed; must be fresh, single or multiM"]),
+        ("--questions half", ["questions: half is for dataset bios; allowed with biod is none"]),
+        ("--biod.D 9", ["biod.D: 9 different chunks do not exist; allowed is at most T\\^L = 8"]),
+        ("--biod.C 0 --biod.T 1", ["biod.C: '0' is not allowed", "biod.T: '1' is not allowed"]),
+        ("--pools.years 201", ["pools.years: '201' is not allowed; must be less than or equal to 200"]),
+        ("--recipe magic", ["recipe: 'magic' is not allowed; must be 'paper' or 'fast'"]),
+        ("--lr 0 --eps 0", ["lr: '0' is not allowed; must be greater than 0", "eps: '0' is not allowed"]),
+        ("--beta2 1", ["beta2: '1' is not allowed; must be less than 1"]),
+        ("--context 5", ["context: '5' is not allowed; must be greater than or equal to 8"]),
+        ("--context 9", ["context: 9 is too short"]),
+        ("--quantize int9", ["quantize: 'int9' is not allowed.*none, bf16, fp8, int8"]),
+        ("--quantize bf16-g4", ["quantize: 'bf16-g4' is not allowed"]),
+        ("--quantize int4-g5", ["quantize: int4-g5 is not allowed at size 1x16; groups must divide its width"]),
+        ("--eval-people 1", ["eval_people: '1' is not allowed; must be greater than or equal to 2"]),
+        ("--workers 0", ["workers: '0' is not allowed; must be greater than or equal to 1"]),
+        ("--device abacus", ["device: 'abacus' is not allowed; must be 'auto', 'cpu', 'cuda' or 'mps'"]),
+        ("--peopel 3", ["--peopel: is not a flag; did you mean --people"]),
+        ("--people", ["--people: has no value"]),
+        ("--config /none/such.yaml", ["config: /none/such.yaml cannot be read"]),
+        ("--out /dev/null", ["out: /dev/null cannot be made"]),
+        ("--dataset bios --templates 9999 --pools.first-names 9", ["templates"]),
+        ("--dataset bios --pools.first-names 9 --tokenizer /none", ["tokenizer: '/none' cannot be loaded"]),
+    ],
+)
+def test_a_mistake_is_a_line(flags, expected, preset, tmp_path, capfd):
+    given = flags.split()
+    files = [] if "--config" in given else ["--config", preset]
+    out = [] if "--out" in given else ["--out", tmp_path / "never"]
+    lines = refused([*files, *out, *given], capfd)
+    assert len(lines) == len(expected)
+    for line, pattern in zip(lines, expected, strict=True):
+        assert re.match(f"error: {pattern}", line), line
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize(
+    ("content", "expected"),
+    [
+        ("{peple: 3}", ["peple: is not a key; see --help for all of them"]),
+        ("{people: [3, x, -1], batch: 0}", ["people: 'x' is not", "people: -1 is not", "batch: 0 is not"]),
+        ("{biod: {K: 0, Z: 3}, pools: 9}", ["pools: 9 is not", "biod.K: 0 is not", "biod.Z: is not a key"]),
+        ("{people: []}", ["people: .* is not allowed"]),
+        ("{r_max: [2, 1]}", ["r_max: .* is not allowed; must be two numbers, the smaller first"]),
+        ("- people", ["config: .* holds list; allowed is a mapping"]),
+        ("{people: 3", ["config: .* is not YAML"]),
+        ("", ["config: .* holds NoneType"]),
+    ],
+)
+def test_a_mistake_in_a_preset_is_a_line(content, expected, tmp_path, capfd):
+    file = tmp_path / "preset.yaml"
+    file.write_text(content)
+    lines = refused(["--config", file, "--out", tmp_path / "never"], capfd)
+    assert len(lines) == len(expected)
+    assert all(any(re.match(f"error: {pattern}", line) for line in lines) for pattern in expected), lines
+    assert list(tmp_path.iterdir()) == [file]
+
+
+def test_a_fresh_process_prints_mistakes_and_no_traceback(preset, tmp_path):
+    command = [sys.executable, "-m", "capacity.run", "--config", preset, "--sizes", "1x17", "--lr", "9"]
+    done = subprocess.run(
+        [*command, "--out", tmp_path / "never"], capture_output=True, text=True, check=False, cwd=ROOT
+    )
+    assert (done.returncode, done.stdout) == (2, "")
+    assert [line.split(" is not allowed")[0] for line in done.stderr.splitlines()] == [
+        "error: lr: '9'",
+        "error: sizes: '1x17'",
+    ]
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_dry_run_writes_nothing(preset, tmp_path, capfd):
+    assert run.main(["--config", str(preset), "--out", str(tmp_path / "never"), "--dry-run", "--workers", "3"]) == 0
+    assert "2 runs, 3 side by side" in capfd.readouterr().out
+    assert list(tmp_path.iterdir()) == []
+
+
+def losses_of(rows):
+    names = ("loss", "qa_", "steps", "tokens", "bits")
+    intervals = ("bits_per_param_low", "bits_per_param_high")  # of fewer resamples in this process
+    return [{key: row[key] for key in row if key.startswith(names) and key not in intervals} for row in rows]
+
+
+def processes_of(text):
+    """Command lines of running processes that name a text."""
+    listed = subprocess.run(["ps", "-eo", "args"], capture_output=True, text=True, check=True).stdout
+    return [line for line in listed.splitlines() if text in line and "ps -eo" not in line]
+
+
+@pytest.fixture(scope="module")
+def story(preset, tmp_path_factory):
+    """One store through what can happen to it: interrupted, continued beside a damaged run, asked for again."""
+    out = tmp_path_factory.mktemp("store")
+    folders = [run_folder(out, plan.config) for plan in make_plans(Preset.model_validate(PRESET))]
+    flags = ["--config", str(preset), "--out", str(out), "--workers", "1", "--seeds", "0"]
+    driver = subprocess.Popen(
+        [sys.executable, "-m", "capacity.run", *flags],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        cwd=ROOT,
+        env=os.environ | {"COLUMNS": "80"},
+    )
+    deadline = time.monotonic() + 120
+    while driver.poll() is None and last_metric(folders[0]) is None:
+        assert time.monotonic() < deadline
+        time.sleep(0.02)
+    driver.send_signal(signal.SIGINT)
+    said, _ = driver.communicate(timeout=60)
+    return {"out": out, "folders": folders, "flags": flags, "said": said, "code": driver.returncode}
+
+
+def test_an_interrupted_sweep_says_how_to_go_on(story):
+    assert story["code"] == 130
+    again = f"python -m capacity.run {' '.join(story['flags'])}"
+    assert story["said"].splitlines()[-1] == f"Stopped by SIGINT; checkpoints are written. To go on: {again}"
+    assert story["folders"][0].checkpoint.exists()
+    assert not story["folders"][0].done
+    assert processes_of(str(story["out"])) == []
+
+
+def test_it_goes_on_and_names_what_fails(story, capfd):
+    good, bad = story["folders"]
+    bad.path.mkdir()
+    bad.checkpoint.write_bytes(b"nothing")
+    assert run.main([*story["flags"], "1"]) == 1  # --seeds 0 1
+    last = capfd.readouterr().out.splitlines()[-1]
+    assert last.startswith(f"failed: {bad.path.name}: error: checkpoint: {bad.checkpoint} is damaged")
+    assert good.done
+    assert not bad.done
+    assert not good.checkpoint.exists()
+
+
+def test_its_result_is_that_of_an_undisturbed_run(story, tmp_path):
+    folder = run_folder(tmp_path, story["folders"][0].read_config())
+    folder.write_config(story["folders"][0].read_config())
+    torch.set_num_threads(1)
+    assert Run(folder, torch.device("cpu")).go(lambda: False)
+    expected, found = (json.loads(each.result.read_text())["rows"] for each in (folder, story["folders"][0]))
+    assert [row["quantization"] for row in found] == ["none", "int8"]
+    assert losses_of(found) == losses_of(expected)
+
+
+def test_what_is_done_is_not_done_again(story, capfd):
+    good, _ = story["folders"]
+    before = {file: file.stat().st_mtime_ns for file in good.path.rglob("*")}
+    assert run.main(story["flags"]) == 0
+    assert "All 1 runs are done; nothing was left to do." in capfd.readouterr().out
+    assert {file: file.stat().st_mtime_ns for file in good.path.rglob("*")} == before
+
+
+def test_the_table_is_rebuilt_byte_by_byte(story, capfd):
+    csv = story["out"] / "results.csv"
+    before = csv.read_bytes()
+    csv.unlink()
+    assert table.main([str(story["out"])]) == 0
+    capfd.readouterr()
+    assert csv.read_bytes() == before
+    assert before.count(b"\n") == 3  # a heading, the run, its quantized copy
