@@ -21,10 +21,10 @@ from biogen.corpus import Corpus, make_corpus, mean_length
 from biogen.flags import UserError, explain
 from biogen.windows import Batches
 from capacity.config import MeasureOptions, Preset, RunConfig, TrainingOptions
-from capacity.recipes import resolve
+from capacity.recipes import resolve, settings_of
 from eval.measure import max_bits
 from eval.quantize import parse_scheme
-from train.loop import Settings, Trainer
+from train.loop import Trainer
 from train.model import GPT, flops_per_token, initialize, non_embedding, parameter_counts
 from train.sizes import Size, parse_size
 
@@ -206,10 +206,8 @@ def _time_step(plan: Plan, rows: int, length: int) -> float:
     """The faster of a few training steps on random tokens, in seconds."""
     model = GPT(parse_size(plan.config.size), plan.vocab)
     initialize(model, "width", 0)
-    training = plan.config.training
-    fields = {k: getattr(training, k) for k in Settings.__dataclass_fields__ if k in type(training).model_fields}
-    fields |= {"exposures": 1, "bf16": False, "compile": False}
-    trainer = Trainer(model, Settings(**fields), torch.device("cpu"))
+    as_on_cpu = plan.config.training.model_copy(update={"precision": "fp32", "compile": "off"})
+    trainer = Trainer(model, settings_of(as_on_cpu, 1, on_gpu=False), torch.device("cpu"))
     tokens = np.random.default_rng(0).integers(0, plan.vocab, (rows, length), dtype=np.int32)
     times = []
     for _ in range(4):

@@ -26,7 +26,8 @@ from matplotlib.lines import Line2D
 from matplotlib.patheffects import withStroke
 from matplotlib.ticker import FixedLocator, FuncFormatter, NullFormatter, PercentFormatter
 
-from capacity.table import DATASETS, by_precision, replace_file, short_number
+from capacity.table import DATASETS, by_precision, short_number
+from train.checkpoint import replace_file
 
 LEAST = 0.01
 """Points with fewer bits than this share of both P and the most bits are left out of logarithmic axes."""
@@ -91,7 +92,7 @@ def capacity(rows: pd.DataFrame, out: Path) -> Figure:
     panels = figure.subplots(lines, columns, sharex=True, sharey=True, squeeze=False)
     curves = _curves_by_people(rows)
     P_low, P_high = _limits(rows["params"])
-    most = min(rows["max_bits"].max(), 2 * P_high)
+    most = max(LEVELS) * rows["params"].max()  # the law is always in view
     shown = rows["bits"][_visible(rows)]
     B_low, B_high = _limits([*shown, most] if len(shown) else [LEAST * P_low, most])
     B_low /= 1 if _visible(rows).all() else 1.6  # room for the note about the others

@@ -9,6 +9,7 @@ from typing import Any
 
 from biogen.config import DataConfig
 from capacity.config import Training, TrainingOptions
+from train.loop import Settings
 from train.sizes import Size
 
 _PAPER_WINDOW = 512
@@ -49,6 +50,17 @@ def resolve(options: TrainingOptions, *, size: Size, data: DataConfig, exposures
     decided["warmup_steps"] = round(min(decided.pop("warmup_steps"), decided.pop("warmup_share") * steps))
     given = {key: value for key, value in options.model_dump().items() if value is not None}
     return Training(**{"layout": layout, **decided, **given, "batch": batch})
+
+
+def settings_of(training: Training, exposures: int, *, on_gpu: bool) -> Settings:
+    """What the training loop needs to know of a recipe; `auto` is bf16 and compiled on a GPU alone."""
+    same = Settings.__dataclass_fields__.keys() & Training.model_fields.keys() - {"compile"}
+    return Settings(
+        exposures=exposures,
+        bf16=training.precision == "bf16" or (training.precision == "auto" and on_gpu),
+        compile=training.compile == "on" or (training.compile == "auto" and on_gpu),
+        **{name: getattr(training, name) for name in same},
+    )
 
 
 def _paper(size: Size, people: int, exposures: int) -> dict[str, Any]:

@@ -4,7 +4,6 @@ In: an output folder and run ids. Out: paths and records. A run is done when its
 """
 
 import json
-import os
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -12,6 +11,7 @@ from typing import Any
 import yaml
 
 from capacity.config import RunConfig
+from train.checkpoint import replace_file
 
 STOPPED = 130
 """Exit code of a worker that left a checkpoint behind."""
@@ -61,10 +61,15 @@ class RunFolder:
         """Whether the run is finished."""
         return self.result.exists()
 
+    def clear_leftovers(self) -> None:
+        """Remove what a process left that was killed while it wrote a file; only for the folder's one worker."""
+        for path in self.path.glob(".*.tmp"):
+            path.unlink(missing_ok=True)
+
     def write_config(self, config: RunConfig) -> None:
         """Make the folder, with the configuration in it."""
         self.path.mkdir(parents=True, exist_ok=True)
-        write_text(self.config, yaml.safe_dump(config.model_dump(mode="json"), sort_keys=False))
+        replace_file(self.config, yaml.safe_dump(config.model_dump(mode="json"), sort_keys=False).encode())
 
     def read_config(self) -> RunConfig:
         """The configuration that `write_config` wrote."""
@@ -76,19 +81,9 @@ def run_folder(out: Path, config: RunConfig) -> RunFolder:
     return RunFolder(out / config.run_id)
 
 
-def write_text(path: Path, text: str) -> None:
-    """Write under a temporary name, flush, rename: the file is whole or not there."""
-    temporary = path.with_name(path.name + ".tmp")
-    with temporary.open("w") as file:
-        file.write(text)
-        file.flush()
-        os.fsync(file.fileno())
-    temporary.replace(path)
-
-
 def write_json(path: Path, record: dict[str, Any]) -> None:
-    """The same for a JSON record."""
-    write_text(path, json.dumps(record, indent=1) + "\n")
+    """Write a record in one step: the file is whole or as it was before."""
+    replace_file(path, (json.dumps(record, indent=1) + "\n").encode())
 
 
 def last_metric(folder: RunFolder) -> dict[str, Any] | None:

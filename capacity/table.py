@@ -20,6 +20,8 @@ from rich.console import Console, JustifyMethod
 from rich.measure import Measurement
 from rich.table import Table
 
+from train.checkpoint import replace_file
+
 COLUMNS = (
     *("run_id", "size", "layers", "width", "heads"),
     *("params", "params_embedding", "params_attention", "params_mlp", "params_norm"),
@@ -65,14 +67,6 @@ def write_csv(frame: pd.DataFrame, path: Path) -> None:
     Floats keep every digit that tells them apart, so reading them back gives the same floats.
     """
     replace_file(path, frame.to_csv(index=False, lineterminator="\n").encode())
-
-
-def replace_file(path: Path, content: bytes) -> None:
-    """Put a file in its place in one step, over the one that was there."""
-    # Two processes that finish at once must not write into one temporary file.
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
-    temporary.write_bytes(content)
-    temporary.replace(path)
 
 
 def show(frame: pd.DataFrame, console: Console) -> None:

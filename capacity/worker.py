@@ -23,7 +23,8 @@ import torch
 from biogen.config import DataConfig
 from biogen.corpus import EVALUATION, Corpus, make_corpus, mean_length
 from biogen.windows import Batches
-from capacity.config import RunConfig, Training
+from capacity.config import RunConfig
+from capacity.recipes import settings_of
 from capacity.store import STOPPED, RunFolder, write_json
 from eval.measure import measure, measure_copies
 from eval.recall import recall_people
@@ -31,7 +32,7 @@ from eval.source import OwnTokens
 from train.checkpoint import load_checkpoint, restore_training, save_checkpoint, training_tensors
 from train.export import save_pretrained
 from train.inference import Inference
-from train.loop import Diverged, Settings, Trainer, train
+from train.loop import Diverged, Trainer, train
 from train.model import GPT, initialize, parameter_counts
 from train.sizes import parse_size
 
@@ -47,22 +48,6 @@ def pick_device(name: str) -> torch.device:
     if torch.cuda.is_available():
         return torch.device("cuda")
     return torch.device("mps" if torch.backends.mps.is_available() else "cpu")
-
-
-def settings_of(config: RunConfig, device: torch.device) -> Settings:
-    """What the training loop needs to know of a run, on a device."""
-    training = config.training
-    on_gpu = device.type == "cuda"
-    return Settings(
-        exposures=config.exposures,
-        bf16=training.precision == "bf16" or (training.precision == "auto" and on_gpu),
-        compile=training.compile == "on" or (training.compile == "auto" and on_gpu),
-        **{
-            name: getattr(training, name)
-            for name in Settings.__dataclass_fields__
-            if name in Training.model_fields and name != "compile"
-        },
-    )
 
 
 def log_spaced(exposures: int) -> list[int]:
@@ -81,7 +66,7 @@ class Run:
         self.size = parse_size(self.config.size)
         self.model = GPT(self.size, self.corpus.tokenizer.vocab)
         initialize(self.model, self.config.training.initialization, self.config.data.seed)
-        self.settings = settings_of(self.config, device)
+        self.settings = settings_of(self.config.training, self.config.exposures, on_gpu=device.type == "cuda")
         self.trainer = Trainer(self.model, self.settings, device)
         training = self.config.training
         self.batches = Batches(
@@ -117,6 +102,7 @@ class Run:
         return True
 
     def _resume(self) -> None:
+        self.folder.clear_leftovers()
         keep = 0
         if self.folder.checkpoint.exists():
             tensors, record = load_checkpoint(self.folder.checkpoint)

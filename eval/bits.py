@@ -15,7 +15,6 @@ from dataclasses import dataclass
 
 import numpy as np
 from jaxtyping import Float
-from scipy import stats
 
 BITS_PER_NAT = math.log2(math.e)
 
@@ -176,6 +175,8 @@ def bootstrap_interval(
         allowed = (nll >= 0) & np.isfinite(nll)
         if not allowed.all():
             raise ValueError(f"{field} has a loss of {nll[~allowed][0]}: allowed is a finite number, at least 0")
+    from scipy import stats  # takes two seconds to import, and only the end of a run needs it
+
     means_to_bits = np.vectorize(lambda p1, p2, p3: bits(float(p1), float(p2), float(p3)), otypes=[float])
     rng = np.random.default_rng(0)
     data = [np.asarray(nll, dtype=np.float64) for nll in losses.values()]

@@ -16,19 +16,25 @@ from torch.optim import Optimizer
 _RECORD = "record"
 
 
-def save_checkpoint(path: Path, tensors: dict[str, Tensor], record: dict[str, Any]) -> None:
+def replace_file(path: Path, content: bytes) -> None:
     """Write under a temporary name, flush to the disk, then rename: `path` is whole or as it was before."""
-    data = save({name: tensor.contiguous() for name, tensor in tensors.items()}, {_RECORD: json.dumps(record)})
-    temporary = path.with_name(path.name + ".tmp")
+    # Two processes that finish at once must not write into one temporary file.
+    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
     try:
         with temporary.open("wb") as file:
-            file.write(data)
+            file.write(content)
             file.flush()
             os.fsync(file.fileno())
         temporary.replace(path)
     except OSError:  # a full disk needs its space back
         temporary.unlink(missing_ok=True)
         raise
+
+
+def save_checkpoint(path: Path, tensors: dict[str, Tensor], record: dict[str, Any]) -> None:
+    """Write a checkpoint; `path` is whole or as it was before."""
+    contiguous = {name: tensor.contiguous() for name, tensor in tensors.items()}
+    replace_file(path, save(contiguous, {_RECORD: json.dumps(record)}))
 
 
 def load_checkpoint(path: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:

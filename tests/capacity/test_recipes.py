@@ -6,7 +6,7 @@ from hypothesis import strategies as st
 
 from biogen.config import DataConfig
 from capacity.config import Training, TrainingOptions
-from capacity.recipes import resolve
+from capacity.recipes import resolve, settings_of
 from train.sizes import parse_size
 
 
@@ -76,3 +76,14 @@ def test_every_number_is_decided(**drawn):
 def test_both_layouts_take_about_as_many_tokens_in_a_step(people, recipe):
     rows, packed = (resolved(people, recipe=recipe, layout=layout, context=64) for layout in ("rows", "packed"))
     assert rows.batch * 73 == pytest.approx(packed.batch * 64, abs=73)
+
+
+@pytest.mark.parametrize("on_gpu", [False, True])
+def test_the_settings_are_those_of_the_recipe(on_gpu):
+    found = settings_of(resolved(lr=0.25, clip=3, warmup_steps=7), 4, on_gpu=on_gpu)
+    assert (found.lr, found.clip, found.warmup_steps, found.exposures) == (0.25, 3, 7, 4)
+    assert (found.bf16, found.compile) == (on_gpu, on_gpu)
+    decided = settings_of(resolved(precision="bf16", compile="on"), 4, on_gpu=on_gpu)
+    assert (decided.bf16, decided.compile) == (True, True)
+    decided = settings_of(resolved(precision="fp32", compile="off"), 4, on_gpu=on_gpu)
+    assert (decided.bf16, decided.compile) == (False, False)

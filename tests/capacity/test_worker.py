@@ -11,7 +11,7 @@ from safetensors.torch import load_file
 from capacity import worker
 from capacity.store import STOPPED
 from capacity.table import COLUMNS
-from capacity.worker import Run, log_spaced, main, pick_device, provenance, settings_of
+from capacity.worker import Run, log_spaced, main, pick_device, provenance
 from train.export import load_pretrained
 
 CPU = torch.device("cpu")
@@ -199,20 +199,6 @@ def test_a_measurement_that_fails_costs_no_training(prepare, rows_of, capfd, mon
 )
 def test_a_curve_has_log_spaced_points(exposures, marks):
     assert log_spaced(exposures) == marks
-
-
-def test_the_settings_are_those_of_the_recipe(plan_of):
-    config = plan_of(lr=0.25, clip=3, warmup_steps=7).config
-    settings = settings_of(config, CPU)
-    assert (settings.lr, settings.clip, settings.warmup_steps, settings.exposures) == (0.25, 3, 7, 4)
-    assert (settings.bf16, settings.compile) == (False, False)
-    on_gpu = settings_of(config, torch.device("cuda"))
-    assert (on_gpu.bf16, on_gpu.compile) == (True, True)
-    decided = plan_of(precision="bf16", compile="on").config
-    assert (settings_of(decided, CPU).bf16, settings_of(decided, CPU).compile) == (True, True)
-    decided = plan_of(precision="fp32", compile="off").config
-    assert not settings_of(decided, torch.device("cuda")).bf16
-    assert not settings_of(decided, torch.device("cuda")).compile
 
 
 def test_the_device_is_the_fastest_at_hand(monkeypatch):
