@@ -95,6 +95,8 @@ class TrainingOptions(Frozen):
     """auto: bf16 on a GPU, fp32 elsewhere."""
     compile: Literal["auto", "on", "off"] = "auto"
     """auto: torch.compile on a GPU only."""
+    kernels: Literal["auto", "native", "pytorch"] = "auto"
+    """auto: the compiled kernels of train/native on a CPU with AVX2, in fp32; elsewhere PyTorch."""
 
 
 class Training(TrainingOptions):

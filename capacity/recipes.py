@@ -10,6 +10,7 @@ from typing import Any
 from biogen.config import DataConfig
 from capacity.config import Training, TrainingOptions
 from train.loop import Settings
+from train.native.library import instruction_set
 from train.sizes import Size
 
 _PAPER_WINDOW = 512
@@ -52,13 +53,25 @@ def resolve(options: TrainingOptions, *, size: Size, data: DataConfig, exposures
     return Training(**{"layout": layout, **decided, **given, "batch": batch})
 
 
-def settings_of(training: Training, exposures: int, *, on_gpu: bool) -> Settings:
-    """What the training loop needs to know of a recipe; `auto` is bf16 and compiled on a GPU alone."""
+def settings_of(training: Training, exposures: int, *, width: int, on_gpu: bool) -> Settings:
+    """What the training loop needs to know of a recipe; `auto` is bf16 and compiled on a GPU, native kernels elsewhere.
+
+    Raises ValueError for native kernels that this machine lacks.
+    """
     same = Settings.__dataclass_fields__.keys() & Training.model_fields.keys() - {"compile"}
+    bf16 = training.precision == "bf16" or (training.precision == "auto" and on_gpu)
+    compiled = training.compile == "on" or (training.compile == "auto" and on_gpu)
+    fitting = not (on_gpu or bf16 or compiled or width % 16)
+    if training.kernels == "native" and not (fitting and instruction_set()):
+        raise ValueError(
+            "kernels: native needs a CPU with AVX2, the libraries that an installation with a C++ compiler builds, "
+            "precision fp32, compile off and a width that is a multiple of 16; otherwise it must be auto or pytorch"
+        )
     return Settings(
         exposures=exposures,
-        bf16=training.precision == "bf16" or (training.precision == "auto" and on_gpu),
-        compile=training.compile == "on" or (training.compile == "auto" and on_gpu),
+        bf16=bf16,
+        compile=compiled,
+        native=training.kernels != "pytorch" and fitting and instruction_set() is not None,
         **{name: getattr(training, name) for name in same},
     )
 

@@ -21,6 +21,7 @@ from capacity.plan import make_plans, show_plans
 from capacity.plots import draw_all
 from capacity.store import run_folder
 from capacity.table import collect, show, write_csv
+from train.native.library import instruction_set
 
 DEFAULT_PRESET = Path(__file__).parent.parent / "configs" / "laptop.yaml"
 
@@ -52,6 +53,8 @@ def main(arguments: list[str] | None = None) -> int:
     todo = [plan for plan in plans if not run_folder(preset.out, plan.config).done]
     failed = []
     if todo:
+        if preset.kernels == "auto" and preset.device in ("auto", "cpu") and instruction_set() is None:
+            console.print("No compiled kernels for this processor: PyTorch trains, up to some times slower.")
         console.print(escape(f"{len(todo)} of {len(plans)} runs to do, {workers} side by side, into {preset.out}"))
         try:
             failed = run_all(todo, preset.out, workers=workers, device=preset.device, console=console)

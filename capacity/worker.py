@@ -34,6 +34,7 @@ from train.export import save_pretrained
 from train.inference import Inference
 from train.loop import Diverged, Trainer, train
 from train.model import GPT, initialize, parameter_counts
+from train.native.library import instruction_set
 from train.sizes import parse_size
 
 _CURVE_PEOPLE = 2000
@@ -66,7 +67,9 @@ class Run:
         self.size = parse_size(self.config.size)
         self.model = GPT(self.size, self.corpus.tokenizer.vocab)
         initialize(self.model, self.config.training.initialization, self.config.data.seed)
-        self.settings = settings_of(self.config.training, self.config.exposures, on_gpu=device.type == "cuda")
+        self.settings = settings_of(
+            self.config.training, self.config.exposures, width=self.size.width, on_gpu=device.type == "cuda"
+        )
         self.trainer = Trainer(self.model, self.settings, device)
         training = self.config.training
         self.batches = Batches(
@@ -134,7 +137,7 @@ class Run:
         self._metrics.flush()
 
     def _read(self, model: GPT) -> Inference:
-        return Inference(model, self.device, bf16=self.settings.bf16)
+        return Inference(model, self.device, bf16=self.settings.bf16, native=self.settings.native)
 
     def _observe(self, exposures: int) -> None:
         people = min(_CURVE_PEOPLE, self.config.measure.eval_people, self.config.data.people)
@@ -161,7 +164,7 @@ class Run:
             {
                 "run_id": self.config.run_id,
                 "config": self.config.model_dump(mode="json"),
-                "provenance": provenance(self.device),
+                "provenance": provenance(self.device, self.settings.native),
                 "rows": [self._description() | record for record in records],
             },
         )
@@ -200,14 +203,15 @@ def training_flops(config: RunConfig, corpus: Corpus) -> int:
     return flops_per_token(parse_size(config.size), corpus.tokenizer.vocab, context)
 
 
-def provenance(device: torch.device) -> dict[str, Any]:
-    """What a number must carry: when, with which code, on which machine."""
+def provenance(device: torch.device, native: bool) -> dict[str, Any]:
+    """What a number must carry: when, with which code and kernels, on which machine."""
     record = {
         "finished": datetime.now(UTC).isoformat(timespec="seconds"),
         "commit": _commit(),
         "device": torch.cuda.get_device_name(device) if device.type == "cuda" else device.type,
         "processor": _processor(),
         "threads": torch.get_num_threads(),
+        "kernels": f"native {instruction_set()}" if native else "pytorch",
         "python": platform.python_version(),
         "torch": torch.__version__,
     }

@@ -6,19 +6,23 @@ from jaxtyping import Bool, Float, Int
 
 from train.head import token_scores
 from train.model import GPT
+from train.native.model import NativeModel
 
 
 class Inference:
-    """Reads a `GPT` without changing it."""
+    """Reads a `GPT` without changing it; `native`: with the compiled kernels."""
 
-    def __init__(self, model: GPT, device: torch.device, *, bf16: bool = False) -> None:
+    def __init__(self, model: GPT, device: torch.device, *, bf16: bool = False, native: bool = False) -> None:
         self.model, self.device, self.bf16 = model, device, bf16
+        self._native = NativeModel(model) if native else None
 
     @torch.no_grad()
     def score(
         self, inputs: Int[np.ndarray, "batch time"], targets: Int[np.ndarray, "batch time"]
     ) -> tuple[Float[np.ndarray, "batch time"], Bool[np.ndarray, "batch time"]]:
         """−ln Pr(target) in nats, and whether the target is the likeliest token; 0 and False where IGNORE."""
+        if self._native:
+            return self._native.score(inputs, targets)
         with torch.autocast(self.device.type, torch.bfloat16, enabled=self.bf16):
             hidden = self.model(torch.from_numpy(inputs).to(self.device)).flatten(0, 1)
             flat = torch.from_numpy(targets).to(self.device).flatten()

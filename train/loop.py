@@ -18,6 +18,7 @@ from torch import Tensor
 
 from train.head import IGNORE, linear_cross_entropy
 from train.model import GPT
+from train.native.update import NativeUpdate
 from train.optim import make_optimizers
 
 _AHEAD = 4
@@ -65,6 +66,8 @@ class Settings:
     """Largest norm of the gradient."""
     bf16: bool
     compile: bool
+    native: bool
+    """Whether the compiled kernels of train/native take the place of PyTorch's operators (CPU, fp32)."""
 
 
 class Diverged(RuntimeError):
@@ -98,6 +101,7 @@ class Trainer:
         self.exposures = 0.0
         self._parameters = list(model.parameters())
         self._loss = torch.compile(self._mean_loss) if settings.compile else self._mean_loss
+        self._native = NativeUpdate(model, self.optimizers, settings.clip) if settings.native else None
 
     def _mean_loss(self, inputs: Tensor, targets: Tensor) -> Tensor:
         with torch.autocast(self.device.type, torch.bfloat16, enabled=self.settings.bf16):
@@ -110,22 +114,25 @@ class Trainer:
         """The first optimizer's learning rate in the next step."""
         return self.settings.lr * learning_rate(self.settings, self.steps, self.exposures)
 
-    def step(self, batch: WindowBatch) -> Tensor:
-        """One update; returns the batch's mean loss in nats a token, on the device."""
-        inputs, targets = _to_device(batch, self.device)
+    def step(self, batch: WindowBatch) -> Tensor | float:
+        """One update; returns the batch's mean loss in nats a token, where it need not wait for the device."""
         share = learning_rate(self.settings, self.steps, self.exposures)
         for optimizer in self.optimizers:
             for group in optimizer.param_groups:
                 group["lr"] = group["initial_lr"] * share
-        loss = self._loss(inputs, targets)
+        loss = self._native(batch.inputs, batch.targets) if self._native else self._update(batch)
+        self.steps += 1
+        self.tokens += int((batch.targets != IGNORE).sum())
+        self.exposures = batch.exposures
+        return loss
+
+    def _update(self, batch: WindowBatch) -> Tensor:
+        loss = self._loss(*_to_device(batch, self.device))
         loss.backward()
         torch.nn.utils.clip_grad_norm_(self._parameters, self.settings.clip, foreach=True)
         for optimizer in self.optimizers:
             optimizer.step()
             optimizer.zero_grad(set_to_none=True)
-        self.steps += 1
-        self.tokens += int((batch.targets != IGNORE).sum())
-        self.exposures = batch.exposures
         return loss.detach()
 
 
@@ -196,7 +203,7 @@ class _Meter:
         self.steps, self.tokens = self.trainer.steps, self.trainer.tokens
         self.total: Tensor | float = 0.0
 
-    def add(self, loss: Tensor) -> None:
+    def add(self, loss: Tensor | float) -> None:
         self.total = self.total + loss
 
     def write(self) -> None:

@@ -29,7 +29,7 @@ def leaves(content, path=()):
 OTHER = {
     **{"size": "1x32", "dataset": "bios", "variant": "single", "locale": "de_DE", "tokenizer": "word", "junk": "1/2"},
     **{"junk_people": 5, "recipe": "paper", "layout": "packed", "optimizer": "adamw", "initialization": "gpt2"},
-    **{"precision": "bf16", "compile": "on", "quantize": ["int4"]},
+    **{"precision": "bf16", "compile": "on", "kernels": "pytorch", "quantize": ["int4"]},
 }
 """Another value of each field that is no number."""
 
@@ -116,7 +116,14 @@ SAMPLES = {
     **{"layout": "packed", "context": 99, "optimizer": "adamw", "initialization": "gpt2", "lr": 0.5, "clip": 2.5},
     **{"embedding_lr": 0.25, "weight_decay": 0.125, "beta1": 0.5, "beta2": 0.75, "eps": 1e-3, "momentum": 0.5},
     **{"warmup_steps": 3, "final_lr": 0.5, "precision": "bf16", "compile": "off", "quantize": ("int4", "fp8")},
-    **{"quantize_embedding": False, "eval_people": 12, "sizes": ("1x16", "2x32"), "people": (5, 6), "workers": 3},
+    **{
+        "kernels": "pytorch",
+        "quantize_embedding": False,
+        "eval_people": 12,
+        "sizes": ("1x16", "2x32"),
+        "people": (5, 6),
+        "workers": 3,
+    },
     **{"exposures": (1, 2), "junk": (Fraction(1, 2), Fraction(7, 8)), "seeds": (8, 9), "r_max": (0.5, 2.0)},
     **{"device": "cpu", "out": Path("there"), "dry_run": True},
 }

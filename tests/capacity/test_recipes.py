@@ -5,6 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from biogen.config import DataConfig
+from capacity import recipes
 from capacity.config import Training, TrainingOptions
 from capacity.recipes import resolve, settings_of
 from train.sizes import parse_size
@@ -43,6 +44,7 @@ GIVEN = {
     **{"layout": "packed", "context": 99, "batch": 7, "optimizer": "adamw", "initialization": "gpt2", "lr": 0.123},
     **{"embedding_lr": 0.456, "weight_decay": 0.321, "beta1": 0.11, "beta2": 0.22, "eps": 0.33, "momentum": 0.44},
     **{"warmup_steps": 17, "final_lr": 0.55, "clip": 6.6, "precision": "bf16", "compile": "on"},
+    "kernels": "pytorch",
 }
 
 
@@ -80,10 +82,25 @@ def test_both_layouts_take_about_as_many_tokens_in_a_step(people, recipe):
 
 @pytest.mark.parametrize("on_gpu", [False, True])
 def test_the_settings_are_those_of_the_recipe(on_gpu):
-    found = settings_of(resolved(lr=0.25, clip=3, warmup_steps=7), 4, on_gpu=on_gpu)
+    found = settings_of(resolved(lr=0.25, clip=3, warmup_steps=7), 4, width=48, on_gpu=on_gpu)
     assert (found.lr, found.clip, found.warmup_steps, found.exposures) == (0.25, 3, 7, 4)
     assert (found.bf16, found.compile) == (on_gpu, on_gpu)
-    decided = settings_of(resolved(precision="bf16", compile="on"), 4, on_gpu=on_gpu)
-    assert (decided.bf16, decided.compile) == (True, True)
-    decided = settings_of(resolved(precision="fp32", compile="off"), 4, on_gpu=on_gpu)
+    decided = settings_of(resolved(precision="bf16", compile="on"), 4, width=48, on_gpu=on_gpu)
+    assert (decided.bf16, decided.compile, decided.native) == (True, True, False)
+    decided = settings_of(resolved(precision="fp32", compile="off"), 4, width=48, on_gpu=on_gpu)
     assert (decided.bf16, decided.compile) == (False, False)
+
+
+@pytest.mark.parametrize("built", ["avx2", None])
+def test_native_kernels_serve_where_they_can(monkeypatch, built):
+    monkeypatch.setattr(recipes, "instruction_set", lambda: built)
+
+    def native(width=48, on_gpu=False, **options):
+        return settings_of(resolved(**options), 4, width=width, on_gpu=on_gpu).native
+
+    assert native() == bool(built)
+    cannot = [{"on_gpu": True}, {"width": 24}, {"precision": "bf16"}, {"compile": "on"}]
+    assert not any(native(**options) for options in [*cannot, {"kernels": "pytorch"}])
+    for options in cannot if built else [{}]:
+        with pytest.raises(ValueError, match=r"^kernels: native needs"):
+            native(kernels="native", **options)

@@ -35,6 +35,7 @@ SETTINGS = Settings(
     clip=1.0,
     bf16=False,
     compile=False,
+    native=False,
 )
 
 

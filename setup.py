@@ -1,0 +1,24 @@
+"""The compiled kernels of train/native, one library an instruction set; where none can be built, PyTorch serves."""
+
+from setuptools import Extension, setup
+
+# No -ffast-math: a library linked with it makes the whole process flush small numbers to zero.
+FLAGS = ["-std=c++17", "-O3", "-fno-math-errno", "-fno-trapping-math", "-Wno-psabi"]
+SETS = {
+    "avx2": ["-mavx2", "-mfma"],
+    "avx512": ["-mavx512f", "-mavx512bw", "-mavx512dq", "-mavx512vl", "-mfma"],
+}
+HEADERS = ["vector.h", "product.h", "model.h", "optimizer.h"]
+
+setup(
+    ext_modules=[
+        Extension(
+            f"train.native._{name}",
+            sources=["train/native/kernels.cpp"],
+            depends=[f"train/native/{header}" for header in HEADERS],
+            extra_compile_args=[*FLAGS, *flags],
+            optional=True,
+        )
+        for name, flags in SETS.items()
+    ]
+)

@@ -1,0 +1,96 @@
+"""Compiled passes: the gradients and scores of the PyTorch model, at every shape; nothing read out of bounds."""
+
+import numpy as np
+import pytest
+import torch
+
+from train.head import linear_cross_entropy
+from train.inference import Inference
+from train.native.model import NativeModel
+
+SHAPES = [  # size, vocabulary, rows, time: the families of sizes, and what does not fill a tile or a chunk
+    *[("2x32", 1024, 8, 96), ("1x64x2", 1024, 3, 96), ("4x64", 300, 2, 70), ("2x128x4", 1000, 2, 40)],
+    *[("2-1", 77, 2, 50), ("1x64x1", 7, 2, 530), ("2x48", 69, 24, 24), ("1x16x2", 1, 1, 1), ("1x16x4", 5, 1, 2)],
+    *[("3x48x3", 333, 2, 300), ("1x80x2", 131, 5, 7), ("1x48x1", 13, 40, 13), ("1x16", 17, 1, 257)],
+]
+
+
+def exact(model, inputs, targets, scale):
+    """Loss and gradients in float64."""
+    precise = type(model)(model.size, model.vocab)
+    precise.load_state_dict(model.state_dict())
+    precise = precise.double()
+    hidden = precise(torch.from_numpy(inputs)).flatten(0, 1)
+    total = linear_cross_entropy(hidden, precise.embedding.weight, torch.from_numpy(targets).flatten())
+    (total * scale).backward()
+    return total.item(), [p.grad for p in precise.parameters()]
+
+
+@pytest.mark.parametrize(("size", "vocab", "rows", "time"), SHAPES)
+def test_gradients_are_those_of_float64(kernels, make_model, make_windows, size, vocab, rows, time):
+    model = make_model(size, vocab)
+    inputs, targets = make_windows(vocab, rows, time)
+    grads = [torch.full_like(p, torch.nan) for p in model.parameters()]
+    total = NativeModel(model, kernels).gradients(inputs, targets, grads, 0.25)
+    expected_total, expected = exact(model, inputs, targets, 0.25)
+    assert total == pytest.approx(expected_total, rel=1e-5, abs=1e-5)
+    overall = max(float(g.norm()) for g in expected)
+    for found, wanted in zip(grads, expected, strict=True):
+        assert float((found - wanted).norm()) <= 1e-5 * float(wanted.norm()) + 1e-7 * overall
+
+
+@pytest.mark.parametrize(("size", "vocab", "rows", "time"), SHAPES)
+def test_scores_are_those_of_pytorch(kernels, make_model, make_windows, size, vocab, rows, time):
+    model = make_model(size, vocab)
+    inputs, targets = make_windows(vocab, rows, time)
+    nats, correct = NativeModel(model, kernels).score(inputs, targets)
+    expected, expected_correct = Inference(model, torch.device("cpu")).score(inputs, targets)
+    np.testing.assert_allclose(nats, expected, atol=2e-5)
+    assert not nats[targets == -1].any()
+    np.testing.assert_array_equal(correct, expected_correct)
+
+
+def test_of_equal_logits_the_first_is_the_likeliest(kernels, make_model):
+    model = make_model("1x16", 9)
+    with torch.no_grad():
+        model.embedding.weight.zero_()
+    inputs, targets = np.zeros((1, 9), np.int32), np.arange(9, dtype=np.int32)[None]
+    nats, correct = NativeModel(model, kernels).score(inputs, targets)
+    np.testing.assert_allclose(nats, np.log(9), rtol=1e-6)
+    assert correct.tolist() == [[True, *[False] * 8]]
+
+
+def test_windows_of_any_length_in_any_order(kernels, make_model, make_windows):
+    """The buffers of one call serve the next: no call depends on those before it."""
+    model = make_model("2x32", 50)
+    one = NativeModel(model, kernels)
+    for rows, time in [(3, 20), (1, 90), (30, 4), (2, 57), (1, 1), (3, 20)]:
+        inputs, targets = make_windows(50, rows, time)
+        found, fresh = ([torch.empty_like(p) for p in model.parameters()] for _ in range(2))
+        total = one.gradients(inputs, targets, found, 1.0)
+        assert total == NativeModel(model, kernels).gradients(inputs, targets, fresh, 1.0)
+        assert all(torch.equal(a, b) for a, b in zip(found, fresh, strict=True))
+
+
+def test_large_logits_overflow_nothing(kernels, make_model, make_windows):
+    model = make_model("1x16", 30)
+    with torch.no_grad():
+        model.embedding.weight.mul_(1000)
+        model.blocks[0].qkv.weight.mul_(100)
+        model.blocks[0].mlp_in.weight.mul_(100)
+    inputs, targets = make_windows(30, 2, 20)
+    grads = [torch.empty_like(p) for p in model.parameters()]
+    total = NativeModel(model, kernels).gradients(inputs, targets, grads, 1.0)
+    assert total == pytest.approx(exact(model, inputs, targets, 1.0)[0], rel=1e-4)
+    assert all(g.isfinite().all() for g in grads)
+
+
+def test_mistakes_are_named(kernels, make_model):
+    native = NativeModel(make_model("1x16", 9), kernels)
+    tokens = np.zeros((1, 3), np.int32)
+    with pytest.raises(ValueError, match=r"^inputs: a token is not allowed; must be 0 to 8$"):
+        native.score(tokens + 9, tokens)
+    with pytest.raises(ValueError, match=r"^targets: a token is not allowed; must be -1 to 8$"):
+        native.score(tokens, tokens - 2)
+    with pytest.raises(ValueError, match=r"^width: 24 .* multiple of 16$"):
+        NativeModel(make_model("1x24x1", 9), kernels)

@@ -1,0 +1,1 @@
+"""Training on one CPU core by compiled kernels, behind the interface of the PyTorch path."""

@@ -1,0 +1,58 @@
+// Training on one core without PyTorch's operators: the functions that train/native/step.py calls.
+// Compiled once for each instruction set; nothing here runs before Python has asked what the processor can do.
+
+#include "optimizer.h"
+
+extern "C" {
+
+int kc_lanes() { return LANES; }
+
+void* kc_model(int layers, int width, int heads, int vocab) {
+    try {
+        return new Model(layers, width, heads, vocab);
+    } catch (const std::bad_alloc&) {
+        return nullptr;
+    }
+}
+
+void kc_free_model(void* model) { delete static_cast<Model*>(model); }
+
+// Sum of losses in nats, and the gradients of scale · sum in grads. NaN: out of memory.
+double kc_gradients(void* model, const float* const* parameters, float* const* grads, const int64_t* sizes, int count,
+                    const int32_t* inputs, const int32_t* targets, int rows, int time, const float* cos, const float* sin,
+                    float scale) {
+    for (int p = 0; p < count; p++) std::fill_n(grads[p], sizes[p], 0.0f);
+    try {
+        return static_cast<Model*>(model)->run(parameters, grads, inputs, targets, rows, time, cos, sin, scale, nullptr, nullptr);
+    } catch (const std::bad_alloc&) {
+        return NAN;
+    }
+}
+
+double kc_score(void* model, const float* const* parameters, const int32_t* inputs, const int32_t* targets, int rows, int time,
+                const float* cos, const float* sin, float* nats, bool* correct) {
+    try {
+        return static_cast<Model*>(model)->run(parameters, nullptr, inputs, targets, rows, time, cos, sin, 1, nats, correct);
+    } catch (const std::bad_alloc&) {
+        return NAN;
+    }
+}
+
+float kc_clip_factor(const float* const* grads, const int64_t* sizes, int count, float most) {
+    return clip_factor(grads, sizes, count, most);
+}
+
+void kc_adamw(float* weight, const float* grad, float* mean, float* square, float* step, int64_t size, float factor, double lr,
+              double decay, double beta1, double beta2, double eps) {
+    adamw(weight, grad, mean, square, step, size, factor, lr, decay, beta1, beta2, eps);
+}
+
+void* kc_muon() { return new Muon; }
+
+void kc_free_muon(void* muon) { delete static_cast<Muon*>(muon); }
+
+void kc_muon_step(void* muon, float* weight, const float* grad, float* average, int rows, int columns, int heads, float factor,
+                  float lr, float decay, float momentum) {
+    static_cast<Muon*>(muon)->step(weight, grad, average, rows, columns, heads, factor, lr, decay, momentum);
+}
+}

@@ -1,0 +1,91 @@
+"""The compiled model: the parameters of a `GPT` and arrays of tokens come in, gradients or scores (nats) go out.
+
+Everything in fp32 on the calling thread. The parameters stay where PyTorch has them.
+"""
+
+import ctypes
+import weakref
+from collections.abc import Sequence
+
+import numpy as np
+import torch
+from jaxtyping import Bool, Float, Int
+from torch import Tensor
+
+from train.model import GPT, rotation
+from train.native.library import library
+
+
+def pointers(tensors: Sequence[Tensor]) -> "ctypes.Array[ctypes.c_void_p]":
+    """Where tensors begin; they must outlive the array."""
+    for tensor in tensors:
+        assert tensor.dtype == torch.float32
+        assert tensor.device.type == "cpu"
+        assert tensor.is_contiguous()
+    return (ctypes.c_void_p * len(tensors))(*[tensor.data_ptr() for tensor in tensors])
+
+
+class NativeModel:
+    """Passes over a model, by the kernels for this processor or those of `kernels`.
+
+    Raises ValueError where there are none, or for a width that is no multiple of 16.
+    """
+
+    def __init__(self, model: GPT, kernels: ctypes.CDLL | None = None) -> None:
+        if model.size.width % 16:
+            raise ValueError(f"width: {model.size.width} is not allowed with native kernels; must be a multiple of 16")
+        self.model, self.kernels = model, kernels or library()
+        self.parameters = list(model.parameters())
+        self.sizes = (ctypes.c_int64 * len(self.parameters))(*[p.numel() for p in self.parameters])
+        size = model.size
+        self._handle = self.kernels.kc_model(size.layers, size.width, size.heads, model.vocab)
+        if not self._handle:
+            raise MemoryError(f"no memory for a model of size {size}")
+        weakref.finalize(self, self.kernels.kc_free_model, self._handle)
+        self._cos, self._sin = rotation(0, size.head_width)
+
+    def gradients(
+        self,
+        inputs: Int[np.ndarray, "batch time"],
+        targets: Int[np.ndarray, "batch time"],
+        grads: Sequence[Tensor],
+        scale: float,
+    ) -> float:
+        """Sum of cross-entropies in nats; writes the gradients of scale · sum into `grads`, one a parameter."""
+        arrays = self._arrays(inputs, targets)
+        total: float = self.kernels.kc_gradients(
+            self._handle,
+            pointers(self.parameters),
+            pointers(grads),
+            self.sizes,
+            len(grads),
+            *self._arguments(*arrays),
+            scale,
+        )
+        return total
+
+    def score(
+        self, inputs: Int[np.ndarray, "batch time"], targets: Int[np.ndarray, "batch time"]
+    ) -> tuple[Float[np.ndarray, "batch time"], Bool[np.ndarray, "batch time"]]:
+        """−ln Pr(target) in nats, and whether the target is the likeliest token; 0 and False where IGNORE."""
+        arrays = self._arrays(inputs, targets)
+        nats, correct = np.empty(inputs.shape, np.float32), np.empty(inputs.shape, np.bool_)
+        arguments = self._arguments(*arrays)
+        where = (nats.ctypes.data, correct.ctypes.data)
+        self.kernels.kc_score(self._handle, pointers(self.parameters), *arguments, *where)
+        return nats, correct
+
+    def _arrays(self, inputs: np.ndarray, targets: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """As the kernels want them. They trust token numbers, so these are checked here."""
+        for name, array, least in (("inputs", inputs, 0), ("targets", targets, -1)):
+            if array.size and not least <= int(array.min()) <= int(array.max()) < self.model.vocab:
+                raise ValueError(f"{name}: a token is not allowed; must be {least} to {self.model.vocab - 1}")
+        assert inputs.shape == targets.shape
+        return np.ascontiguousarray(inputs, np.int32), np.ascontiguousarray(targets, np.int32)
+
+    def _arguments(self, inputs: np.ndarray, targets: np.ndarray) -> tuple[int, ...]:
+        rows, time = inputs.shape
+        if time > len(self._cos):
+            self._cos, self._sin = (angles.contiguous() for angles in rotation(time, self.model.size.head_width))
+        angles = (self._cos.data_ptr(), self._sin.data_ptr())
+        return (inputs.ctypes.data, targets.ctypes.data, rows, time, *angles)

@@ -1,0 +1,102 @@
+// The optimizers of train/optim.py, a parameter at a time.
+#pragma once
+
+#include "model.h"
+
+// The factor that brings the norm of all gradients together to `most` at the most, as torch's clip_grad_norm_.
+static float clip_factor(const float* const* grads, const int64_t* sizes, int count, float most) {
+    double squares = 0;
+    for (int p = 0; p < count; p++) {
+        Vec total{};
+        int64_t i = 0;
+        for (; i + LANES <= sizes[p]; i += LANES) total += load(grads[p] + i) * load(grads[p] + i);
+        for (; i < sizes[p]; i++) squares += (double)grads[p][i] * grads[p][i];
+        squares += sum(total);
+    }
+    return std::min(1.0f, most / ((float)std::sqrt(squares) + 1e-6f));
+}
+
+static void adamw(float* w, const float* grad, float* mean, float* square, float* step, int64_t size, float factor, double lr,
+                  double decay, double beta1, double beta2, double eps) {
+    const double t = *step += 1;
+    const float rate = lr / (1 - std::pow(beta1, t)), root = 1 / std::sqrt(1 - std::pow(beta2, t));
+    const float keep = 1 - lr * decay, b1 = beta1, b2 = beta2, c1 = 1 - beta1, c2 = 1 - beta2, floor = eps;
+    for (int64_t i = 0; i < size; i++) {
+        const float g = grad[i] * factor;
+        mean[i] = b1 * mean[i] + c1 * g;
+        square[i] = b2 * square[i] + c2 * g * g;
+        w[i] = w[i] * keep - rate * mean[i] / (std::sqrt(square[i]) * root + floor);
+    }
+}
+
+// Muon for one matrix [rows, columns]; with `heads` its rows are [heads, 3, rows / 3 / heads] and q, k, v go apart.
+class Muon {
+  public:
+    void step(float* w, const float* grad, float* average, int rows, int columns, int heads, float factor, float lr,
+              float decay, float momentum) {
+        const int maps = heads ? 3 : 1, outputs = rows / maps;
+        const int head = heads ? outputs / heads : outputs;
+        const bool tall = outputs > columns;
+        const int R = tall ? columns : outputs, C = tall ? outputs : columns;
+        reserve(R, C);
+        const float length = lr * std::sqrt(std::max(1.0f, (float)outputs / columns));
+        for (int map = 0; map < maps; map++) {
+            auto row_of = [&](int r) { return heads ? ((long)(r / head) * 3 + map) * head + r % head : (long)r; };
+            double squares = 0;
+            for (int r = 0; r < outputs; r++) {
+                const long at = row_of(r) * columns;
+                float line = 0;
+                for (int c = 0; c < columns; c++) {
+                    const float g = grad[at + c] * factor;
+                    const float a = average[at + c] += (1 - momentum) * (g - average[at + c]);
+                    const float u = g + momentum * (a - g);
+                    (tall ? x[c][r] : x[r][c]) = u;
+                    line += u * u;
+                }
+                squares += line;
+            }
+            const float inverse = 1.0f / std::max((float)std::sqrt(squares), 1e-7f);
+            for (int r = 0; r < R; r++)
+                for (int c = 0; c < C; c++) x[r][c] *= inverse;
+            for (int round = 0; round < STEPS; round++) newton_schulz(R, C);
+            for (int r = 0; r < outputs; r++) {
+                const long at = row_of(r) * columns;
+                for (int c = 0; c < columns; c++)
+                    w[at + c] = w[at + c] * (1 - lr * decay) - length * (tall ? x[c][r] : x[r][c]);
+            }
+        }
+    }
+
+  private:
+    static constexpr float A = 3.4445f, B = -4.7750f, D = 2.0315f;  // Jordan's quintic, as in train/optim.py
+    static constexpr int STEPS = 5;
+    Memory memory;
+    Lines x, next, gram, square;
+    Packed turned;
+    int R = 0, C = 0;
+
+    void reserve(int rows, int columns) {
+        if (rows == R && columns == C) return;
+        R = rows, C = columns;
+        memory.clear();
+        auto lines = [&](int count, int width) {
+            const long stride = round_up(width, PANEL) + PAD;
+            return Lines{memory.floats((size_t)count * stride), stride};
+        };
+        x = lines(R, C), next = lines(R, C), gram = lines(R, R), square = lines(R, R);
+        turned = {memory.floats(Packed::floats(C, R)), C, R};
+    }
+
+    // x <- a·x + (b·g + c·g²)·x with g = x·xᵀ
+    void newton_schulz(int R, int C) {
+        const int lanes_R = round_up(R, LANES), lanes_C = round_up(C, LANES);
+        for (int r = 0; r < R; r++)
+            for (int c = 0; c < C; c++) turned.data[(long)(r / PANEL) * C * PANEL + (long)c * PANEL + r % PANEL] = x[r][c];
+        product(R, lanes_R, C, x.left(), turned.right(), gram.data, gram.stride);
+        product(R, lanes_R, R, gram.left(), gram.right(), square.data, square.stride);
+        for (int r = 0; r < R; r++)
+            for (int c = 0; c < R; c++) square[r][c] = B * gram[r][c] + D * square[r][c] + (r == c ? A : 0.0f);
+        product(R, lanes_C, R, square.left(), x.right(), next.data, next.stride);
+        std::swap(x, next);
+    }
+};

@@ -1,0 +1,85 @@
+"""One step of training by the compiled kernels: a batch comes in, parameters and optimizer states change in place.
+
+The optimizers are those of `train/optim.py`, and their states stay theirs: a checkpoint is the same on both paths.
+"""
+
+import ctypes
+import weakref
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import torch
+from jaxtyping import Int
+from torch import Tensor
+
+from train.head import IGNORE
+from train.model import GPT
+from train.native.model import NativeModel, pointers
+from train.optim import Muon
+
+
+class NativeUpdate:
+    """Forward, backward, clipping and optimizers, one call a step. `clip`: largest norm of the gradient."""
+
+    def __init__(
+        self, model: GPT, optimizers: list[torch.optim.Optimizer], clip: float, kernels: ctypes.CDLL | None = None
+    ) -> None:
+        self.native = NativeModel(model, kernels)
+        self.optimizers, self.clip = optimizers, clip
+        parameters = self.native.parameters
+        self.grads = [torch.zeros_like(p, requires_grad=False) for p in parameters]
+        self._muons: dict[tuple[int, int, int], int] = {}
+        self._steps: list[Callable[[float], None]] = []
+        for optimizer in optimizers:
+            optimizer.register_load_state_dict_post_hook(lambda _: self._steps.clear())
+
+    def __call__(self, inputs: Int[np.ndarray, "batch time"], targets: Int[np.ndarray, "batch time"]) -> float:
+        """Update, with the learning rates that the optimizers' groups have now; the mean loss in nats a token."""
+        count = max(1, int((targets != IGNORE).sum()))
+        total = self.native.gradients(inputs, targets, self.grads, 1 / count)
+        factor = self.native.kernels.kc_clip_factor(pointers(self.grads), self.native.sizes, len(self.grads), self.clip)
+        if not self._steps:  # in the first step, and after the states were loaded
+            self._steps = self._bind()
+        for step in self._steps:
+            step(factor)
+        return total / count
+
+    def _bind(self) -> list[Callable[[float], None]]:
+        """A call for each parameter that applies its optimizer."""
+        grad_of = dict(zip(map(id, self.native.parameters), self.grads, strict=True))
+        steps = []
+        for optimizer in self.optimizers:
+            make = self._muon if isinstance(optimizer, Muon) else self._adamw
+            for group in optimizer.param_groups:
+                steps += [make(optimizer.state[p], group, p, grad_of[id(p)]) for p in group["params"]]
+        return steps
+
+    def _adamw(self, state: Any, group: dict[str, Any], p: Tensor, grad: Tensor) -> Callable[[float], None]:
+        if not state:  # as torch.optim.AdamW begins
+            state |= {"step": torch.zeros(()), "exp_avg": torch.zeros_like(p), "exp_avg_sq": torch.zeros_like(p)}
+        tensors = (p, grad, state["exp_avg"], state["exp_avg_sq"], state["step"])
+        where, size, kernel = [tensor.data_ptr() for tensor in tensors], p.numel(), self.native.kernels.kc_adamw
+
+        def step(factor: float) -> None:
+            kernel(*where, size, factor, group["lr"], group["weight_decay"], *group["betas"], group["eps"])
+
+        return step
+
+    def _muon(self, state: Any, group: dict[str, Any], p: Tensor, grad: Tensor) -> Callable[[float], None]:
+        if not state:
+            state["momentum_buffer"] = torch.zeros_like(p)
+        rows, columns = p.shape
+        heads = group["qkv_heads"]
+        shape = (rows, columns, heads)
+        kernels = self.native.kernels
+        if shape not in self._muons:
+            self._muons[shape] = kernels.kc_muon()
+            weakref.finalize(self, kernels.kc_free_muon, self._muons[shape])
+        where = [self._muons[shape], *(tensor.data_ptr() for tensor in (p, grad, state["momentum_buffer"]))]
+
+        def step(factor: float) -> None:
+            decay, momentum = group["weight_decay"], group["momentum"]
+            kernels.kc_muon_step(*where, *shape, factor, group["lr"], decay, momentum)
+
+        return step
