@@ -94,7 +94,7 @@ class BioS:
             order = random_order(random_words(seed, Stream.ORDER, index, _SENTENCES, draw))
         else:
             order = np.broadcast_to(np.arange(_SENTENCES), (len(index), _SENTENCES))
-        if exposure >= EVALUATION:
+        if exposure >= EVALUATION and variant.texts is None:  # a fixed text is measured as it was learned
             order = _employer_first(order)
         people = draw_attributes(seed, self.config.pools, index)
         return self._assemble(draw_names(seed, self.config.pools, index), people, templates, order)

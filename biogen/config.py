@@ -142,6 +142,24 @@ class DataConfig(DataOptions):
         """N0, the number of possible names."""
         return self.pools.names if self.dataset == "bios" else self.biod.names
 
+    @property
+    def junk_pool(self) -> int:
+        """How many people the junk may be about: `junk_people`, or everybody else of whom there is a name."""
+        return self.junk_people or self.names - self.people
+
+    def check_junk(self, texts: int, exposures: int) -> None:
+        """Refuse new people as junk where names are too few for them: at most one text each in 100 exposures.
+
+        The paper draws its junk from 100 million people, so in its longest trainings they come again, too.
+        Raises ValueError.
+        """
+        allowed = self.junk_pool * max(1, exposures // 100)
+        if self.junk_people is None and texts > allowed:
+            raise ValueError(
+                f"junk: {self.junk} for {exposures} exposures of {self.people} people takes {texts} texts about other "
+                f"people; allowed is at most {allowed}: once in 100 exposures each of the N0 - people names"
+            )
+
     @model_validator(mode="after")
     def _fits(self) -> "DataConfig":
         if self.people > self.names:

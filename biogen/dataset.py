@@ -40,7 +40,8 @@ def write_dataset(config: DataConfig, texts: int | None, out: Path) -> int:
     with something else in it.
     """
     count = texts_each(config, texts)
-    junk = _junk_texts(config, count)
+    junk = int(config.junk / (1 - config.junk) * config.people * count)
+    config.check_junk(junk, count)
     corpus = make_corpus(config)
     _clear(out)
     _write(out / "data.parquet", _biographies(corpus, range(config.people), count))
@@ -57,17 +58,6 @@ def write_dataset(config: DataConfig, texts: int | None, out: Path) -> int:
     (out / "config.yaml").write_text(yaml.safe_dump(options, sort_keys=False), encoding="utf-8")
     (out / "README.md").write_text(_card(corpus, count), encoding="utf-8")
     return config.people * count
-
-
-def _junk_texts(config: DataConfig, texts: int) -> int:
-    """How many junk texts go with so many texts a person. Raises ValueError if they take too many names."""
-    junk = int(config.junk / (1 - config.junk) * config.people * texts)
-    if config.junk_people is None and config.people + junk > config.names:
-        raise ValueError(
-            f"junk: {config.junk} for {texts} texts of {config.people} people takes {junk} fresh names; "
-            f"allowed is at most N0 - people = {config.names - config.people}"
-        )
-    return junk
 
 
 def _clear(out: Path) -> None:

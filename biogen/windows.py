@@ -133,12 +133,7 @@ class Batches:
         self._junk_each = self._odds * Fraction(self._useful_length) / Fraction(self._junk_length)
         if layout == "rows" and corpus.longest_text > context:
             raise ValueError(f"context: {context} is too short; a text may have {corpus.longest_text} tokens")
-        fresh = self._fresh_junk() if config.junk_people is None else 0
-        if self.people + fresh > corpus.names:
-            raise ValueError(
-                f"junk: {config.junk} for {exposures} exposures of {self.people} people takes {fresh} fresh "
-                f"names; allowed is at most N0 - people = {corpus.names - self.people}"
-            )
+        config.check_junk(self._all_junk(), exposures)
 
     def __iter__(self) -> Iterator[Batch]:
         while self._cursor.chunk < self._chunks_each * self.exposures:
@@ -188,7 +183,7 @@ class Batches:
         plan = self.corpus.question_plan(np.arange(min(self._asked, _SAMPLE)), 0)
         return length + self._asked / self.people * float(self.corpus.pieces.text_lengths(plan).mean())
 
-    def _fresh_junk(self) -> int:
+    def _all_junk(self) -> int:
         """Junk texts of the whole training: exactly for rows, and with something to spare for packed."""
         texts = int(self._junk_each * self.people * self.exposures)
         return texts + texts // 50 + self.context if texts and self.layout == "packed" else texts
@@ -225,15 +220,14 @@ class Batches:
         return stack_plans(plans)
 
     def _junk_plan(self, first: int, count: int) -> np.ndarray:
-        """The junk texts from number `first` on: of new people, or of the repeating ones in a new order."""
+        """The junk texts from number `first` on: everybody of the pool once, then again; a few in a new order."""
         number = np.arange(first, first + count)
-        repeating = self.corpus.config.junk_people
-        if repeating is None:
-            return self.corpus.plan(self.people + number, 0)
+        pool = self.corpus.config.junk_pool
         plans = []
-        for exposure in np.unique(number // repeating):
-            place = number[number // repeating == exposure] % repeating
-            order = permute(place, repeating, self.corpus.config.seed, Stream.EXPOSURE, (1 << 31) + int(exposure))
+        for exposure in np.unique(number // pool):
+            order = number[number // pool == exposure] % pool
+            if self.corpus.config.junk_people is not None:
+                order = permute(order, pool, self.corpus.config.seed, Stream.EXPOSURE, (1 << 31) + int(exposure))
             plans.append(self.corpus.plan(self.people + order, int(exposure)))
         return stack_plans(plans)
 

@@ -49,13 +49,9 @@ def default_workers(device: str) -> int:
     """One training a GPU, or one a core."""
     if device in ("auto", "cuda") and torch.cuda.is_available():
         return torch.cuda.device_count()
-    return (
-        1
-        if device == "mps"
-        else len(os.sched_getaffinity(0))
-        if hasattr(os, "sched_getaffinity")
-        else (os.cpu_count() or 1)
-    )
+    if device == "mps" or (device == "auto" and torch.backends.mps.is_available()):
+        return 1
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else (os.cpu_count() or 1)
 
 
 def run_all(plans: list[Plan], out: Path, *, workers: int, device: str, console: Console) -> list[RunFolder]:

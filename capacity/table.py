@@ -77,10 +77,12 @@ def show(frame: pd.DataFrame, console: Console) -> None:
     if frame.empty:
         console.print("No finished run.")
         return
-    table = _table(frame, space=1)
-    if Measurement.get(console, console.options.update(max_width=1000), table).maximum > console.width:
-        table = _table(frame, space=0)
-    console.print(table)
+    widest = console.options.update(max_width=1000)
+    tables = [_table(frame, space) for space in (1, 0)]
+    widths = [Measurement.get(console, widest, table).maximum for table in tables]
+    fits = widths[0] <= console.width
+    # A terminal too narrow for every column wraps lines; cut numbers would be worse.
+    console.print(tables[0] if fits else tables[1], width=widths[0] if fits else widths[1], crop=False, soft_wrap=True)
     console.print(f"{_shared(frame)}Losses in nats; accuracy of values completed.", highlight=False)
     console.print(HOW_TO_READ, highlight=False)
 

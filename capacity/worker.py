@@ -137,7 +137,7 @@ class Run:
         self._metrics.flush()
 
     def _read(self, model: GPT) -> Inference:
-        return Inference(model, self.device, bf16=self.settings.bf16, native=self.settings.native)
+        return Inference(model, self.device, native=self.settings.native)
 
     def _observe(self, exposures: int) -> None:
         people = min(_CURVE_PEOPLE, self.config.measure.eval_people, self.config.data.people)

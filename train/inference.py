@@ -10,10 +10,10 @@ from train.native.model import NativeModel
 
 
 class Inference:
-    """Reads a `GPT` without changing it; `native`: with the compiled kernels."""
+    """Reads a `GPT` in fp32, without changing it; `native`: with the compiled kernels."""
 
-    def __init__(self, model: GPT, device: torch.device, *, bf16: bool = False, native: bool = False) -> None:
-        self.model, self.device, self.bf16 = model, device, bf16
+    def __init__(self, model: GPT, device: torch.device, *, native: bool = False) -> None:
+        self.model, self.device = model, device
         self._native = NativeModel(model) if native else None
 
     @torch.no_grad()
@@ -23,10 +23,9 @@ class Inference:
         """−ln Pr(target) in nats, and whether the target is the likeliest token; 0 and False where IGNORE."""
         if self._native:
             return self._native.score(inputs, targets)
-        with torch.autocast(self.device.type, torch.bfloat16, enabled=self.bf16):
-            hidden = self.model(torch.from_numpy(inputs).to(self.device)).flatten(0, 1)
-            flat = torch.from_numpy(targets).to(self.device).flatten()
-            nats, correct = token_scores(hidden, self.model.embedding.weight, flat)
+        hidden = self.model(torch.from_numpy(inputs).to(self.device)).flatten(0, 1)
+        flat = torch.from_numpy(targets).to(self.device).flatten()
+        nats, correct = token_scores(hidden, self.model.embedding.weight, flat)
         return nats.float().cpu().numpy().reshape(inputs.shape), correct.cpu().numpy().reshape(inputs.shape)
 
     @torch.no_grad()
@@ -34,8 +33,7 @@ class Inference:
         self, inputs: Int[np.ndarray, "batch time"], lengths: Int[np.ndarray, " batch"]
     ) -> Int[np.ndarray, " batch"]:
         """The likeliest token behind the first `length` tokens of each row."""
-        with torch.autocast(self.device.type, torch.bfloat16, enabled=self.bf16):
-            hidden = self.model(torch.from_numpy(inputs).to(self.device))
-            last = hidden[torch.arange(len(inputs)), torch.from_numpy(lengths - 1).to(self.device)]
-            logits = last @ self.model.embedding.weight.T.to(last.dtype)
+        hidden = self.model(torch.from_numpy(inputs).to(self.device))
+        last = hidden[torch.arange(len(inputs)), torch.from_numpy(lengths - 1).to(self.device)]
+        logits = last @ self.model.embedding.weight.T
         return logits.argmax(dim=1).cpu().numpy()

@@ -124,7 +124,7 @@ def test_a_folder_of_something_else_is_left_alone(tmp_path: Path):
 
 
 def test_nothing_is_written_where_names_are_too_few(tmp_path: Path):
-    with pytest.raises(ValueError, match=r"junk: 7/8 for 1 texts of 80 people takes 560 .* = 424"):
+    with pytest.raises(ValueError, match=r"junk: 7/8 for 1 exposures of 80 people takes 560 .* at most 424: once"):
         write_dataset(options(people=80, junk="7/8"), None, tmp_path / "out")
     assert not (tmp_path / "out").exists()
 

@@ -388,13 +388,16 @@ def test_biod_is_served_too(layout: str, junk: str):
 
 def test_junk_needs_names(bios: Callable[..., BioS]):
     corpus = bios(20_000, junk="1/2")  # of 30,000 names
-    with pytest.raises(ValueError, match=r"junk: 1/2 for 1 exposures of 20000 people .* at most .* = 10000"):
+    with pytest.raises(ValueError, match=r"junk: 1/2 for 1 exposures of 20000 people .* at most 10000: once"):
         make_batches(corpus, "rows")
     corpus = bios(15_000, junk="1/2")
     make_batches(corpus, "rows")
     with pytest.raises(ValueError, match="junk: 1/2 for 2 exposures"):
         make_batches(corpus, "rows", exposures=2)
     make_batches(bios(15_000, junk="1/2", junk_people=15_000), "packed", exposures=50)
+    with pytest.raises(ValueError, match="junk: 1/2 for 199 exposures"):
+        make_batches(bios(200, junk="1/2"), "rows", exposures=199)
+    make_batches(bios(200, junk="1/2"), "rows", exposures=200)  # everybody else may come twice
 
 
 def test_foreseen_junk_is_enough(bios: Callable[..., BioS]):
@@ -402,7 +405,7 @@ def test_foreseen_junk_is_enough(bios: Callable[..., BioS]):
     for people in (20, 100, 300):
         running = make_batches(bios(people, junk="7/8"), "packed", exposures=3)
         list(running)
-        assert running._cursor.junk_texts <= running._fresh_junk()
+        assert running._cursor.junk_texts <= running._all_junk()
 
 
 def test_rows_must_hold_every_text(bios: Callable[..., BioS]):

@@ -183,5 +183,10 @@ def test_a_part_of_a_preset_is_what_it_shares():
 
 
 @pytest.mark.parametrize("file", sorted((Path(__file__).parents[2] / "configs").rglob("*.yaml")), ids=lambda f: f.stem)
-def test_every_preset_that_comes_along_is_one(file):
-    assert len(list(read([], file).combinations())) > 0
+def test_every_preset_that_comes_along_can_be_run(file):
+    preset = read([], file)
+    if preset.tokenizer == "gpt2":  # not on this machine, perhaps
+        preset = preset.model_copy(update={"tokenizer": "word"})
+    plans = make_plans(preset)
+    assert plans
+    assert all(plan.max_bits > 0 for plan in plans)

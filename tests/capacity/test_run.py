@@ -64,7 +64,10 @@ def refused(arguments, capfd):
         ("--exposures 0.5", ["exposures: '0.5' is not allowed; must be a valid integer"]),
         ("--junk 1", ["junk: .*1.* is not allowed; must be less than 1"]),
         ("--junk half", ["junk: 'half' is not allowed; must be a fraction such as"]),
-        ("--junk 7/8", ["junk: 7/8 for 400 exposures of 60 people takes .* names; allowed is at most .* = 452"]),
+        (
+            "--junk 7/8",
+            ["junk: 7/8 for 400 exposures of 60 people takes 168000 .*; allowed is at most 1808: once"],
+        ),
         ("--seeds -1", ["seeds: '-1' is not allowed; must be greater than or equal to 0"]),
         ("--dataset biox", ["dataset: 'biox' is not allowed; must be 'bios' or 'biod'"]),
         ("--variant sometimes", ["variant: 'sometimes' is not allowed; must be fresh, single or multiM"]),

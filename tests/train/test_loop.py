@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 from biogen.config import DataConfig
 from biogen.corpus import make_corpus
 from biogen.windows import Batches
+from train import loop
 from train.checkpoint import load_checkpoint, restore_training, save_checkpoint, training_tensors
 from train.loop import Diverged, Settings, Trainer, _ahead, _in_turn, learning_rate, train
 from train.model import GPT, initialize
@@ -360,3 +361,23 @@ def test_giving_up_ends_the_thread():
         if thread is not threading.current_thread() and thread.daemon:
             thread.join(timeout=5)
     assert threading.active_count() == before
+
+
+@pytest.mark.parametrize("optimizer", ["adamw", "muon"])
+def test_a_batch_in_parts_is_the_same_batch(monkeypatch, optimizer):
+    """Gradients of parts add up to those of the whole, however targets are spread over them."""
+    rng = np.random.default_rng(0)
+    inputs, targets = rng.integers(0, VOCAB, (2, 7, 12), dtype=np.int32)
+    targets[:3, 4:] = -1
+    trainers = []
+    for tokens in (1 << 16, 24, 1):
+        monkeypatch.setattr(loop, "_MICRO_TOKENS", tokens)
+        model = GPT(parse_size("1x16"), VOCAB)
+        initialize(model, "width", 0)
+        settings = replace(SETTINGS, optimizer=optimizer, warmup_steps=0, eps=1e-3)
+        trainers.append(Trainer(model, settings, torch.device("cpu")))
+        trainers[-1].losses = [float(trainers[-1].step(Rows(inputs, targets, 0.0))) for _ in range(3)]
+    for other in trainers[1:]:
+        assert other.losses == pytest.approx(trainers[0].losses, rel=1e-5)
+        for one, two in zip(trainers[0].model.parameters(), other.model.parameters(), strict=True):
+            torch.testing.assert_close(one, two, rtol=1e-4, atol=1e-5)
