@@ -34,16 +34,17 @@ def texts_each(config: DataConfig, texts: int | None) -> int:
 
 
 def write_dataset(config: DataConfig, texts: int | None, out: Path) -> int:
-    """Write the folder, over an older data set if there is one; returns the number of biographies in data.parquet.
+    """Write the folder, again if it holds this data set; returns the number of biographies in data.parquet.
 
     Raises ValueError as `make_corpus`, for junk that takes more people than there are names, and for a folder
-    with something else in it.
+    with something else in it, another data set too.
     """
     count = texts_each(config, texts)
     junk = int(config.junk / (1 - config.junk) * config.people * count)
     config.check_junk(junk, count)
     corpus = make_corpus(config)
-    _clear(out)
+    options = {"data": config.model_dump(mode="json"), "texts": texts}
+    _clear(out, options)
     _write(out / "data.parquet", _biographies(corpus, range(config.people), count))
     if junk:
         people = range(config.people, config.people + min(junk, config.junk_people or junk))
@@ -54,17 +55,18 @@ def write_dataset(config: DataConfig, texts: int | None, out: Path) -> int:
     if isinstance(corpus, BioS):
         _write_pools(corpus, out / "pools")
     corpus.tokenizer.save_pretrained(out / "tokenizer")
-    options = {"data": config.model_dump(mode="json"), "texts": texts}
     (out / "config.yaml").write_text(yaml.safe_dump(options, sort_keys=False), encoding="utf-8")
     (out / "README.md").write_text(_card(corpus, count), encoding="utf-8")
     return config.people * count
 
 
-def _clear(out: Path) -> None:
-    """Make the folder; of an older data set, take away what this one may not have."""
+def _clear(out: Path, options: dict[str, Any]) -> None:
+    """Make the folder, or take away what is left of the same data set. Raises ValueError if it holds another."""
     out.mkdir(parents=True, exist_ok=True)
     if any(out.iterdir()) and not (out / "data.parquet").exists():
         raise ValueError(f"out: {out} holds something else than a data set; give a new folder, or that of a data set")
+    if (out / "config.yaml").exists() and yaml.safe_load((out / "config.yaml").read_text(encoding="utf-8")) != options:
+        raise ValueError(f"out: {out} holds another data set; give a new folder, or remove that one")
     for name in ("junk.parquet", "questions.parquet"):
         (out / name).unlink(missing_ok=True)
 

@@ -61,7 +61,7 @@ def read_device(name: str) -> torch.device:
     try:
         return torch.empty(0, device=name).device
     except (RuntimeError, AssertionError):  # torch without CUDA asserts
-        raise UserError([f"device: {name!r} is not on this machine; must be cpu, or such as cuda or mps"]) from None
+        raise UserError([f"device: {name!r} is not here; must be cpu, or cuda or mps where there is one"]) from None
 
 
 def evaluate(options: Options) -> list[dict[str, Any]]:

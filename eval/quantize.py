@@ -1,7 +1,7 @@
 """Quantized copies of a trained model, weights only, by torchao.
 
-In come any model whose matrices are `nn.Linear` and `nn.Embedding` weights (ours and its Hugging Face export
-alike) and the name of a scheme. Out come a copy in which torchao has quantized the matrices and dequantized
+In come any model whose matrices are weights of `nn.Linear`, `nn.Embedding` or GPT-2's Conv1D (ours and its Hugging
+Face export alike) and the name of a scheme. Out come a copy in which torchao has quantized the matrices and dequantized
 them again, and the number of bits that the quantized model takes. As activations stay as they are, the
 copy computes what the quantized model computes, and any evaluation runs on it unchanged.
 
@@ -74,7 +74,7 @@ def parse_scheme(text: str) -> Scheme:
 def quantize(model: Model, scheme: str, *, embedding: bool, group: int | None = None) -> tuple[Model, QuantizedSize]:
     """Copy a model with its matrices quantized and dequantized again.
 
-    The matrices are the weights of all `nn.Linear` modules, and of all `nn.Embedding` modules if `embedding`.
+    The matrices are the weights of all `nn.Linear` and GPT-2's Conv1D, and of all `nn.Embedding` if `embedding`.
     A tied weight is one weight, and it is an embedding: without `embedding` the head that shares it stays as
     it is. Quantization starts from float32 whatever the dtype of the model, because torchao bounds scales
     from below by the dtype's rounding error, which is too coarse for bfloat16; the values go back into
@@ -95,20 +95,23 @@ def quantize(model: Model, scheme: str, *, embedding: bool, group: int | None = 
     """
     _check_scheme(scheme, group)
     quantized_copy = copy.deepcopy(model)
-    names = {id(parameter): name for name, parameter in quantized_copy.named_parameters()}  # tied ones once
+    names = {p.data_ptr(): name for name, p in quantized_copy.named_parameters()}  # tied ones once
     weights = [] if scheme == "none" else _matrices(quantized_copy, embedding)
     for weight in weights:
         width = weight.shape[1]
         if group is not None and width % group:
-            raise ValueError(f"group = {group}: allowed is a divisor of {width}, the width of {names[id(weight)]}")
+            raise ValueError(
+                f"group = {group}: allowed is a divisor of {width}, the width of {names[weight.data_ptr()]}"
+            )
     weight_bits = scale_bits = 0
     with torch.no_grad():
         for weight in weights:
             values, value_bits, extra_bits = _round_trip(weight, scheme, group)
-            weight.copy_(values)  # in place, so that tied modules keep sharing it
+            weight.copy_(values)  # in place, so that tied modules keep sharing it, and so do transposed views
             weight_bits += value_bits
             scale_bits += extra_bits
-    left = [p for p in quantized_copy.parameters() if not any(p is weight for weight in weights)]
+    done = {weight.data_ptr() for weight in weights}
+    left = [p for p in quantized_copy.parameters() if p.data_ptr() not in done]
     size = QuantizedSize(
         quantized_weights=sum(weight.numel() for weight in weights),
         weight_bits=weight_bits,
@@ -119,17 +122,24 @@ def quantize(model: Model, scheme: str, *, embedding: bool, group: int | None = 
     return quantized_copy, size
 
 
-def _matrices(model: nn.Module, embedding: bool) -> list[nn.Parameter]:
-    """The parameters to quantize, each once, in the order of `model.parameters()`."""
+def _matrices(model: nn.Module, embedding: bool) -> list[Tensor]:
+    """The matrices [out, in] to quantize, each once, in the order of `model.parameters()`."""
     linear = {id(m.weight) for m in model.modules() if isinstance(m, nn.Linear)}
+    turned = {id(m.weight) for m in model.modules() if _is_turned(m)}
+    linear |= turned
     table = {id(m.weight) for m in model.modules() if isinstance(m, nn.Embedding)}
     for name, parameter in model.named_parameters():
         if parameter.ndim >= 2 and id(parameter) not in linear | table:
             # left as it is, it would pass for quantized in every table of results
             shape = tuple(parameter.shape)
-            raise ValueError(f"{name} has shape {shape}: allowed are matrices of nn.Linear and nn.Embedding only")
+            raise ValueError(f"{name} has shape {shape}: allowed are matrices of nn.Linear, nn.Embedding, Conv1D")
     wanted = linear | table if embedding else linear - table
-    return [parameter for parameter in model.parameters() if id(parameter) in wanted]
+    return [p.data.T if id(p) in turned else p.data for p in model.parameters() if id(p) in wanted]
+
+
+def _is_turned(module: nn.Module) -> bool:
+    """Whether it is a linear map with a weight [in, out], as GPT-2's in transformers."""
+    return type(module).__name__ == "Conv1D" and type(module).__module__ == "transformers.pytorch_utils"
 
 
 def _expected_weights(model: nn.Module, embedding: bool) -> int:

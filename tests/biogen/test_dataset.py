@@ -107,12 +107,24 @@ def test_optional_files_stand_only_where_asked_for(folder: Path, tmp_path: Path)
     assert {path.name for path in folder.iterdir()} == files | {"junk.parquet", "questions.parquet"}
 
 
-def test_an_older_data_set_is_replaced(tmp_path: Path):
+def test_a_data_set_is_written_again_and_never_over_another(tmp_path: Path):
     write_dataset(options(junk="1/2", questions="half"), None, tmp_path)
+    before = (tmp_path / "junk.parquet").read_bytes()
+    with pytest.raises(ValueError, match="holds another data set; give a new folder"):
+        write_dataset(options(people=5), None, tmp_path)
+    assert (tmp_path / "junk.parquet").read_bytes() == before
+    (tmp_path / "data.parquet").write_bytes(b"damaged")
+    write_dataset(options(junk="1/2", questions="half"), None, tmp_path)
+    assert (tmp_path / "junk.parquet").read_bytes() == before
+    assert len(read(tmp_path)) > 0
+
+
+def test_a_data_set_cut_off_while_it_was_written_is_replaced(tmp_path: Path):
+    write_dataset(options(junk="1/2"), None, tmp_path)
+    (tmp_path / "config.yaml").unlink()  # written after the data
     write_dataset(options(people=5), None, tmp_path)
     assert len(read(tmp_path)) == 5
     assert not (tmp_path / "junk.parquet").exists()
-    assert not (tmp_path / "questions.parquet").exists()
 
 
 def test_a_folder_of_something_else_is_left_alone(tmp_path: Path):

@@ -7,7 +7,7 @@ import sys
 import pytest
 import torch
 from torch import nn
-from transformers import GPTNeoXConfig, GPTNeoXForCausalLM
+from transformers import GPT2Config, GPT2LMHeadModel, GPTNeoXConfig, GPTNeoXForCausalLM
 
 from eval.quantize import INTEGER_BITS, SCHEMES, QuantizedSize, Scheme, parse_scheme, quantize
 
@@ -248,3 +248,18 @@ assert logging.getLogger("torchao").level == logging.NOTSET
 """
     done = subprocess.run([sys.executable, "-W", "error", "-c", program], capture_output=True, text=True, check=False)
     assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
+
+
+@pytest.mark.parametrize("group", [None, 8])
+def test_gpt2_stores_its_matrices_the_other_way_round(group):
+    """Its Conv1D weights are [in, out]: a scale still belongs to an output channel."""
+    config = GPT2Config(vocab_size=VOCAB, n_positions=16, n_embd=WIDTH, n_layer=1, n_head=2)
+    gpt2 = GPT2LMHeadModel(config).eval()
+    quantized, size = quantize(gpt2, "int8", embedding=False, group=group)
+    weight = gpt2.transformer.h[0].attn.c_attn.weight
+    assert weight.shape == (WIDTH, 3 * WIDTH)
+    linear = nn.Linear(WIDTH, 3 * WIDTH)
+    linear.weight = nn.Parameter(weight.detach().T.contiguous())
+    expected, _ = quantize(linear, "int8", embedding=False, group=group)
+    torch.testing.assert_close(quantized.transformer.h[0].attn.c_attn.weight, expected.weight.T, rtol=0, atol=0)
+    assert size.quantized_weights == 12 * WIDTH**2
