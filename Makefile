@@ -15,4 +15,4 @@ test:
 	@cd "$(ROOT)" && .venv/bin/ruff check . && .venv/bin/ruff format --check . && .venv/bin/mypy && .venv/bin/pytest -n auto
 
 bench: setup
-	@cd "$(ROOT)" && .venv/bin/python benchmarks/generator.py
+	@cd "$(ROOT)" && .venv/bin/python benchmarks/generator.py && .venv/bin/python benchmarks/training.py

@@ -109,9 +109,7 @@ class OtherTokens:
     def _encode(self, texts: list[str]) -> list[tuple[list[int], list[tuple[int, int]]]]:
         try:
             encoded = self.tokenizer(texts, add_special_tokens=False, return_offsets_mapping=True)
-        except (
-            Exception
-        ) as error:  # tokenizers raises no other kind, for a word that is none of a list without "unknown"
+        except Exception as error:  # tokenizers has no kind of its own for a word without a token
             raise ValueError(f"tokenizer: it cannot read these texts ({error}); is it of another data set?") from None
         unknown = self.tokenizer.unk_token_id
         for text, ids in zip(texts, encoded["input_ids"], strict=True):

@@ -70,7 +70,7 @@ def refused(arguments, capfd):
         ({"--quantize": "int9"}, "quantize: 'int9' is not allowed"),
         ({"--quantize": "int4-g5"}, "group = 5"),
         ({"--people": "1"}, "people: '1' is not allowed"),
-        ({"--device": "abacus"}, "device: 'abacus' is not on this machine"),
+        ({"--device": "abacus"}, "device: 'abacus' is not here"),
         ({"--peopel": "9"}, "--peopel: is not a flag; did you mean --people?"),
         ({"--model": None}, "model: is required"),
         ({"--data": None}, "data: is required"),
