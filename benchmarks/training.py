@@ -53,9 +53,9 @@ def ours(size: Size, vocab: int, batch: Rows, **changes: object) -> Step:
 
 def plain(size: Size, vocab: int, batch: Rows, *, compiled: bool) -> Step:
     """GPT-2 with learned positions, AdamW, clipping; the same number of layers, heads and width."""
-    shape = {"n_layer": size.layers, "n_embd": size.width, "n_head": size.heads}
-    config = GPT2Config(vocab_size=vocab, bos_token_id=0, eos_token_id=0, n_positions=batch.inputs.shape[1], **shape, resid_pdrop=0, embd_pdrop=0,
-                        attn_pdrop=0, use_cache=False)  # fmt: skip
+    shape = {"n_layer": size.layers, "n_embd": size.width, "n_head": size.heads, "n_positions": batch.inputs.shape[1]}
+    no_dropout = dict.fromkeys(("resid_pdrop", "embd_pdrop", "attn_pdrop"), 0.0)
+    config = GPT2Config(vocab_size=vocab, bos_token_id=0, eos_token_id=0, use_cache=False, **shape, **no_dropout)
     model = GPT2LMHeadModel(config).train()
     run = torch.compile(model) if compiled else model
     optimizer = torch.optim.AdamW(model.parameters(), lr=1e-3, weight_decay=0.01)
