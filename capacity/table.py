@@ -78,11 +78,14 @@ def show(frame: pd.DataFrame, console: Console) -> None:
         console.print("No finished run.")
         return
     widest = console.options.update(max_width=1000)
-    tables = [_table(frame, space) for space in (1, 0)]
-    widths = [Measurement.get(console, widest, table).maximum for table in tables]
-    fits = widths[0] <= console.width
-    # A terminal too narrow for every column wraps lines; cut numbers would be worse.
-    console.print(tables[0] if fits else tables[1], width=widths[0] if fits else widths[1], crop=False, soft_wrap=True)
+    loose, tight = (_table(frame, space) for space in (1, 0))
+    width = console.width
+    if Measurement.get(console, widest, loose).maximum <= width:
+        console.print(loose)
+    else:  # a terminal too narrow even so wraps the lines; cut numbers would be worse
+        console.width = max(width, Measurement.get(console, widest, tight).maximum)
+        console.print(tight)
+        console.width = width
     console.print(f"{_shared(frame)}Losses in nats; accuracy of values completed.", highlight=False)
     console.print(HOW_TO_READ, highlight=False)
 

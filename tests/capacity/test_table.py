@@ -174,6 +174,14 @@ def test_missing_numbers_and_no_runs_are_printed_too(tmp_path):
     assert "No finished run" in printed(collect(tmp_path).iloc[:0])
 
 
+def test_a_narrow_terminal_gets_every_digit(tmp_path):
+    store(tmp_path, [make_row("a", scheme) for scheme in ("none", "int8", "int8-g16", "int4", "int4-g16", "int2")])
+    frame = collect(tmp_path)
+    narrow, wide = printed(frame, width=40), printed(frame, width=300)
+    assert "…" not in narrow
+    assert [line.split() for line in narrow.splitlines()][:4] == [line.split() for line in wide.splitlines()][:4]
+
+
 def test_short_numbers():
     assert [short_number(n, 3) for n in (7, 950, 59_952, 123_456, 999_900, 1.5e6, 2e10, 3e14)] == [
         "7", "950", "60.0K", "123K", "1.00M", "1.50M", "20.0B", "300T",
