@@ -3,8 +3,8 @@
 This project's kernels and its PyTorch path, eager and compiled, beside a plain PyTorch loop over transformers'
 GPT2LMHeadModel, eager and compiled, as anyone would write it first. All jobs of a size take turns in this one process
 on one thread, and of each the fastest turn counts: other programs disturb. Seconds are CPU seconds. Out: a table of
-thousand tokens a second, as multiples of the compiled plain loop, with the share of the floor: the rate of the same
-FLOPs in one matrix product of PyTorch's that fits the cache, measured in the same turns.
+thousand tokens a second, and the kernels' FLOPs a second (by `flops_per_token`, which counts attention over the whole
+window) as a share of those of one matrix product of PyTorch's that fits the cache, measured in the same turns.
 """
 
 import argparse
@@ -99,10 +99,18 @@ def main() -> None:
     torch.set_num_threads(1)
     print(f"{platform.machine()}, PyTorch {torch.__version__}, kernels {instruction_set()}, one thread\n")
     names = ["native", "PyTorch path", "PyTorch path, compiled", "plain loop", "plain loop, compiled"]
-    print(
-        "| size | V | batch | optimizer | " + " | ".join(names) + " | native x PyTorch path | native share of floor |"
-    )
-    print("| --- | --- | --- | --- |" + " ---: |" * (len(names) + 2))
+    columns = [
+        "size",
+        "V",
+        "batch",
+        "optimizer",
+        *names,
+        "native / PyTorch path",
+        "product, GFLOP/s",
+        "native / product",
+    ]
+    print("| " + " | ".join(columns) + " |")
+    print("| --- | --- | --- | --- |" + " ---: |" * (len(names) + 3))
     for text, vocab, count, window, optimizer in SHAPES:
         size = parse_size(text)
         rng = np.random.default_rng(0)
