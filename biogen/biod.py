@@ -86,6 +86,10 @@ class BioD:
             for i in range(len(index))
         ]
 
+    def chunk_pools(self) -> dict[str, list[str]]:
+        """The D strings that each attribute draws its chunks from, in symbols."""
+        return {f"a{k}": [_write(string) for string in strings] for k, strings in enumerate(self._chunk_strings)}
+
     def _draw(self, index: Int[np.ndarray, " n"]) -> tuple[Int[np.ndarray, "n length"], Int[np.ndarray, "n K C"]]:
         """The symbols of each name, and the numbers of the chunks of each value."""
         seed, K, C, D = self.config.seed, self.shape.K, self.shape.C, self.shape.D

@@ -52,8 +52,7 @@ def write_dataset(config: DataConfig, texts: int | None, out: Path) -> int:
         _write(out / "junk.parquet", itertools.islice(_biographies(corpus, people, rounds), junk))
     if isinstance(corpus, BioS) and config.questions == "half":
         _write(out / "questions.parquet", _questions(corpus))
-    if isinstance(corpus, BioS):
-        _write_pools(corpus, out / "pools")
+    _write_pools(corpus, out / "pools")
     corpus.tokenizer.save_pretrained(out / "tokenizer")
     (out / "config.yaml").write_text(yaml.safe_dump(options, sort_keys=False), encoding="utf-8")
     (out / "README.md").write_text(_card(corpus, count), encoding="utf-8")
@@ -127,8 +126,14 @@ def _write(path: Path, rows: Iterator[dict[str, Any]]) -> None:
         writer.close()
 
 
-def _write_pools(corpus: BioS, folder: Path) -> None:
+def _write_pools(corpus: Corpus, folder: Path) -> None:
+    """What the data are drawn from, an entry a line: values and sentences of bioS, chunks of bioD."""
     folder.mkdir(exist_ok=True)
+    if isinstance(corpus, BioD):
+        for attribute, strings in corpus.chunk_pools().items():
+            (folder / f"{attribute}.txt").write_text("\n".join(strings) + "\n", encoding="utf-8")
+        return
+    assert isinstance(corpus, BioS)
     pools = asdict(corpus.pools)
     cities = pools.pop("company_cities")
     pools["employers"] = [f"{name}\t{city}" for name, city in zip(pools["employers"], cities, strict=True)]

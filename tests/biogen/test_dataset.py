@@ -193,6 +193,12 @@ def test_biod(tmp_path: Path):
         assert all(f"{found[f'a{k}_first']} {found[f'a{k}_rest']}" == row[f"a{k}"] for k in range(3))
     assert len(read(tmp_path, "junk")) == 80
     assert not (tmp_path / "pools").exists()
+    pools = [(tmp_path / "pools" / f"a{k}.txt").read_text().splitlines() for k in range(3)]
+    assert [len(set(pool)) for pool in pools] == [8, 8, 8]
+    for k, pool in enumerate(pools):
+        for value in read(tmp_path)[f"a{k}"]:
+            words = value.split()
+            assert {" ".join(words[:2]), " ".join(words[2:])} <= set(pool)
 
 
 def test_other_alphabets_survive(tmp_path: Path):
