@@ -179,7 +179,9 @@ def test_a_narrow_terminal_gets_every_digit(tmp_path):
     frame = collect(tmp_path)
     narrow, wide = printed(frame, width=40), printed(frame, width=300)
     assert "…" not in narrow
-    assert [line.split() for line in narrow.splitlines()][:4] == [line.split() for line in wide.splitlines()][:4]
+    words = [[word for word in text.splitlines()[3].split()] for text in (narrow, wide)]
+    assert len(words[0]) > 10
+    assert words[0] == words[1]
 
 
 def test_short_numbers():
