@@ -179,7 +179,7 @@ def test_a_narrow_terminal_gets_every_digit(tmp_path):
     frame = collect(tmp_path)
     narrow, wide = printed(frame, width=40), printed(frame, width=300)
     assert "…" not in narrow
-    words = [[word for word in text.splitlines()[3].split()] for text in (narrow, wide)]
+    words = [text.splitlines()[3].split() for text in (narrow, wide)]
     assert len(words[0]) > 10
     assert words[0] == words[1]
 
