@@ -131,6 +131,9 @@ def _plan(preset: Preset, size: Size, exposures: int, data: DataConfig, like: Co
         training=resolve(options, size=size, data=data, exposures=exposures, text_tokens=text_tokens),
         measure=MeasureOptions(**preset.part(MeasureOptions)),
     )
+    if not preset.dry_run:  # refuses kernels that this machine lacks
+        on_gpu = preset.device in ("auto", "cuda") and torch.cuda.is_available()
+        settings_of(config.training, exposures, width=size.width, on_gpu=on_gpu)
     vocab = like.tokenizer.vocab
     corpus = copy(like)
     corpus.config = data  # the same texts about other people

@@ -54,7 +54,7 @@ def main(arguments: list[str] | None = None) -> int:
     failed = []
     if todo:
         if preset.kernels == "auto" and preset.device in ("auto", "cpu") and instruction_set() is None:
-            console.print("No compiled kernels for this processor: PyTorch trains, up to some times slower.")
+            console.print("No compiled kernels on this machine: PyTorch trains instead, about half as fast.")
         console.print(escape(f"{len(todo)} of {len(plans)} runs to do, {workers} side by side, into {preset.out}"))
         try:
             failed = run_all(todo, preset.out, workers=workers, device=preset.device, console=console)

@@ -8,6 +8,7 @@ from rich.console import Console
 
 from biogen.flags import UserError
 from capacity import plan as planning
+from capacity import recipes
 from capacity.config import Preset
 from capacity.plan import SpeedEstimate, make_plans, show_plans
 
@@ -96,6 +97,14 @@ def test_junk_must_find_fresh_names():
     assert plans_of(junk="1/2", junk_people=100)
     (line,) = mistakes_of(junk="1/2", people=300)
     assert line.startswith("junk: 1/2 for 2 exposures of 300 people")
+
+
+def test_kernels_must_be_on_this_machine(monkeypatch):
+    monkeypatch.setattr(recipes, "instruction_set", lambda: None)
+    (line,) = mistakes_of(kernels="native", people=[5, 6])
+    assert line.startswith("kernels: native needs")
+    assert plans_of(kernels="native", dry_run=True)
+    assert plans_of(kernels="auto")
 
 
 def test_a_text_must_fit_its_row():
