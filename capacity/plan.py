@@ -22,6 +22,7 @@ from biogen.flags import UserError, explain
 from biogen.windows import Batches
 from capacity.config import MeasureOptions, Preset, RunConfig, TrainingOptions
 from capacity.recipes import resolve, settings_of
+from capacity.worker import pick_device
 from eval.measure import max_bits
 from eval.quantize import parse_scheme
 from train.loop import Trainer
@@ -132,8 +133,7 @@ def _plan(preset: Preset, size: Size, exposures: int, data: DataConfig, like: Co
         measure=MeasureOptions(**preset.part(MeasureOptions)),
     )
     if not preset.dry_run:  # refuses kernels that this machine lacks
-        on_gpu = preset.device in ("auto", "cuda") and torch.cuda.is_available()
-        settings_of(config.training, exposures, width=size.width, on_gpu=on_gpu)
+        settings_of(config.training, exposures, width=size.width, on_gpu=pick_device(preset.device).type == "cuda")
     vocab = like.tokenizer.vocab
     corpus = copy(like)
     corpus.config = data  # the same texts about other people

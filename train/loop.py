@@ -26,7 +26,7 @@ _AHEAD = 4
 _GPU_CHUNK = 8192
 """Tokens whose logits exist at a time on a GPU."""
 _MICRO_TOKENS = 1 << 16
-"""A larger batch is taken in parts whose gradients add up: 8 layers of width 512 in bf16 keep 124 KB a token."""
+"""A larger batch is taken in parts whose gradients add up, so that a GPU can hold what they keep (not tried on one)."""
 
 
 @runtime_checkable  # so that the tests can check annotations
@@ -125,16 +125,17 @@ class Trainer:
         for optimizer in self.optimizers:
             for group in optimizer.param_groups:
                 group["lr"] = group["initial_lr"] * share
-        loss = self._native(batch.inputs, batch.targets) if self._native else self._update(batch)
+        predicted = int((batch.targets != IGNORE).sum())
+        count = max(1, predicted)
+        loss = self._native(batch.inputs, batch.targets, count) if self._native else self._update(batch, count)
         self.steps += 1
-        self.tokens += int((batch.targets != IGNORE).sum())
+        self.tokens += predicted
         self.exposures = batch.exposures
         return loss
 
-    def _update(self, batch: WindowBatch) -> Tensor:
+    def _update(self, batch: WindowBatch, count: int) -> Tensor:
         inputs, targets = _to_device(batch, self.device)
         rows = max(1, _MICRO_TOKENS // inputs.shape[1])
-        count = (targets != IGNORE).sum().clamp_min(1)
         loss = torch.zeros((), device=self.device)
         for part, expected in zip(inputs.split(rows), targets.split(rows), strict=True):
             share = self._total_loss(part, expected) / count

@@ -1,4 +1,4 @@
-// Training on one core without PyTorch's operators: the functions that train/native/step.py calls.
+// Training on one core without PyTorch's operators: the functions that train/native's Python files call.
 // Compiled once for each instruction set; nothing here runs before Python has asked what the processor can do.
 
 #include "optimizer.h"
@@ -17,7 +17,7 @@ void* kc_model(int layers, int width, int heads, int vocab) {
 
 void kc_free_model(void* model) { delete static_cast<Model*>(model); }
 
-// Sum of losses in nats, and the gradients of scale · sum in grads. NaN: out of memory.
+// Sum of losses in nats, and the gradients of scale · sum in grads. -1: out of memory.
 double kc_gradients(void* model, const float* const* parameters, float* const* grads, const int64_t* sizes, int count,
                     const int32_t* inputs, const int32_t* targets, int rows, int time, const float* cos, const float* sin,
                     float scale) {
@@ -25,7 +25,7 @@ double kc_gradients(void* model, const float* const* parameters, float* const* g
     try {
         return static_cast<Model*>(model)->run(parameters, grads, inputs, targets, rows, time, cos, sin, scale, nullptr, nullptr);
     } catch (const std::bad_alloc&) {
-        return NAN;
+        return -1;
     }
 }
 
@@ -34,7 +34,7 @@ double kc_score(void* model, const float* const* parameters, const int32_t* inpu
     try {
         return static_cast<Model*>(model)->run(parameters, nullptr, inputs, targets, rows, time, cos, sin, 1, nats, correct);
     } catch (const std::bad_alloc&) {
-        return NAN;
+        return -1;
     }
 }
 

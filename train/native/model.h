@@ -106,10 +106,10 @@ class Model {
     std::vector<Weights> weights;
     Memory fixed, sized;
     Packed embedding, embedding_back;
-    Lines logits, scaled, x, wide, d_x, d_normed, d_wide, scores;
+    Lines logits, scaled, x, wide, d_x, d_normed, scores;
     Norm last;
-    float *turned, *o;  // keys or values transposed [head, time], and an output [time, head] of one head
-    float *d_q, *d_k, *d_v;
+    Packed turned;               // keys or values of one row and head, transposed: [head, time]
+    float *o, *d_q, *d_k, *d_v;  // an output of one row and head, and gradients: [time, head]
     int most_tokens = 0, most_time = 0, time = 0, padded_time = 0, padded_head = 0, rows = 0, tokens = 0;
     const float* const* P = nullptr;
     float* const* G = nullptr;
@@ -124,34 +124,35 @@ class Model {
 
     // Buffers for the largest group so far: short windows use a part of them.
     void reserve(int rows, int time) {
-        this->time = time;
+        this->time = time, turned.K = head, turned.N = time;
         if (rows * time <= most_tokens && time <= most_time) return;
-        most_tokens = std::max(most_tokens, rows * time), most_time = std::max(most_time, time);
-        padded_time = round_up(most_time, 16) + PAD, padded_head = round_up(head, 16) + PAD;
+        const int M = std::max(most_tokens, rows * time), longest = std::max(most_time, time);
+        padded_time = round_up(longest, 16) + PAD, padded_head = round_up(head, 16) + PAD;
         sized.clear();
-        const long M = most_tokens;
+        most_tokens = most_time = 0;  // until all of it is there
         auto norm = [&] { return Norm{lines(sized, M, width), lines(sized, M, width), sized.floats(M)}; };
         auto by_head = [&](long tokens) { return sized.floats((size_t)tokens * padded_head); };
         for (Kept& k : kept) {
             k.norm1 = norm(), k.norm2 = norm(), k.mixed = lines(sized, M, width);
             k.gelu = lines(sized, M, 4 * width), k.slope = lines(sized, M, 4 * width);
-            k.q = by_head(M * heads), k.k = by_head(M * heads), k.v = by_head(M * heads);
+            k.q = by_head((long)M * heads), k.k = by_head((long)M * heads), k.v = by_head((long)M * heads);
             k.p = sized.floats((size_t)M * heads * padded_time);
         }
         last = norm();
         x = lines(sized, M, width), d_x = lines(sized, M, width), d_normed = lines(sized, M, width);
         wide = lines(sized, M, 4 * width);
-        scores = {sized.floats((size_t)most_time * padded_time), padded_time};
-        turned = sized.floats((size_t)head * round_up(most_time, PANEL));
-        o = by_head(most_time), d_q = by_head(most_time), d_k = by_head(most_time), d_v = by_head(most_time);
+        scores = {sized.floats((size_t)longest * padded_time), padded_time};
+        turned.data = sized.floats(Packed::floats(head, longest));
+        o = by_head(longest), d_q = by_head(longest), d_k = by_head(longest), d_v = by_head(longest);
+        most_tokens = M, most_time = longest;
     }
 
     void pack() {
-        embedding.transpose(P[0], vocab);
+        embedding.transpose(P[0], width, vocab);
         for (int l = 0; l < layers; l++) {
             Weights& w = weights[l];
-            w.qkv.transpose(parameter(l, QKV), 3 * width), w.out.transpose(parameter(l, OUT), width);
-            w.up.transpose(parameter(l, UP), 4 * width), w.down.transpose(parameter(l, DOWN), width);
+            w.qkv.transpose(parameter(l, QKV), width, 3 * width), w.out.transpose(parameter(l, OUT), width, width);
+            w.up.transpose(parameter(l, UP), width, 4 * width), w.down.transpose(parameter(l, DOWN), 4 * width, width);
             if (!G) continue;
             w.qkv_back.copy(parameter(l, QKV), width), w.out_back.copy(parameter(l, OUT), width);
             w.up_back.copy(parameter(l, UP), width), w.down_back.copy(parameter(l, DOWN), 4 * width);
@@ -256,7 +257,7 @@ class Model {
             std::copy_n(from + 2 * head, head, v + t * D);
         }
         Lines p{kept.p + place(row, h) * T, T};
-        turn(k);
+        turned.transpose(k, D, time);
         scores_of(q, p);
         for (int t = 0; t < time; t++) softmax(p[t], t + 1);
         for (int t = 0; t < time; t += TILE_ROWS) {
@@ -266,20 +267,11 @@ class Model {
         for (int t = 0; t < time; t++) std::copy_n(o + t * D, head, kept.mixed[row * time + t] + h * head);
     }
 
-    // [head, time] in panels from [time, head].
-    void turn(const float* from) {
-        for (int t = 0; t < time; t++) {
-            float* to = turned + (long)(t / PANEL) * head * PANEL + t % PANEL;
-            for (int i = 0; i < head; i++) to[i * PANEL] = from[t * padded_head + i];
-        }
-    }
-
     // to[t, s] = from[t] · turned[s] for s <= t, and a few columns more.
     void scores_of(const float* from, const Lines& to) const {
-        const Right right{turned, (long)head * PANEL, PANEL};
         for (int t = 0; t < time; t += TILE_ROWS) {
             const int count = std::min(TILE_ROWS, time - t);
-            product(count, round_up(t + count, LANES), head, {from + t * padded_head, padded_head, 1}, right, to[t], to.stride);
+            product(count, round_up(t + count, LANES), head, {from + t * padded_head, padded_head, 1}, turned.right(), to[t], to.stride);
         }
     }
 
@@ -306,7 +298,7 @@ class Model {
         const float *q = kept.q + place(row, h) * D, *k = kept.k + place(row, h) * D, *v = kept.v + place(row, h) * D;
         const Lines p{kept.p + place(row, h) * T, T};
         for (int t = 0; t < time; t++) std::copy_n(d_normed[row * time + t] + h * head, head, o + t * D);
-        turn(v);
+        turned.transpose(v, D, time);
         scores_of(o, scores);
         for (int t = 0; t < time; t++) {
             Vec along{};

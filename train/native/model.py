@@ -25,6 +25,13 @@ def pointers(tensors: Sequence[Tensor]) -> "ctypes.Array[ctypes.c_void_p]":
     return (ctypes.c_void_p * len(tensors))(*[tensor.data_ptr() for tensor in tensors])
 
 
+def _enough_memory(total: float) -> float:
+    """A pass's sum of losses; the kernels give -1, which no sum is, where there was no memory for the pass."""
+    if total == -1:
+        raise MemoryError("kernels: no memory for the activations of a pass; try shorter windows")
+    return total
+
+
 class NativeModel:
     """Passes over a model, by the kernels for this processor or those of `kernels`.
 
@@ -36,6 +43,7 @@ class NativeModel:
             raise ValueError(f"width: {model.size.width} is not allowed with native kernels; must be a multiple of 16")
         self.model, self.kernels = model, kernels or library()
         self.parameters = list(model.parameters())
+        self._pointers = pointers(self.parameters)
         self.sizes = (ctypes.c_int64 * len(self.parameters))(*[p.numel() for p in self.parameters])
         size = model.size
         self._handle = self.kernels.kc_model(size.layers, size.width, size.heads, model.vocab)
@@ -53,16 +61,8 @@ class NativeModel:
     ) -> float:
         """Sum of cross-entropies in nats; writes the gradients of scale · sum into `grads`, one a parameter."""
         arrays = self._arrays(inputs, targets)
-        total: float = self.kernels.kc_gradients(
-            self._handle,
-            pointers(self.parameters),
-            pointers(grads),
-            self.sizes,
-            len(grads),
-            *self._arguments(*arrays),
-            scale,
-        )
-        return total
+        where = (self._pointers, pointers(grads), self.sizes, len(grads))
+        return _enough_memory(self.kernels.kc_gradients(self._handle, *where, *self._arguments(*arrays), scale))
 
     def score(
         self, inputs: Int[np.ndarray, "batch time"], targets: Int[np.ndarray, "batch time"]
@@ -72,7 +72,7 @@ class NativeModel:
         nats, correct = np.empty(inputs.shape, np.float32), np.empty(inputs.shape, np.bool_)
         arguments = self._arguments(*arrays)
         where = (nats.ctypes.data, correct.ctypes.data)
-        self.kernels.kc_score(self._handle, pointers(self.parameters), *arguments, *where)
+        _enough_memory(self.kernels.kc_score(self._handle, self._pointers, *arguments, *where))
         return nats, correct
 
     def _arrays(self, inputs: np.ndarray, targets: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

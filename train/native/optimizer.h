@@ -90,8 +90,7 @@ class Muon {
     // x <- a·x + (b·g + c·g²)·x with g = x·xᵀ
     void newton_schulz(int R, int C) {
         const int lanes_R = round_up(R, LANES), lanes_C = round_up(C, LANES);
-        for (int r = 0; r < R; r++)
-            for (int c = 0; c < C; c++) turned.data[(long)(r / PANEL) * C * PANEL + (long)c * PANEL + r % PANEL] = x[r][c];
+        turned.transpose(x.data, x.stride, R);
         product(R, lanes_R, C, x.left(), turned.right(), gram.data, gram.stride);
         product(R, lanes_R, R, gram.left(), gram.right(), square.data, square.stride);
         for (int r = 0; r < R; r++)

@@ -82,11 +82,11 @@ struct Packed {
                 std::fill(to + width, to + PANEL, 0.0f);
             }
     }
-    void transpose(const float* matrix, int rows) {  // [K, N] from [N, K], of whose N rows `rows` are there
+    void transpose(const float* matrix, long stride, int rows) {  // [K, N] from [N, K], of whose N rows `rows` are there
         for (int n = 0; n < round_up(N, PANEL); n += PANEL)
             for (int column = 0; column < PANEL; column++) {
                 float* to = data + (long)n * K + column;
-                const float* from = matrix + (long)(n + column) * K;
+                const float* from = matrix + (n + column) * stride;
                 for (int k = 0; k < K; k++) to[(long)k * PANEL] = n + column < rows ? from[k] : 0.0f;
             }
     }

@@ -13,7 +13,6 @@ import torch
 from jaxtyping import Int
 from torch import Tensor
 
-from train.head import IGNORE
 from train.model import GPT
 from train.native.model import NativeModel, pointers
 from train.optim import Muon
@@ -29,16 +28,18 @@ class NativeUpdate:
         self.optimizers, self.clip = optimizers, clip
         parameters = self.native.parameters
         self.grads = [torch.zeros_like(p, requires_grad=False) for p in parameters]
+        self._pointers = pointers(self.grads)
         self._muons: dict[tuple[int, int, int], int] = {}
         self._steps: list[Callable[[float], None]] = []
         for optimizer in optimizers:
             optimizer.register_load_state_dict_post_hook(lambda _: self._steps.clear())
 
-    def __call__(self, inputs: Int[np.ndarray, "batch time"], targets: Int[np.ndarray, "batch time"]) -> float:
-        """Update, with the learning rates that the optimizers' groups have now; the mean loss in nats a token."""
-        count = max(1, int((targets != IGNORE).sum()))
+    def __call__(
+        self, inputs: Int[np.ndarray, "batch time"], targets: Int[np.ndarray, "batch time"], count: int
+    ) -> float:
+        """Update, with the learning rates that the optimizers' groups have now; the loss in nats, over `count`."""
         total = self.native.gradients(inputs, targets, self.grads, 1 / count)
-        factor = self.native.kernels.kc_clip_factor(pointers(self.grads), self.native.sizes, len(self.grads), self.clip)
+        factor = self.native.kernels.kc_clip_factor(self._pointers, self.native.sizes, len(self.grads), self.clip)
         if not self._steps:  # in the first step, and after the states were loaded
             self._steps = self._bind()
         for step in self._steps:

@@ -85,6 +85,18 @@ def test_large_logits_overflow_nothing(kernels, make_model, make_windows):
     assert all(g.isfinite().all() for g in grads)
 
 
+def test_without_memory_nothing_is_returned(kernels, make_model, make_windows, monkeypatch):
+    model = make_model("1x16", 9)
+    native, (inputs, targets) = NativeModel(model, kernels), make_windows(9, 1, 3)
+    grads = [torch.empty_like(p) for p in model.parameters()]
+    monkeypatch.setattr(kernels, "kc_score", lambda *_: -1.0)
+    monkeypatch.setattr(kernels, "kc_gradients", lambda *_: -1.0)
+    with pytest.raises(MemoryError, match=r"^kernels: no memory"):
+        native.score(inputs, targets)
+    with pytest.raises(MemoryError, match=r"^kernels: no memory"):
+        native.gradients(inputs, targets, grads, 1.0)
+
+
 def test_mistakes_are_named(kernels, make_model):
     native = NativeModel(make_model("1x16", 9), kernels)
     tokens = np.zeros((1, 3), np.int32)
