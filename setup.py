@@ -4,11 +4,15 @@ from setuptools import Extension, setup
 
 # No -ffast-math: a library linked with it makes the whole process flush small numbers to zero.
 FLAGS = ["-std=c++17", "-O3", "-fno-math-errno", "-fno-trapping-math", "-Wno-psabi"]
+AVX512 = ["-mavx512f", "-mavx512bw", "-mavx512dq", "-mavx512vl", "-mfma"]
+BF16 = [*AVX512, "-mavx512bf16", "-DKC_BF16=1"]
 SETS = {
     "avx2": ["-mavx2", "-mfma"],
-    "avx512": ["-mavx512f", "-mavx512bw", "-mavx512dq", "-mavx512vl", "-mfma"],
+    "avx512": AVX512,
+    "avx512_bf16": BF16,
+    "amx": [*BF16, "-mamx-tile", "-mamx-bf16", "-DKC_AMX=1"],
 }
-HEADERS = ["vector.h", "product.h", "model.h", "optimizer.h"]
+HEADERS = ["vector.h", "matrix.h", "product.h", "amx.h", "model.h", "optimizer.h"]
 
 setup(
     ext_modules=[

@@ -92,11 +92,11 @@ class TrainingOptions(Frozen):
     clip: float | None = Field(None, gt=0)
     """Largest norm of the gradient."""
     precision: Literal["auto", "fp32", "bf16"] = "auto"
-    """auto: bf16 on a GPU, fp32 elsewhere."""
+    """bf16: inputs of matrix products are rounded; auto: on a GPU, and on a CPU with kernels for it, else fp32."""
     compile: Literal["auto", "on", "off"] = "auto"
     """auto: torch.compile on a GPU only."""
     kernels: Literal["auto", "native", "pytorch"] = "auto"
-    """auto: the compiled kernels of train/native on a CPU with AVX2, in fp32; elsewhere PyTorch."""
+    """auto: the compiled kernels of train/native on a CPU with AVX2 or more; elsewhere PyTorch."""
 
 
 class Training(TrainingOptions):

@@ -209,8 +209,8 @@ def _time_step(plan: Plan, rows: int, length: int) -> float:
     """The faster of a few training steps on random tokens, in seconds."""
     model = GPT(parse_size(plan.config.size), plan.vocab)
     initialize(model, "width", 0)
-    as_on_cpu = plan.config.training.model_copy(update={"precision": "fp32", "compile": "off"})
-    trainer = Trainer(model, settings_of(as_on_cpu, 1, width=model.size.width, on_gpu=False), torch.device("cpu"))
+    training = plan.config.training.model_copy(update={"compile": "off"})
+    trainer = Trainer(model, settings_of(training, 1, width=model.size.width, on_gpu=False), torch.device("cpu"))
     tokens = np.random.default_rng(0).integers(0, plan.vocab, (rows, length), dtype=np.int32)
     times = []
     for _ in range(4):

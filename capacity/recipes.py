@@ -54,24 +54,28 @@ def resolve(options: TrainingOptions, *, size: Size, data: DataConfig, exposures
 
 
 def settings_of(training: Training, exposures: int, *, width: int, on_gpu: bool) -> Settings:
-    """What the training loop needs to know of a recipe; `auto` is bf16 and compiled on a GPU, native kernels elsewhere.
+    """What the training loop needs to know of a recipe.
 
+    `auto` is bf16 and compiled on a GPU; elsewhere native kernels where they can serve, in bf16 where there are such.
     Raises ValueError for native kernels that this machine lacks.
     """
     same = Settings.__dataclass_fields__.keys() & Training.model_fields.keys() - {"compile"}
-    bf16 = training.precision == "bf16" or (training.precision == "auto" and on_gpu)
     compiled = training.compile == "on" or (training.compile == "auto" and on_gpu)
-    fitting = not (on_gpu or bf16 or compiled or width % 16)
-    if training.kernels == "native" and not (fitting and instruction_set()):
+    fitting = training.kernels != "pytorch" and not (on_gpu or compiled or width % 16)
+    fast = fitting and instruction_set(bf16=True) is not None
+    bf16 = training.precision == "bf16" or (training.precision == "auto" and (on_gpu or fast))
+    native = fast if bf16 else fitting and instruction_set() is not None
+    if training.kernels == "native" and not native:
         raise ValueError(
-            "kernels: native needs a CPU with AVX2, the libraries that an installation with a C++ compiler builds, "
-            "precision fp32, compile off and a width that is a multiple of 16; otherwise it must be auto or pytorch"
+            "kernels: native needs a CPU with AVX2 (for precision bf16: AVX512_BF16 or AMX), the libraries that an "
+            "installation with a C++ compiler builds, compile off and a width that is a multiple of 16; otherwise it "
+            "must be auto or pytorch"
         )
     return Settings(
         exposures=exposures,
         bf16=bf16,
         compile=compiled,
-        native=training.kernels != "pytorch" and fitting and instruction_set() is not None,
+        native=native,
         **{name: getattr(training, name) for name in same},
     )
 

@@ -32,7 +32,7 @@ from eval.source import OwnTokens
 from train.checkpoint import load_checkpoint, restore_training, save_checkpoint, training_tensors
 from train.export import save_pretrained
 from train.inference import Inference
-from train.loop import Diverged, Trainer, train
+from train.loop import Diverged, Settings, Trainer, train
 from train.model import GPT, initialize, parameter_counts
 from train.native.library import instruction_set
 from train.sizes import parse_size
@@ -164,7 +164,7 @@ class Run:
             {
                 "run_id": self.config.run_id,
                 "config": self.config.model_dump(mode="json"),
-                "provenance": provenance(self.device, self.settings.native),
+                "provenance": provenance(self.device, self.settings),
                 "rows": [self._description() | record for record in records],
             },
         )
@@ -203,7 +203,7 @@ def training_flops(config: RunConfig, corpus: Corpus) -> int:
     return flops_per_token(parse_size(config.size), corpus.tokenizer.vocab, context)
 
 
-def provenance(device: torch.device, native: bool) -> dict[str, Any]:
+def provenance(device: torch.device, settings: Settings) -> dict[str, Any]:
     """What a number must carry: when, with which code and kernels, on which machine."""
     record = {
         "finished": datetime.now(UTC).isoformat(timespec="seconds"),
@@ -211,7 +211,8 @@ def provenance(device: torch.device, native: bool) -> dict[str, Any]:
         "device": torch.cuda.get_device_name(device) if device.type == "cuda" else device.type,
         "processor": _processor(),
         "threads": torch.get_num_threads(),
-        "kernels": f"native {instruction_set()}" if native else "pytorch",
+        "kernels": f"native {instruction_set(settings.bf16)}" if settings.native else "pytorch",
+        "precision": "bf16" if settings.bf16 else "fp32",
         "python": platform.python_version(),
         "torch": torch.__version__,
     }

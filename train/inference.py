@@ -6,6 +6,7 @@ from jaxtyping import Bool, Float, Int
 
 from train.head import token_scores
 from train.model import GPT
+from train.native.library import library
 from train.native.model import NativeModel
 
 
@@ -14,7 +15,7 @@ class Inference:
 
     def __init__(self, model: GPT, device: torch.device, *, native: bool = False) -> None:
         self.model, self.device = model, device
-        self._native = NativeModel(model) if native else None
+        self._native = NativeModel(model, library()) if native else None
 
     @torch.no_grad()
     def score(

@@ -18,6 +18,7 @@ from torch import Tensor
 
 from train.head import CHUNK, IGNORE, linear_cross_entropy
 from train.model import GPT
+from train.native.library import library
 from train.native.update import NativeUpdate
 from train.optim import make_optimizers
 
@@ -69,9 +70,10 @@ class Settings:
     clip: float
     """Largest norm of the gradient."""
     bf16: bool
+    """Whether the inputs of matrix products are rounded to bf16; the weights themselves stay fp32."""
     compile: bool
     native: bool
-    """Whether the compiled kernels of train/native take the place of PyTorch's operators (CPU, fp32)."""
+    """Whether the compiled kernels of train/native take the place of PyTorch's operators (CPU)."""
 
 
 class Diverged(RuntimeError):
@@ -106,7 +108,8 @@ class Trainer:
         self._parameters = list(model.parameters())
         # The head stays outside: its loop over chunks is fast as it is, and would be unrolled.
         self._hidden = torch.compile(self.model) if settings.compile else self.model
-        self._native = NativeUpdate(model, self.optimizers, settings.clip) if settings.native else None
+        kernels = library(settings.bf16) if settings.native else None
+        self._native = NativeUpdate(model, self.optimizers, settings.clip, kernels) if kernels else None
 
     def _total_loss(self, inputs: Tensor, targets: Tensor) -> Tensor:
         chunk = CHUNK if self.device.type == "cpu" else _GPU_CHUNK

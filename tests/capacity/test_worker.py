@@ -12,6 +12,7 @@ from capacity import worker
 from capacity.store import STOPPED
 from capacity.table import COLUMNS
 from capacity.worker import Run, log_spaced, main, pick_device, provenance
+from tests.train.test_loop import SETTINGS
 from train.export import load_pretrained
 
 CPU = torch.device("cpu")
@@ -211,8 +212,8 @@ def test_the_device_is_the_fastest_at_hand(monkeypatch):
 
 
 def test_numbers_carry_where_they_come_from(monkeypatch, tmp_path):
-    record = provenance(CPU, native=False)
+    record = provenance(CPU, SETTINGS)
     assert record["torch"] == torch.__version__
     assert record["device"] == "cpu"
     monkeypatch.setattr(worker, "__file__", str(tmp_path / "worker.py"))  # outside a checkout
-    assert provenance(CPU, native=False)["commit"] is None
+    assert provenance(CPU, SETTINGS)["commit"] is None

@@ -7,6 +7,12 @@ extern "C" {
 
 int kc_lanes() { return LANES; }
 
+// Whether this process may run what this library was compiled for, beyond what the processor says.
+bool kc_permitted() { return tiles_permitted(); }
+
+// Whether the inputs of products are rounded to bf16.
+bool kc_bf16() { return EACH<Number> == 2; }
+
 void* kc_model(int layers, int width, int heads, int vocab) {
     try {
         return new Model(layers, width, heads, vocab);
@@ -22,6 +28,7 @@ double kc_gradients(void* model, const float* const* parameters, float* const* g
                     const int32_t* inputs, const int32_t* targets, int rows, int time, const float* cos, const float* sin,
                     float scale) {
     for (int p = 0; p < count; p++) std::fill_n(grads[p], sizes[p], 0.0f);
+    const TileSession session;
     try {
         return static_cast<Model*>(model)->run(parameters, grads, inputs, targets, rows, time, cos, sin, scale, nullptr, nullptr);
     } catch (const std::bad_alloc&) {
@@ -31,6 +38,7 @@ double kc_gradients(void* model, const float* const* parameters, float* const* g
 
 double kc_score(void* model, const float* const* parameters, const int32_t* inputs, const int32_t* targets, int rows, int time,
                 const float* cos, const float* sin, float* nats, bool* correct) {
+    const TileSession session;
     try {
         return static_cast<Model*>(model)->run(parameters, nullptr, inputs, targets, rows, time, cos, sin, 1, nats, correct);
     } catch (const std::bad_alloc&) {
@@ -53,6 +61,7 @@ void kc_free_muon(void* muon) { delete static_cast<Muon*>(muon); }
 
 void kc_muon_step(void* muon, float* weight, const float* grad, float* average, int rows, int columns, int heads, float factor,
                   float lr, float decay, float momentum) {
+    const TileSession session;
     static_cast<Muon*>(muon)->step(weight, grad, average, rows, columns, heads, factor, lr, decay, momentum);
 }
 }

@@ -7,12 +7,14 @@ from pathlib import Path
 
 import torch
 
-_RUNS = {"AVX512": ("avx512", "avx2"), "AVX2": ("avx2",)}
-"""The libraries that a processor of PyTorch's name for it can run, the fastest first."""
+_FP32, _BF16 = ("avx512", "avx2"), ("amx", "avx512_bf16")
+"""Libraries by the numbers that their matrix products take in (sums are fp32 in all of them), the fastest first."""
 
 _POINTER, _INT, _FLOAT, _DOUBLE = ctypes.c_void_p, ctypes.c_int, ctypes.c_float, ctypes.c_double
 _SIGNATURES: dict[str, tuple[object, list[object]]] = {
     "kc_lanes": (_INT, []),
+    "kc_bf16": (ctypes.c_bool, []),
+    "kc_permitted": (ctypes.c_bool, []),
     "kc_model": (_POINTER, [_INT] * 4),
     "kc_free_model": (None, [_POINTER]),
     "kc_gradients": (_DOUBLE, [*[_POINTER] * 4, _INT, *[_POINTER] * 2, *[_INT] * 2, *[_POINTER] * 2, _FLOAT]),
@@ -37,22 +39,40 @@ def open_library(path: Path) -> ctypes.CDLL:
 def built() -> dict[str, Path]:
     """The libraries that were built here, by instruction set."""
     folder = Path(__file__).parent
-    names = {name for names in _RUNS.values() for name in names}
-    paths = [(name, folder / f"_{name}{suffix}") for name in names for suffix in reversed(EXTENSION_SUFFIXES)]
+    paths = [(name, folder / f"_{name}{suffix}") for name in _FP32 + _BF16 for suffix in reversed(EXTENSION_SUFFIXES)]
     return {name: path for name, path in paths if path.exists()}
 
 
-@cache
-def instruction_set() -> str | None:
-    """The fastest instruction set that this processor runs and that kernels were built for; None: there are none."""
-    here = built()
-    return next((name for name in _RUNS.get(torch.backends.cpu.get_cpu_capability(), ()) if name in here), None)
+def _supported() -> set[str]:
+    """The instruction sets of this processor."""
+    avx512 = torch.backends.cpu.get_cpu_capability() == "AVX512"
+    bf16 = avx512 and torch.cpu._is_avx512_bf16_supported()
+    return {
+        name
+        for name, there in {
+            "avx2": avx512 or torch.backends.cpu.get_cpu_capability() == "AVX2",
+            "avx512": avx512,
+            "avx512_bf16": bf16,
+            "amx": bf16 and torch.cpu._is_amx_tile_supported(),
+        }.items()
+        if there
+    }
 
 
 @cache
-def library() -> ctypes.CDLL:
+def instruction_set(bf16: bool = False) -> str | None:
+    """The fastest instruction set for products of fp32 or of bf16 numbers that this processor runs and that kernels
+    were built for; None: there are none.
+    """
+    here, supported = built(), _supported()
+    names = (name for name in (_BF16 if bf16 else _FP32) if name in here and name in supported)
+    return next((name for name in names if name != "amx" or open_library(here[name]).kc_permitted()), None)
+
+
+@cache
+def library(bf16: bool = False) -> ctypes.CDLL:
     """The kernels for this processor. Raises ValueError where there are none."""
-    name = instruction_set()
+    name = instruction_set(bf16)
     if name is None:
         raise ValueError("kernels: native is not here; must be auto or pytorch, or install with a C++ compiler")
     return open_library(built()[name])

@@ -3,9 +3,6 @@
 #pragma once
 
 #include <cmath>
-#include <cstdlib>
-#include <cstring>
-#include <new>
 #include <vector>
 
 #include "product.h"
@@ -14,50 +11,26 @@ constexpr float NORM_EPS = 1e-5f;
 constexpr int IGNORE = -1;
 constexpr int CHUNK = 48;          // tokens whose logits exist at a time
 constexpr int GROUP_TOKENS = 256;  // tokens that go through the layers together, about
-constexpr int PAD = 16;            // floats behind each line, so that lines a power of two apart don't share a cache set
 
 // The parameters of a block, in the order of `model.parameters()`: weights are [out, in].
 enum { NORM1, NORM1_BIAS, QKV, QKV_BIAS, OUT, OUT_BIAS, NORM2, NORM2_BIAS, UP, UP_BIAS, DOWN, DOWN_BIAS, A_BLOCK };
 
-struct Memory {  // lines of floats, 64 bytes aligned, freed together
-    std::vector<void*> blocks;
-    float* floats(size_t count) {
-        void* block = std::aligned_alloc(64, (count * sizeof(float) + 127) / 64 * 64);
-        if (!block) throw std::bad_alloc();
-        std::memset(block, 0, (count * sizeof(float) + 127) / 64 * 64);
-        blocks.push_back(block);
-        return static_cast<float*>(block);
-    }
-    void clear() {
-        for (void* block : blocks) std::free(block);
-        blocks.clear();
-    }
-    ~Memory() { clear(); }
-};
-
-struct Lines {  // a matrix with a stride
-    float* data = nullptr;
-    long stride = 0;
-    float* operator[](long row) const { return data + row * stride; }
-    Left left() const { return {data, stride, 1}; }
-    Left transposed() const { return {data, 1, stride}; }
-    Right right() const { return as_stored(data, stride); }
-};
-
 struct Norm {  // a layer norm's outputs, and what its backward pass needs
-    Lines normed, hat;
+    Operand normed;
+    Lines hat;
     float* scale = nullptr;  // 1 / standard deviation
 };
 
 struct Kept {  // of one layer, for the backward pass
     Norm norm1, norm2;
     float *q, *k, *v, *p;  // a row and head at a time: q, k, v [time, head], attention [time, time]
-    Lines mixed, gelu, slope;
+    Operand mixed, gelu;
+    Lines slope;
 };
 
 struct Weights {  // of one layer, packed once a step
-    Packed qkv, out, up, down;                  // for the forward pass: [in, out]
-    Packed qkv_back, out_back, up_back, down_back;  // for gradients of activations: [out, in]
+    Packed<Number> qkv, out, up, down;                      // for the forward pass: [in, out]
+    Packed<Number> qkv_back, out_back, up_back, down_back;  // for gradients of activations: [out, in]
 };
 
 class Model {
@@ -66,9 +39,7 @@ class Model {
 
     Model(int layers, int width, int heads, int vocab)
         : layers(layers), width(width), heads(heads), vocab(vocab), head(width / heads), kept(layers), weights(layers) {
-        auto make = [&](Packed& packed, int K, int N) {
-            packed.K = K, packed.N = N, packed.data = fixed.floats(Packed::floats(K, N));
-        };
+        auto make = [&](Packed<Number>& packed, int K, int N) { packed.make(fixed, K, N); };
         const int W = width;
         for (Weights& w : weights) {
             make(w.qkv, W, 3 * W), make(w.out, W, W), make(w.up, W, 4 * W), make(w.down, 4 * W, W);
@@ -76,8 +47,9 @@ class Model {
         }
         make(embedding, W, round_up(vocab, LANES));
         make(embedding_back, vocab, W);
-        logits = lines(fixed, CHUNK, round_up(vocab, LANES));
-        scaled = lines(fixed, CHUNK, W);
+        logits = make_lines(fixed, CHUNK, round_up(vocab, LANES));
+        errors.make_copy(fixed, CHUNK, round_up(vocab, LANES)), errors.take(logits, 0, 0);
+        scaled.make(fixed, CHUNK, W);
     }
 
     // Sum over targets of the cross-entropy in nats. `grads` (or null: none) receive the gradients of scale · sum.
@@ -105,20 +77,17 @@ class Model {
     std::vector<Kept> kept;
     std::vector<Weights> weights;
     Memory fixed, sized;
-    Packed embedding, embedding_back;
-    Lines logits, scaled, x, wide, d_x, d_normed, scores;
+    Packed<Number> embedding, embedding_back;
+    Lines logits, x, wide, d_x, d_normed, scores;
+    Operand errors, scaled, d_wide, d_out;  // of logits, and as products read them: wide or d_x when they are gradients
     Norm last;
-    Packed turned;               // keys or values of one row and head, transposed: [head, time]
+    Packed<float> turned;        // keys or values of one row and head, transposed: [head, time]
     float *o, *d_q, *d_k, *d_v;  // an output of one row and head, and gradients: [time, head]
     int most_tokens = 0, most_time = 0, time = 0, padded_time = 0, padded_head = 0, rows = 0, tokens = 0;
     const float* const* P = nullptr;
     float* const* G = nullptr;
     const float *cos = nullptr, *sin = nullptr;
 
-    static Lines lines(Memory& memory, long count, int columns) {
-        const long stride = round_up(columns, 16) + PAD;
-        return {memory.floats(count * stride), stride};
-    }
     const float* parameter(int layer, int which) const { return P[1 + layer * A_BLOCK + which]; }
     float* grad(int layer, int which) const { return G[1 + layer * A_BLOCK + which]; }
 
@@ -130,19 +99,22 @@ class Model {
         padded_time = round_up(longest, 16) + PAD, padded_head = round_up(head, 16) + PAD;
         sized.clear();
         most_tokens = most_time = 0;  // until all of it is there
-        auto norm = [&] { return Norm{lines(sized, M, width), lines(sized, M, width), sized.floats(M)}; };
-        auto by_head = [&](long tokens) { return sized.floats((size_t)tokens * padded_head); };
+        auto lines = [&](int columns) { return make_lines(sized, M, columns); };
+        auto make_norm = [&](Norm& norm) {
+            norm.normed.make(sized, M, width), norm.hat = lines(width), norm.scale = sized.take(M);
+        };
+        auto by_head = [&](long tokens) { return sized.take((size_t)tokens * padded_head); };
         for (Kept& k : kept) {
-            k.norm1 = norm(), k.norm2 = norm(), k.mixed = lines(sized, M, width);
-            k.gelu = lines(sized, M, 4 * width), k.slope = lines(sized, M, 4 * width);
+            make_norm(k.norm1), make_norm(k.norm2), k.mixed.make(sized, M, width);
+            k.gelu.make(sized, M, 4 * width), k.slope = lines(4 * width);
             k.q = by_head((long)M * heads), k.k = by_head((long)M * heads), k.v = by_head((long)M * heads);
-            k.p = sized.floats((size_t)M * heads * padded_time);
+            k.p = sized.take((size_t)M * heads * padded_time);
         }
-        last = norm();
-        x = lines(sized, M, width), d_x = lines(sized, M, width), d_normed = lines(sized, M, width);
-        wide = lines(sized, M, 4 * width);
-        scores = {sized.floats((size_t)longest * padded_time), padded_time};
-        turned.data = sized.floats(Packed::floats(head, longest));
+        make_norm(last);
+        x = lines(width), d_x = lines(width), d_normed = lines(width), wide = lines(4 * width);
+        d_wide.make_copy(sized, M, 4 * width), d_out.make_copy(sized, M, width);
+        scores = {sized.take((size_t)longest * padded_time), padded_time};
+        turned.data = sized.take(Packed<float>::size(head, longest));
         o = by_head(longest), d_q = by_head(longest), d_k = by_head(longest), d_v = by_head(longest);
         most_tokens = M, most_time = longest;
     }
@@ -160,7 +132,7 @@ class Model {
         if (G) embedding_back.copy(P[0], width);
     }
 
-    void normalize(const Norm& norm, const float* gain, const float* bias) const {
+    void normalize(Norm& norm, const float* gain, const float* bias) const {
         for (int m = 0; m < tokens; m++) {
             const float* from = x[m];
             Vec total{}, squares{};
@@ -174,7 +146,7 @@ class Model {
             for (int i = 0; i < width; i += LANES) {
                 const Vec hat = (load(from + i) - mean) * scale;
                 store(norm.hat[m] + i, hat);
-                store(norm.normed[m] + i, hat * load(gain + i) + load(bias + i));
+                norm.normed.put(m, i, hat * load(gain + i) + load(bias + i));
             }
             norm.scale[m] = scale;
         }
@@ -204,12 +176,13 @@ class Model {
         const int W = width;
         for (int m = 0; m < tokens; m++) std::copy_n(P[0] + (long)inputs[m] * W, W, x[m]);
         for (int l = 0; l < layers; l++) {
-            const Kept& k = kept[l];
+            Kept& k = kept[l];
             const Weights& w = weights[l];
             normalize(k.norm1, parameter(l, NORM1), parameter(l, NORM1_BIAS));
             product(tokens, 3 * W, W, k.norm1.normed.left(), w.qkv.right(), wide.data, wide.stride, parameter(l, QKV_BIAS));
             for (int row = 0; row < rows; row++)
                 for (int h = 0; h < heads; h++) attend(k, row, h);
+            k.mixed.take(k.mixed.draft(d_normed), tokens, W);
             add_bias(x, parameter(l, OUT_BIAS));
             product(tokens, W, W, k.mixed.left(), w.out.right(), x.data, x.stride, nullptr, true);
             normalize(k.norm2, parameter(l, NORM2), parameter(l, NORM2_BIAS));
@@ -227,14 +200,14 @@ class Model {
     }
 
     // GELU by tanh, which is z·σ(2u) with u = √(2/π)·(z + 0.044715·z³), and its derivative.
-    void activate(const Kept& k) const {
+    void activate(Kept& k) const {
         const float a = 0.7978845608f, b = 0.044715f;
         for (int m = 0; m < tokens; m++)
             for (int i = 0; i < 4 * width; i += LANES) {
                 const Vec z = load(wide[m] + i), square = z * z;
                 const Vec sigmoid = 1.0f / (1.0f + exponential(z * (square * b + 1.0f) * (-2.0f * a)));
                 const Vec value = z * sigmoid;
-                store(k.gelu[m] + i, value);
+                k.gelu.put(m, i, value);
                 store(k.slope[m] + i, sigmoid + value * (1.0f - sigmoid) * (square * (3 * b) + 1.0f) * (2 * a));
             }
     }
@@ -256,22 +229,23 @@ class Model {
             }
             std::copy_n(from + 2 * head, head, v + t * D);
         }
-        Lines p{kept.p + place(row, h) * T, T};
+        const Lines p{kept.p + place(row, h) * T, T}, mixed = kept.mixed.draft(d_normed);
         turned.transpose(k, D, time);
         scores_of(q, p);
         for (int t = 0; t < time; t++) softmax(p[t], t + 1);
         for (int t = 0; t < time; t += TILE_ROWS) {
             const int count = std::min(TILE_ROWS, time - t);
-            product(count, D - PAD, t + count, {p[t], T, 1}, as_stored(v, D), o + t * D, D);
+            product(count, D - PAD, t + count, Left<float>{p[t], T, 1}, as_stored<float>(v, D), o + t * D, D);
         }
-        for (int t = 0; t < time; t++) std::copy_n(o + t * D, head, kept.mixed[row * time + t] + h * head);
+        for (int t = 0; t < time; t++) std::copy_n(o + t * D, head, mixed[row * time + t] + h * head);
     }
 
     // to[t, s] = from[t] · turned[s] for s <= t, and a few columns more.
     void scores_of(const float* from, const Lines& to) const {
         for (int t = 0; t < time; t += TILE_ROWS) {
             const int count = std::min(TILE_ROWS, time - t);
-            product(count, round_up(t + count, LANES), head, {from + t * padded_head, padded_head, 1}, turned.right(), to[t], to.stride);
+            const Left<float> rows{from + t * padded_head, padded_head, 1};
+            product(count, round_up(t + count, LANES), head, rows, turned.right(), to[t], to.stride);
         }
     }
 
@@ -311,9 +285,10 @@ class Model {
         }
         for (int t = 0; t < time; t += TILE_ROWS) {
             const int count = std::min(TILE_ROWS, time - t), later = time - t;
-            product(count, D - PAD, t + count, {scores[t], T, 1}, as_stored(k, D), d_q + t * D, D);
-            product(count, D - PAD, later, {scores[t] + t, 1, T}, as_stored(q + t * D, D), d_k + t * D, D);
-            product(count, D - PAD, later, {p[t] + t, 1, T}, as_stored(o + t * D, D), d_v + t * D, D);
+            const Left<float> earlier{scores[t], T, 1}, after{scores[t] + t, 1, T}, looks{p[t] + t, 1, T};
+            product(count, D - PAD, t + count, earlier, as_stored<float>(k, D), d_q + t * D, D);
+            product(count, D - PAD, later, after, as_stored<float>(q + t * D, D), d_k + t * D, D);
+            product(count, D - PAD, later, looks, as_stored<float>(o + t * D, D), d_v + t * D, D);
         }
         const float scale = 1.0f / std::sqrt((float)head);
         for (int t = 0; t < time; t++) {
@@ -334,8 +309,7 @@ class Model {
         const int columns = round_up(vocab, LANES);
         for (int first = 0; first < tokens; first += CHUNK) {
             const int count = std::min(CHUNK, tokens - first);
-            const Left hidden{last.normed[first], last.normed.stride, 1};
-            product(count, columns, width, hidden, embedding.right(), logits.data, logits.stride);
+            product(count, columns, width, last.normed.left(first), embedding.right(), logits.data, logits.stride);
             float factor[CHUNK];
             for (int m = 0; m < count; m++) {
                 const int target = targets[first + m];
@@ -353,18 +327,20 @@ class Model {
                 const float partition = sum(sums), loss = target == IGNORE ? 0 : std::log(partition) + top - chosen;
                 total += loss;
                 if (nats) nats[first + m] = loss;
+                if (!G) continue;
                 if (target != IGNORE) z[target] -= partition;
+                errors.take_row(m, z, columns);
                 // d loss / d logits = (e^z − partition·[target]) / partition; the division is left to shorter lines.
                 factor[m] = target == IGNORE ? 0 : scale / partition;
             }
             if (!G) continue;
-            product(count, width, vocab, logits.left(), embedding_back.right(), d_normed[first], d_normed.stride);
+            product(count, width, vocab, errors.left(), embedding_back.right(), d_normed[first], d_normed.stride);
             for (int m = 0; m < count; m++)
                 for (int i = 0; i < width; i += LANES) {
                     store(d_normed[first + m] + i, load(d_normed[first + m] + i) * factor[m]);
-                    store(scaled[m] + i, load(last.normed[first + m] + i) * factor[m]);
+                    scaled.put(m, i, last.normed.get(first + m, i) * factor[m]);
                 }
-            product(vocab, width, count, logits.transposed(), scaled.right(), G[0], width, nullptr, true);
+            product(vocab, width, count, errors.transposed(), scaled.right(), G[0], width, nullptr, true);
         }
         return total;
     }
@@ -376,20 +352,20 @@ class Model {
         for (int l = layers - 1; l >= 0; l--) {
             const Kept& k = kept[l];
             const Weights& w = weights[l];
-            weight_back(d_x, W, k.gelu, 4 * W, grad(l, DOWN), grad(l, DOWN_BIAS));
-            product(tokens, 4 * W, W, d_x.left(), w.down_back.right(), wide.data, wide.stride);
+            weight_back(d_x, W, d_out, k.gelu, 4 * W, grad(l, DOWN), grad(l, DOWN_BIAS));
+            product(tokens, 4 * W, W, d_out.left(), w.down_back.right(), wide.data, wide.stride);
             for (int m = 0; m < tokens; m++)
                 for (int i = 0; i < 4 * W; i += LANES) store(wide[m] + i, load(wide[m] + i) * load(k.slope[m] + i));
-            weight_back(wide, 4 * W, k.norm2.normed, W, grad(l, UP), grad(l, UP_BIAS));
-            product(tokens, W, 4 * W, wide.left(), w.up_back.right(), d_normed.data, d_normed.stride);
+            weight_back(wide, 4 * W, d_wide, k.norm2.normed, W, grad(l, UP), grad(l, UP_BIAS));
+            product(tokens, W, 4 * W, d_wide.left(), w.up_back.right(), d_normed.data, d_normed.stride);
             normalize_back(k.norm2, parameter(l, NORM2), grad(l, NORM2), grad(l, NORM2_BIAS));
 
-            weight_back(d_x, W, k.mixed, W, grad(l, OUT), grad(l, OUT_BIAS));
-            product(tokens, W, W, d_x.left(), w.out_back.right(), d_normed.data, d_normed.stride);
+            weight_back(d_x, W, d_out, k.mixed, W, grad(l, OUT), grad(l, OUT_BIAS));
+            product(tokens, W, W, d_out.left(), w.out_back.right(), d_normed.data, d_normed.stride);
             for (int row = 0; row < rows; row++)
                 for (int h = 0; h < heads; h++) attend_back(k, row, h);
-            weight_back(wide, 3 * W, k.norm1.normed, W, grad(l, QKV), grad(l, QKV_BIAS));
-            product(tokens, W, 3 * W, wide.left(), w.qkv_back.right(), d_normed.data, d_normed.stride);
+            weight_back(wide, 3 * W, d_wide, k.norm1.normed, W, grad(l, QKV), grad(l, QKV_BIAS));
+            product(tokens, W, 3 * W, d_wide.left(), w.qkv_back.right(), d_normed.data, d_normed.stride);
             normalize_back(k.norm1, parameter(l, NORM1), grad(l, NORM1), grad(l, NORM1_BIAS));
         }
         for (int m = 0; m < tokens; m++) {
@@ -398,9 +374,12 @@ class Model {
         }
     }
 
-    // Adds d_out^T · in [outputs, inputs] and the sums of d_out to the gradients of a matrix and its bias.
-    void weight_back(const Lines& d_out, int outputs, const Lines& in, int inputs, float* d_weight, float* d_bias) const {
-        product(outputs, inputs, tokens, d_out.transposed(), in.right(), d_weight, inputs, nullptr, true);
+    // Adds d_out^T · in [outputs, inputs] and the sums of d_out to the gradients of a matrix and its bias; leaves d_out in
+    // `read`, as products read it.
+    void weight_back(const Lines& d_out, int outputs, Operand& read, const Operand& in, int inputs, float* d_weight,
+                     float* d_bias) const {
+        read.take(d_out, tokens, outputs);
+        product(outputs, inputs, tokens, read.transposed(), in.right(), d_weight, inputs, nullptr, true);
         for (int m = 0; m < tokens; m++)
             for (int i = 0; i < outputs; i += LANES) store(d_bias + i, load(d_bias + i) + load(d_out[m] + i));
     }

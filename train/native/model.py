@@ -1,6 +1,7 @@
 """The compiled model: the parameters of a `GPT` and arrays of tokens come in, gradients or scores (nats) go out.
 
-Everything in fp32 on the calling thread. The parameters stay where PyTorch has them.
+On the calling thread, in fp32; a library for bf16 rounds the inputs of matrix products, except inside attention. The
+parameters stay where PyTorch has them.
 """
 
 import ctypes
@@ -13,7 +14,6 @@ from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
 from train.model import GPT, rotation
-from train.native.library import library
 
 
 def pointers(tensors: Sequence[Tensor]) -> "ctypes.Array[ctypes.c_void_p]":
@@ -33,15 +33,12 @@ def _enough_memory(total: float) -> float:
 
 
 class NativeModel:
-    """Passes over a model, by the kernels for this processor or those of `kernels`.
+    """Passes over a model by the kernels of a library. Raises ValueError for a width that is no multiple of 16."""
 
-    Raises ValueError where there are none, or for a width that is no multiple of 16.
-    """
-
-    def __init__(self, model: GPT, kernels: ctypes.CDLL | None = None) -> None:
+    def __init__(self, model: GPT, kernels: ctypes.CDLL) -> None:
         if model.size.width % 16:
             raise ValueError(f"width: {model.size.width} is not allowed with native kernels; must be a multiple of 16")
-        self.model, self.kernels = model, kernels or library()
+        self.model, self.kernels = model, kernels
         self.parameters = list(model.parameters())
         self._pointers = pointers(self.parameters)
         self.sizes = (ctypes.c_int64 * len(self.parameters))(*[p.numel() for p in self.parameters])

@@ -72,30 +72,32 @@ class Muon {
     static constexpr int STEPS = 5;
     Memory memory;
     Lines x, next, gram, square;
-    Packed turned;
+    Operand read, factor;  // x and a square matrix as products read them
+    Packed<Number> turned;
     int R = 0, C = 0;
 
     void reserve(int rows, int columns) {
         if (rows == R && columns == C) return;
         R = rows, C = columns;
         memory.clear();
-        auto lines = [&](int count, int width) {
-            const long stride = round_up(width, PANEL) + PAD;
-            return Lines{memory.floats((size_t)count * stride), stride};
-        };
-        x = lines(R, C), next = lines(R, C), gram = lines(R, R), square = lines(R, R);
-        turned = {memory.floats(Packed::floats(C, R)), C, R};
+        auto lines = [&](int width) { return make_lines(memory, R, round_up(width, PANEL)); };
+        x = lines(C), next = lines(C), gram = lines(R), square = lines(R);
+        read.make_copy(memory, R, C), factor.make_copy(memory, R, R);
+        turned.make(memory, C, R);
     }
 
     // x <- a·x + (b·g + c·g²)·x with g = x·xᵀ
     void newton_schulz(int R, int C) {
         const int lanes_R = round_up(R, LANES), lanes_C = round_up(C, LANES);
         turned.transpose(x.data, x.stride, R);
-        product(R, lanes_R, C, x.left(), turned.right(), gram.data, gram.stride);
-        product(R, lanes_R, R, gram.left(), gram.right(), square.data, square.stride);
+        read.take(x, R, C);
+        product(R, lanes_R, C, read.left(), turned.right(), gram.data, gram.stride);
+        factor.take(gram, R, R);
+        product(R, lanes_R, R, factor.left(), factor.right(), square.data, square.stride);
         for (int r = 0; r < R; r++)
             for (int c = 0; c < R; c++) square[r][c] = B * gram[r][c] + D * square[r][c] + (r == c ? A : 0.0f);
-        product(R, lanes_C, R, square.left(), x.right(), next.data, next.stride);
+        factor.take(square, R, R);
+        product(R, lanes_C, R, factor.left(), read.right(), next.data, next.stride);
         std::swap(x, next);
     }
 };

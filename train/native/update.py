@@ -19,10 +19,13 @@ from train.optim import Muon
 
 
 class NativeUpdate:
-    """Forward, backward, clipping and optimizers, one call a step. `clip`: largest norm of the gradient."""
+    """Forward, backward, clipping and optimizers, one call a step. `clip`: largest norm of the gradient.
+
+    With a library for bf16, the products of Muon round their inputs too; weights and states stay fp32.
+    """
 
     def __init__(
-        self, model: GPT, optimizers: list[torch.optim.Optimizer], clip: float, kernels: ctypes.CDLL | None = None
+        self, model: GPT, optimizers: list[torch.optim.Optimizer], clip: float, kernels: ctypes.CDLL
     ) -> None:
         self.native = NativeModel(model, kernels)
         self.optimizers, self.clip = optimizers, clip

@@ -1,4 +1,4 @@
-"""Kernels to test: those for this processor, and the wide ones (AVX-512's tiles) compiled for it lane by lane."""
+"""Kernels to test: those for this processor, and the others compiled for it, lane by lane and tile by tile."""
 
 import shutil
 import subprocess
@@ -15,30 +15,38 @@ from train.native.library import instruction_set, library, open_library
 from train.sizes import parse_size
 
 SOURCE = Path(train.native.__file__).parent / "kernels.cpp"
+WIDE = ["-DKC_LANES=16"]  # the tiles of AVX-512, a vector in two instructions where the processor has AVX2 only
+BF16 = [*WIDE, "-DKC_BF16=1"]
+ANYWHERE = {"avx512": WIDE, "avx512_bf16": BF16, "amx": [*BF16, "-DKC_AMX=1", "-DKC_AMX_BY_LOOPS=1"]}
 
 
 @pytest.fixture(scope="session")
-def wide_library(tmp_path_factory):
-    """As for AVX-512, which many machines lack: the same tiles of 12 x 32, in two instructions where it has one."""
+def compiled(tmp_path_factory):
+    """The library for an instruction set that this processor may lack, in instructions that it has."""
     compiler = shutil.which("c++")
-    if compiler is None or instruction_set() is None:
-        pytest.skip("needs a C++ compiler and a processor with AVX2")
-    path = tmp_path_factory.getbasetemp().parent / "wide.so"  # of all workers together
-    with FileLock(f"{path}.lock"):
-        if not path.exists():
-            flags = ["-std=c++17", "-O1", "-Wno-psabi", "-mavx2", "-mfma", "-DKC_LANES=16", "-fPIC", "-shared"]
-            subprocess.run([compiler, *flags, str(SOURCE), "-o", str(path)], check=True)
-    return open_library(path)
+
+    def library_of(name):
+        if compiler is None or instruction_set() is None:
+            pytest.skip("needs a C++ compiler and a processor with AVX2")
+        path = tmp_path_factory.getbasetemp().parent / f"{name}.so"  # of all workers together
+        with FileLock(f"{path}.lock"):
+            if not path.exists():
+                flags = ["-std=c++17", "-O1", "-Wno-psabi", "-mavx2", "-mfma", "-fPIC", "-shared"]
+                subprocess.run([compiler, *flags, *ANYWHERE[name], str(SOURCE), "-o", str(path)], check=True)
+        return open_library(path)
+
+    return library_of
 
 
-@pytest.fixture(params=["own", "wide"])
-def kernels(request):
+@pytest.fixture(params=["own fp32", "own bf16", *ANYWHERE])
+def kernels(request, compiled):
     """Libraries that every test of the kernels runs with."""
-    if request.param == "wide":
-        return request.getfixturevalue("wide_library")
-    if instruction_set() is None:
+    if not request.param.startswith("own"):
+        return compiled(request.param)
+    bf16 = request.param == "own bf16"
+    if instruction_set(bf16) is None:
         pytest.skip("needs kernels for this processor")
-    return library()
+    return library(bf16)
 
 
 @pytest.fixture

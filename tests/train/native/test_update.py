@@ -14,6 +14,8 @@ from train.native.update import NativeUpdate
 CPU = torch.device("cpu")
 OPTIMIZERS = ["adamw", "muon"]
 VOCAB = 40
+TURNED = 0.02
+"""How far rounding to bf16 may turn a few steps: Newton and Schulz's five rounds each round again."""
 
 
 @pytest.fixture
@@ -49,8 +51,8 @@ def test_steps_are_those_of_pytorch(kernels, make_trainer, make_windows, optimiz
     trainers = [make_trainer(optimizer, k, size=size, clip=clip, eps=1e-3) for k in (kernels, None)]
     for seed in range(3):
         losses = [float(trainer.step(rows(make_windows, seed))) for trainer in trainers]
-        assert losses[0] == pytest.approx(losses[1], rel=1e-4)
-    assert furthest(*trainers) < 1e-4
+        assert losses[0] == pytest.approx(losses[1], rel=5e-3 if kernels.kc_bf16() else 1e-4)
+    assert furthest(*trainers) < (TURNED if kernels.kc_bf16() else 1e-4)
 
 
 @pytest.mark.parametrize("optimizer", OPTIMIZERS)
@@ -87,7 +89,7 @@ def test_a_checkpoint_goes_on_on_either_path(kernels, make_trainer, make_windows
     for seed in range(2, 4):
         other.step(rows(make_windows, seed))
         whole.step(rows(make_windows, seed))
-    assert furthest(other, whole) < 1e-4
+    assert furthest(other, whole) < (TURNED if kernels.kc_bf16() else 1e-4)
 
 
 def test_nothing_to_predict_changes_only_by_decay(kernels, make_trainer, make_windows):

@@ -1,0 +1,175 @@
+// Matrices as the products of product.h read them. Their numbers are floats or pairs of bf16 numbers (T below): with pairs,
+// an element holds two numbers that follow each other along the sum of the product.
+#pragma once
+
+#include <algorithm>
+#include <cstdlib>
+#include <new>
+#include <type_traits>
+#include <vector>
+
+#include "vector.h"
+
+constexpr int PANEL = 2 * LANES;  // columns of a tile
+constexpr int PAD = 16;           // numbers behind each line, so that lines a power of two apart don't share a cache set
+
+static inline int round_up(int n, int multiple) { return (n + multiple - 1) / multiple * multiple; }
+
+template <class T>
+constexpr int EACH = std::is_same_v<T, float> ? 1 : 2;  // numbers in an element
+
+// Elements that hold K numbers along the sum.
+template <class T>
+static inline int elements(int K) {
+    return (K + EACH<T> - 1) / EACH<T>;
+}
+
+// Element (m, k) at data[m·row + k·step]: steps of 1 for a matrix as it is stored, rows of 1 for its transpose.
+template <class T>
+struct Left {
+    const T* data;
+    long row, step;
+    Left from(int m, int k) const { return {data + m * row + k * step, row, step}; }
+};
+
+// Panels of PANEL columns: element (k, n) at data[n / PANEL · panel + k·step + n % PANEL].
+template <class T>
+struct Right {
+    const T* data;
+    long panel, step;
+    Right from(int k) const { return {data + k * step, panel, step}; }
+};
+
+template <class T>
+static inline Right<T> as_stored(const T* data, long stride) {
+    return {data, PANEL, stride};
+}
+
+struct Memory {  // lines of numbers of 32 bits, 64 bytes aligned, freed together
+    std::vector<void*> blocks;
+    template <class T = float>
+    T* take(size_t count) {
+        static_assert(sizeof(T) == 4);
+        void* block = std::aligned_alloc(64, (count * 4 + 127) / 64 * 64);
+        if (!block) throw std::bad_alloc();
+        std::memset(block, 0, (count * 4 + 127) / 64 * 64);
+        blocks.push_back(block);
+        return static_cast<T*>(block);
+    }
+    void clear() {
+        for (void* block : blocks) std::free(block);
+        blocks.clear();
+    }
+    ~Memory() { clear(); }
+};
+
+struct Lines {  // a matrix with a stride
+    float* data = nullptr;
+    long stride = 0;
+    float* operator[](long row) const { return data + row * stride; }
+    Left<float> left() const { return {data, stride, 1}; }
+    Left<float> transposed() const { return {data, 1, stride}; }
+    Right<float> right() const { return as_stored<float>(data, stride); }
+};
+
+static Lines make_lines(Memory& memory, long count, int columns) {
+    const long stride = round_up(columns, 16) + PAD;
+    return {memory.take(count * stride), stride};
+}
+
+// A matrix [rows, columns] as products read it: on the left as it is or transposed, on the right as it is.
+#if KC_BF16
+using Number = Pair;
+class Operand {  // rounded to bf16 twice over: in pairs along the columns, and in pairs of rows
+  public:
+    void make(Memory& memory, long count, int columns) {
+        by_column_stride = round_up(columns, 32) / 2 + PAD, by_row_stride = round_up(columns, 16) + PAD;
+        by_column = memory.take<Pair>(count * by_column_stride), by_row = memory.take<Pair>((count + 1) / 2 * by_row_stride);
+    }
+    void make_copy(Memory& memory, long count, int columns) { make(memory, count, columns); }
+    // Rows must come in order from an even one: the second row of a pair joins the first.
+    void put(int row, int column, Vec x) {
+        const PairVec low = rounded(x);
+        store(reinterpret_cast<uint16_t*>(by_column + row * by_column_stride) + column, __builtin_convertvector(low, HalfVec));
+        Pair* to = by_row + row / 2 * by_row_stride + column;
+        store(to, row % 2 ? load(to) | low << 16 : low);
+    }
+    Vec get(int row, int column) const {
+        const uint16_t* from = reinterpret_cast<const uint16_t*>(by_column + row * by_column_stride) + column;
+        return (Vec)(__builtin_convertvector(*reinterpret_cast<const LooseHalfVec*>(from), PairVec) << 16);
+    }
+    void take_row(int row, const float* from, int columns) {
+        for (int i = 0; i < columns; i += LANES) put(row, i, load(from + i));
+    }
+    void take(const Lines& from, int rows, int columns) {
+        for (int row = 0; row < rows; row++) take_row(row, from[row], columns);
+    }
+    Lines draft(const Lines& scratch) const { return scratch; }
+    Left<Pair> left(int row = 0) const { return {by_column + row * by_column_stride, by_column_stride, 1}; }
+    Left<Pair> transposed() const { return {by_row, 1, by_row_stride}; }
+    Right<Pair> right() const { return as_stored<Pair>(by_row, by_row_stride); }
+
+  private:
+    Pair *by_column = nullptr, *by_row = nullptr;
+    long by_column_stride = 0, by_row_stride = 0;
+};
+#else
+using Number = float;
+class Operand {  // the matrix itself
+  public:
+    void make(Memory& memory, long count, int columns) { lines = make_lines(memory, count, columns); }
+    void make_copy(Memory&, long, int) {}  // only to `take`, which needs no memory
+    void put(int row, int column, Vec x) { store(lines[row] + column, x); }
+    Vec get(int row, int column) const { return load(lines[row] + column); }
+    void take_row(int row, const float* from, int columns) {
+        if (from != lines[row]) std::copy_n(from, columns, lines[row]);
+    }
+    void take(const Lines& from, int, int) { lines = from; }
+    // Where to write the whole matrix before `take`: here itself, where there is nothing to convert.
+    Lines draft(const Lines&) const { return lines; }
+    Left<float> left(int row = 0) const { return {lines[row], lines.stride, 1}; }
+    Left<float> transposed() const { return lines.transposed(); }
+    Right<float> right() const { return lines.right(); }
+
+  private:
+    Lines lines;
+};
+#endif
+
+// Two numbers that follow each other in the sum, as one element.
+static inline void join(float& to, float first, float) { to = first; }
+static inline void join(Pair& to, float first, float second) { to = rounded(first) | rounded(second) << 16; }
+
+// A matrix copied into panels, so that a tile reads it in one line. Columns behind the last one are zero.
+template <class T>
+struct Packed {
+    T* data = nullptr;
+    int K = 0, N = 0;
+    static long size(int K, int N) { return (long)elements<T>(K) * round_up(N, PANEL); }
+    Right<T> right() const { return {data, (long)elements<T>(K) * PANEL, PANEL}; }
+    void make(Memory& memory, int rows, int columns) {
+        K = rows, N = columns, data = memory.template take<T>(size(K, N));
+    }
+
+    void copy(const float* matrix, int columns) {  // [K, N] from rows of N, of which `columns` are there
+        T* to = data;
+        for (int n = 0; n < round_up(N, PANEL); n += PANEL)
+            for (int k = 0; k < K; k += EACH<T>, to += PANEL) {
+                const int width = std::clamp(columns - n, 0, PANEL);
+                const float *first = matrix + (long)k * columns + n, *second = first + columns;
+                const bool paired = k + 1 < K;
+                for (int i = 0; i < width; i++) join(to[i], first[i], paired ? second[i] : 0.0f);
+                std::fill(to + width, to + PANEL, T(0));
+            }
+    }
+    void transpose(const float* matrix, long stride, int rows) {  // [K, N] from [N, K], of whose N rows `rows` are there
+        for (int n = 0; n < round_up(N, PANEL); n += PANEL)
+            for (int column = 0; column < PANEL; column++) {
+                T* to = data + (long)n * elements<T>(K) + column;
+                const float* from = matrix + (n + column) * stride;
+                const bool there = n + column < rows;
+                for (int k = 0; k < K; k += EACH<T>, to += PANEL)
+                    join(*to, there ? from[k] : 0.0f, there && k + 1 < K ? from[k + 1] : 0.0f);
+            }
+    }
+};
