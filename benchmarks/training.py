@@ -1,24 +1,27 @@
 """How fast models train on one core: `python benchmarks/training.py [--quick]`.
 
-This project's kernels and its PyTorch path, eager and compiled, beside a plain PyTorch loop over transformers'
-GPT2LMHeadModel, eager and compiled, as anyone would write it first. All jobs of a size take turns in this one process
-on one thread, and of each the fastest turn counts: other programs disturb. Seconds are CPU seconds. Out: a table of
-thousand tokens a second, and the kernels' FLOPs a second (by `flops_per_token`, which counts attention over the whole
-window) as a share of those of one matrix product of PyTorch's that fits the cache, measured in the same turns.
+This project's kernels and its PyTorch path, eager and compiled, beside what anyone would use first: transformers'
+Trainer over GPT2LMHeadModel, and a plain PyTorch loop over it, eager and compiled. All jobs of a size take turns in
+this one process on one thread, and of each the fastest turn counts: other programs disturb. Seconds are CPU seconds.
+
+The floor of a size is the time of the same matrix products alone (forward, backward, inside attention the whole
+window), each by PyTorch at the better of fp32 and bf16 in these turns. Nothing else is in it: no softmax, no optimizer.
 """
 
 import argparse
 import platform
+import tempfile
 import time
+import warnings
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
-from transformers import GPT2Config, GPT2LMHeadModel
+from transformers import GPT2Config, GPT2LMHeadModel, Trainer as HFTrainer, TrainerCallback, TrainingArguments
 
 from train.loop import Settings, Trainer
-from train.model import GPT, flops_per_token, initialize
+from train.model import GPT, initialize
 from train.native.library import instruction_set
 from train.sizes import Size, parse_size
 
@@ -27,12 +30,14 @@ SETTINGS = Settings(
     momentum=0.95, warmup_steps=10, final_lr=0.1, clip=1.0, bf16=False, compile=False, native=False,
 )  # fmt: skip
 SHAPES = [  # size, vocabulary, rows, window, optimizer
-    *[("2x32x2", 1024, 64, 96, "adamw"), ("1x64x2", 1024, 64, 96, "adamw"), ("4x64x4", 1024, 64, 96, "adamw")],
-    *[("2x128x4", 1024, 64, 96, "adamw"), ("2x64x2", 1445, 8, 70, "muon"), ("2x48", 69, 24, 24, "muon")],
+    *[("2x32x2", 1024, 64, 96, "adamw"), ("2x64x1", 1024, 64, 96, "adamw"), ("4x64x4", 1024, 64, 96, "adamw")],
+    *[("4x128x2", 1024, 64, 96, "adamw"), ("2x48x2", 663, 32, 46, "muon"), ("2x48x2", 69, 64, 24, "muon")],
 ]
-WIDTH = 256
-FLOOR_FLOPS = 2 * WIDTH**3
+NAMES = ["native bf16", "native fp32", "PyTorch path", "PyTorch path, compiled"]
+OTHERS = ["plain loop", "plain loop, compiled", "Trainer"]
 Step = Callable[[], object]
+Clock = Callable[[int], float]
+"""Makes a number of steps and gives the CPU seconds of one."""
 
 
 @dataclass(frozen=True)
@@ -44,6 +49,20 @@ class Rows:
     exposures: float = 0.0
 
 
+def random_rows(vocab: int, rows: int, window: int) -> Rows:
+    return Rows(*np.random.default_rng(0).integers(0, vocab, (2, rows, window), dtype=np.int32))
+
+
+def steps_of(step: Step) -> Clock:
+    def clock(count: int) -> float:
+        start = time.process_time()
+        for _ in range(count):
+            step()
+        return (time.process_time() - start) / count
+
+    return clock
+
+
 def ours(size: Size, vocab: int, batch: Rows, **changes: object) -> Step:
     model = GPT(size, vocab)
     initialize(model, "width", 0)
@@ -51,12 +70,18 @@ def ours(size: Size, vocab: int, batch: Rows, **changes: object) -> Step:
     return lambda: trainer.step(batch)
 
 
-def plain(size: Size, vocab: int, batch: Rows, *, compiled: bool) -> Step:
-    """GPT-2 with learned positions, AdamW, clipping; the same number of layers, heads and width."""
-    shape = {"n_layer": size.layers, "n_embd": size.width, "n_head": size.heads, "n_positions": batch.inputs.shape[1]}
+def gpt2(size: Size, vocab: int, window: int) -> GPT2LMHeadModel:
+    """The same number of layers, heads and width, with learned positions."""
+    shape = {"n_layer": size.layers, "n_embd": size.width, "n_head": size.heads, "n_positions": window}
     no_dropout = dict.fromkeys(("resid_pdrop", "embd_pdrop", "attn_pdrop"), 0.0)
     config = GPT2Config(vocab_size=vocab, bos_token_id=0, eos_token_id=0, use_cache=False, **shape, **no_dropout)
-    model = GPT2LMHeadModel(config).train()
+    config.loss_type = "ForCausalLM"
+    return GPT2LMHeadModel(config).train()
+
+
+def plain(size: Size, vocab: int, batch: Rows, *, compiled: bool) -> Step:
+    """An ordinary loop with AdamW and clipping."""
+    model = gpt2(size, vocab, batch.inputs.shape[1])
     run = torch.compile(model) if compiled else model
     optimizer = torch.optim.AdamW(model.parameters(), lr=1e-3, weight_decay=0.01)
     inputs = torch.from_numpy(batch.inputs).long()
@@ -70,26 +95,99 @@ def plain(size: Size, vocab: int, batch: Rows, *, compiled: bool) -> Step:
     return step
 
 
-def product() -> Step:
-    """A matrix product that fits the cache, FLOOR_FLOPS a call."""
-    matrix = torch.randn(WIDTH, WIDTH)
-    out = torch.empty_like(matrix)
-    return lambda: torch.mm(matrix, matrix, out=out)
+class _StepTimes(TrainerCallback):
+    """When each step of a Trainer ended."""
+
+    def on_train_begin(self, *_: object, **__: object) -> None:
+        self.ends: list[float] = []
+
+    def on_step_end(self, *_: object, **__: object) -> None:
+        self.ends.append(time.process_time())
 
 
-def fastest(jobs: dict[str, Step], turns: int, repeats: int) -> dict[str, float]:
+def hugging_face(size: Size, vocab: int, batch: Rows) -> Clock:
+    """transformers' Trainer over rows in memory; between the ends of its first and its last step."""
+    rows = [{"input_ids": row, "labels": row} for row in torch.from_numpy(batch.inputs).long()]
+    times = _StepTimes()
+    folder = tempfile.gettempdir()
+    quiet = {"report_to": [], "disable_tqdm": True, "save_strategy": "no", "logging_strategy": "no"}
+
+    def clock(count: int) -> float:
+        arguments = TrainingArguments(
+            folder, per_device_train_batch_size=len(rows), max_steps=count + 1, max_grad_norm=1.0, use_cpu=True, **quiet
+        )
+        model = gpt2(size, vocab, batch.inputs.shape[1])
+        with warnings.catch_warnings(action="ignore"):  # about the memory of a GPU that is not there
+            HFTrainer(model, arguments, train_dataset=rows, callbacks=[times]).train()  # type: ignore[arg-type]
+        return (times.ends[-1] - times.ends[0]) / count
+
+    return clock
+
+
+def products(size: Size, vocab: int, rows: int, window: int) -> list[tuple[int, int, int, int, int]]:
+    """(times, batch, M, K, N) of the matrix products of a step."""
+    tokens, W, heads = rows * window, size.width, size.heads
+    maps = [
+        (size.layers, W, 3 * W),
+        (size.layers, W, W),
+        (size.layers, W, 4 * W),
+        (size.layers, 4 * W, W),
+        (1, W, vocab),
+    ]
+    forms = []
+    for times, K, N in maps:
+        forms += [(times, 1, tokens, K, N), (times, 1, tokens, N, K), (times, 1, N, tokens, K)]
+    head, each = W // heads, rows * heads
+    inner = [(window, head, window), (window, window, head)]
+    return forms + [(3 * size.layers, each, *form) for form in inner]
+
+
+def product_times(size: Size, vocab: int, rows: int, window: int) -> list[tuple[int, list[Clock]]]:
+    """For each of `products` how often it occurs, and clocks in fp32 and bf16."""
+    out = []
+    for times, batch, M, K, N in products(size, vocab, rows, window):
+        clocks = []
+        for dtype in (torch.float32, torch.bfloat16):
+            a, b = torch.randn(batch, M, K, dtype=dtype), torch.randn(batch, K, N, dtype=dtype)
+            clocks.append(steps_of(lambda a=a, b=b: torch.bmm(a, b)))
+        out.append((times, clocks))
+    return out
+
+
+def fastest(jobs: dict[str, Clock], turns: int, repeats: int) -> dict[str, float]:
     """Seconds a step of each job, the least over its turns."""
-    for step in jobs.values():
-        step()
-        step()
+    for clock in jobs.values():
+        clock(2)
     best = dict.fromkeys(jobs, float("inf"))
     for _ in range(turns):
-        for name, step in jobs.items():
-            start = time.process_time()
-            for _ in range(repeats):
-                step()
-            best[name] = min(best[name], (time.process_time() - start) / repeats)
+        for name, clock in jobs.items():
+            best[name] = min(best[name], clock(repeats))
     return best
+
+
+def measure(text: str, vocab: int, count: int, window: int, optimizer: str, *, quick: bool) -> dict[str, float]:
+    """Tokens a second of every job at one size, and of the floor."""
+    size, batch = parse_size(text), random_rows(vocab, count, window)
+    jobs: dict[str, Clock] = {"PyTorch path": steps_of(ours(size, vocab, batch, optimizer=optimizer))}
+    for bf16 in (True, False):
+        if instruction_set(bf16):
+            step = ours(size, vocab, batch, optimizer=optimizer, native=True, bf16=bf16)
+            jobs["native bf16" if bf16 else "native fp32"] = steps_of(step)
+    if optimizer == "adamw":
+        jobs["plain loop"] = steps_of(plain(size, vocab, batch, compiled=False))
+        jobs["Trainer"] = hugging_face(size, vocab, batch)
+    if not quick:
+        torch.compiler.reset()
+        jobs["PyTorch path, compiled"] = steps_of(ours(size, vocab, batch, optimizer=optimizer, compile=True))
+        if optimizer == "adamw":
+            jobs["plain loop, compiled"] = steps_of(plain(size, vocab, batch, compiled=True))
+    forms = product_times(size, vocab, count, window)
+    for i, (_, clocks) in enumerate(forms):
+        jobs |= {f"product {i} {kind}": clock for kind, clock in zip(("fp32", "bf16"), clocks, strict=True)}
+    tokens = count * window
+    best = fastest(jobs, turns=2 if quick else 4, repeats=max(1, 4096 // tokens))
+    floor = sum(times * min(best[f"product {i} fp32"], best[f"product {i} bf16"]) for i, (times, _) in enumerate(forms))
+    return {name: tokens / seconds for name, seconds in best.items()} | {"floor": tokens / floor}
 
 
 def main() -> None:
@@ -97,45 +195,19 @@ def main() -> None:
     parser.add_argument("--quick", action="store_true", help="fewer turns, nothing compiled")
     quick = parser.parse_args().quick
     torch.set_num_threads(1)
-    print(f"{platform.machine()}, PyTorch {torch.__version__}, kernels {instruction_set()}, one thread\n")
-    names = ["native", "PyTorch path", "PyTorch path, compiled", "plain loop", "plain loop, compiled"]
-    columns = [
-        "size",
-        "V",
-        "batch",
-        "optimizer",
-        *names,
-        "native / PyTorch path",
-        "product, GFLOP/s",
-        "native / product",
-    ]
-    print("| " + " | ".join(columns) + " |")
-    print("| --- | --- | --- | --- |" + " ---: |" * (len(names) + 3))
+    sets = " and ".join(f"{instruction_set(bf16)} ({name})" for bf16, name in ((True, "bf16"), (False, "fp32")))
+    print(f"{platform.machine()}, PyTorch {torch.__version__}, kernels {sets}, one thread; thousand tokens a second\n")
+    ratios = ["/ PyTorch path", "/ plain compiled", "/ Trainer", "of the floor"]
+    print("| " + " | ".join(["size", "V", "batch", "optimizer", *NAMES, *OTHERS, "floor", *ratios]) + " |")
+    print("| --- | --- | --- | --- |" + " ---: |" * (len(NAMES) + len(OTHERS) + 1 + len(ratios)))
     for text, vocab, count, window, optimizer in SHAPES:
-        size = parse_size(text)
-        rng = np.random.default_rng(0)
-        inputs, targets = rng.integers(0, vocab, (2, count, window), dtype=np.int32)
-        batch = Rows(inputs, targets)
-        jobs: dict[str, Step] = {"floor": product(), "PyTorch path": ours(size, vocab, batch, optimizer=optimizer)}
-        if instruction_set():
-            jobs["native"] = ours(size, vocab, batch, optimizer=optimizer, native=True)
-        if optimizer == "adamw":
-            jobs["plain loop"] = plain(size, vocab, batch, compiled=False)
-        if not quick:
-            torch.compiler.reset()
-            jobs["PyTorch path, compiled"] = ours(size, vocab, batch, optimizer=optimizer, compile=True)
-            if optimizer == "adamw":
-                jobs["plain loop, compiled"] = plain(size, vocab, batch, compiled=True)
-        tokens = count * window
-        best = fastest(jobs, turns=2 if quick else 5, repeats=max(1, 4096 // tokens))
-        speeds = [f"{tokens / best[name] / 1e3:.1f}K" if name in best else "-" for name in names]
-        floor = FLOOR_FLOPS / best["floor"]
-        gain = share = "-"
-        if "native" in best:
-            gain = f"{best['PyTorch path'] / best['native']:.2f}"
-            share = f"{flops_per_token(size, vocab, window) * tokens / best['native'] / floor:.0%}"
-        shape = f"| {text} | {vocab} | {count} x {window} | {optimizer} | "
-        print(shape + " | ".join(speeds) + f" | {gain} | {floor / 1e9:.0f} | {share} |", flush=True)
+        speed = measure(text, vocab, count, window, optimizer, quick=quick)
+        cells = [f"{speed[name] / 1e3:.1f}" if name in speed else "-" for name in [*NAMES, *OTHERS, "floor"]]
+        best = max(speed.get("native bf16", 0), speed.get("native fp32", 0))
+        for name in ("PyTorch path", "plain loop, compiled", "Trainer"):
+            cells.append(f"{best / speed[name]:.2f}" if best and name in speed else "-")
+        cells.append(f"{best / speed['floor']:.0%}" if best else "-")
+        print(f"| {text} | {vocab} | {count} x {window} | {optimizer} | " + " | ".join(cells) + " |", flush=True)
 
 
 if __name__ == "__main__":

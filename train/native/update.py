@@ -24,9 +24,7 @@ class NativeUpdate:
     With a library for bf16, the products of Muon round their inputs too; weights and states stay fp32.
     """
 
-    def __init__(
-        self, model: GPT, optimizers: list[torch.optim.Optimizer], clip: float, kernels: ctypes.CDLL
-    ) -> None:
+    def __init__(self, model: GPT, optimizers: list[torch.optim.Optimizer], clip: float, kernels: ctypes.CDLL) -> None:
         self.native = NativeModel(model, kernels)
         self.optimizers, self.clip = optimizers, clip
         parameters = self.native.parameters

@@ -42,7 +42,9 @@ def distance(found, wanted):
 
 
 @pytest.mark.parametrize(("size", "vocab", "rows", "time"), SHAPES)
-def test_gradients_are_those_of_float64_and_in_bf16_no_worse_than_autocast(kernels, make_model, make_windows, size, vocab, rows, time):
+def test_gradients_are_those_of_float64_and_in_bf16_no_worse_than_autocast(
+    kernels, make_model, make_windows, size, vocab, rows, time
+):
     model = make_model(size, vocab)
     inputs, targets = make_windows(vocab, rows, time)
     grads = [torch.full_like(p, torch.nan) for p in model.parameters()]

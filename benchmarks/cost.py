@@ -1,0 +1,143 @@
+"""What a training costs on this machine: `python benchmarks/cost.py`.
+
+In four parts: speed against width, layers, vocabulary and window; one training against two side by side, with the
+memory that each takes; the share of a training that goes into making its batches; measuring N people against training
+on them. One thread a training, the fastest kernels of this machine, the best of a few turns each.
+"""
+
+import argparse
+import resource
+import subprocess
+import sys
+import time
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import torch
+from training import SETTINGS, Rows, fastest, ours, random_rows, steps_of
+
+from biogen.config import DataConfig
+from biogen.corpus import EVALUATION, make_corpus
+from biogen.windows import Batches
+from eval.measure import measure
+from eval.recall import recall_people
+from eval.source import OwnTokens
+from train.inference import Inference
+from train.loop import Trainer
+from train.model import GPT, flops_per_token, initialize, parameter_counts
+from train.native.library import instruction_set
+from train.sizes import parse_size
+
+BASE = {"layers": 2, "width": 64, "heads": 2, "vocab": 512, "window": 64}
+AGAINST = {"width": (32, 48, 64, 96, 128), "layers": (1, 2, 4, 8), "vocab": (64, 512, 4096), "window": (24, 64, 512)}
+TOKENS = 4096
+PEOPLE = 1000
+KERNELS = {"native": instruction_set() is not None, "bf16": instruction_set(bf16=True) is not None}
+
+
+def name_of(layers: int, width: int, heads: int) -> str:
+    return f"{layers}x{width}x{heads}"
+
+
+def against_size() -> None:
+    print("| layers x width x heads | V | window | parameters | thousand tokens/s | GFLOP/s |")
+    print("| --- | --- | --- | ---: | ---: | ---: |")
+    shapes = [BASE | {key: value} for key, values in AGAINST.items() for value in values]
+    jobs = {}
+    for shape in shapes:
+        size = parse_size(name_of(shape["layers"], shape["width"], shape["heads"]))
+        batch = random_rows(shape["vocab"], TOKENS // shape["window"], shape["window"])
+        jobs[tuple(shape.values())] = steps_of(ours(size, shape["vocab"], batch, **KERNELS))
+    best = fastest(jobs, turns=4, repeats=1)
+    for (layers, width, heads, vocab, window), seconds in best.items():
+        size = parse_size(name_of(layers, width, heads))
+        speed = TOKENS // window * window / seconds
+        flops = flops_per_token(size, vocab, window) * speed
+        parameters = sum(parameter_counts(size, vocab).values())
+        print(f"| {size} | {vocab} | {window} | {parameters:,} | {speed / 1e3:.0f} | {flops / 1e9:.0f} |")
+
+
+def train_alone(seconds: float) -> None:
+    """Train for a while; print tokens a second (wall clock) and MiB: before the model was there, and at most."""
+    torch.set_num_threads(1)
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    size = parse_size(name_of(*(BASE[key] for key in ("layers", "width", "heads"))))
+    step = ours(size, BASE["vocab"], random_rows(BASE["vocab"], TOKENS // BASE["window"], BASE["window"]), **KERNELS)
+    step()
+    start, steps = time.monotonic(), 0
+    while time.monotonic() - start < seconds:
+        step()
+        steps += 1
+    speed = steps * TOKENS / (time.monotonic() - start)
+    print(speed, before / 1024, resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024)
+
+
+def side_by_side() -> None:
+    command = [sys.executable, str(Path(__file__)), "--train-alone", "6"]
+    alone, together, memory = 0.0, 0.0, (0.0, 0.0)
+    for _ in range(2):
+        speed, *memory_now = map(
+            float, subprocess.run(command, capture_output=True, text=True, check=True).stdout.split()
+        )
+        alone, memory = max(alone, speed), (memory_now[0], memory_now[1])
+        both = [subprocess.Popen(command, stdout=subprocess.PIPE, text=True) for _ in range(2)]
+        together = max(together, sum(float(process.communicate()[0].split()[0]) for process in both))
+    print(
+        f"One training {alone / 1e3:.0f}K tokens/s, two side by side {together / 1e3:.0f}K: {together / alone:.2f} times."
+    )
+    print(f"A process takes {memory[0]:.0f} MiB with its libraries, {memory[1]:.0f} MiB at its peak in training.")
+
+
+def data_and_evaluation() -> None:
+    """Seconds of one exposure: its batches alone and its steps; and of measuring everybody once."""
+    print(
+        f"| data (N={PEOPLE:,}) | size | batches of one exposure, s | its steps, s | share | measuring all, s | exposures |"
+    )
+    print("| --- | --- | ---: | ---: | ---: | ---: | ---: |")
+    for data, text in (("biod", "1x32x2"), ("biod", "2x48x2"), ("bios", "2x48x2")):
+        corpus = make_corpus(DataConfig(people=PEOPLE, dataset=data, tokenizer="word", templates=12))
+        size = parse_size(text)
+        model = GPT(size, corpus.tokenizer.vocab)
+        initialize(model, "width", 0)
+        source, people = OwnTokens(corpus), np.arange(PEOPLE)
+        parameters = sum(parameter_counts(size, corpus.tokenizer.vocab).values())
+        inference = Inference(model, torch.device("cpu"), native=KERNELS["native"])
+
+        def made() -> list[Rows]:
+            batches = Batches(corpus, layout="rows", context=512, batch=48, exposures=1)  # noqa: B023
+            return [Rows(batch.inputs, batch.targets) for batch in batches]
+
+        batches = made()
+        trainer = Trainer(model, replace(SETTINGS, **KERNELS), torch.device("cpu"))
+
+        def trained() -> None:
+            for batch in batches:  # noqa: B023
+                trainer.step(batch)  # noqa: B023
+
+        def measured() -> None:
+            recall = recall_people(inference, source, people, EVALUATION)  # noqa: B023
+            measure(recall, corpus, parameters, interval=False)  # noqa: B023
+
+        best = fastest({"made": steps_of(made), "trained": steps_of(trained), "measured": steps_of(measured)}, 5, 1)
+        share, exposure = best["made"] / (best["made"] + best["trained"]), best["made"] + best["trained"]
+        cells = f"{best['made']:.4f} | {best['trained']:.4f} | {share:.1%} | {best['measured']:.4f}"
+        print(f"| {data} | {text} | {cells} | {best['measured'] / exposure:.2f} |")
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--train-alone", type=float, metavar="SECONDS", help="used by the comparison of one and two")
+    seconds = parser.parse_args().train_alone
+    if seconds is not None:
+        return train_alone(seconds)
+    torch.set_num_threads(1)
+    against_size()
+    print()
+    side_by_side()
+    print()
+    data_and_evaluation()
+
+
+if __name__ == "__main__":
+    main()
