@@ -14,5 +14,6 @@ test:
 	@"$(ROOT)/scripts/setup" test
 	@cd "$(ROOT)" && .venv/bin/ruff check . && .venv/bin/ruff format --check . && .venv/bin/mypy && .venv/bin/pytest -n auto
 
-bench: setup
-	@cd "$(ROOT)" && .venv/bin/python benchmarks/generator.py && .venv/bin/python benchmarks/training.py
+bench:
+	@"$(ROOT)/scripts/setup" test
+	@cd "$(ROOT)" && for part in generator training cost; do .venv/bin/python benchmarks/$$part.py || exit; echo; done

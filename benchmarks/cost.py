@@ -75,25 +75,23 @@ def train_alone(seconds: float) -> None:
 
 def side_by_side() -> None:
     command = [sys.executable, str(Path(__file__)), "--train-alone", "6"]
-    alone, together, memory = 0.0, 0.0, (0.0, 0.0)
+    alone, together, memory = 0.0, 0.0, [0.0, 0.0]
     for _ in range(2):
         speed, *memory_now = map(
             float, subprocess.run(command, capture_output=True, text=True, check=True).stdout.split()
         )
         alone, memory = max(alone, speed), (memory_now[0], memory_now[1])
-        both = [subprocess.Popen(command, stdout=subprocess.PIPE, text=True) for _ in range(2)]
+        both = [subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True) for _ in "12"]
         together = max(together, sum(float(process.communicate()[0].split()[0]) for process in both))
-    print(
-        f"One training {alone / 1e3:.0f}K tokens/s, two side by side {together / 1e3:.0f}K: {together / alone:.2f} times."
-    )
+    speeds = f"One training {alone / 1e3:.0f}K tokens/s, two side by side {together / 1e3:.0f}K"
+    print(f"{speeds}: {together / alone:.2f} times.")
     print(f"A process takes {memory[0]:.0f} MiB with its libraries, {memory[1]:.0f} MiB at its peak in training.")
 
 
 def data_and_evaluation() -> None:
     """Seconds of one exposure: its batches alone and its steps; and of measuring everybody once."""
-    print(
-        f"| data (N={PEOPLE:,}) | size | batches of one exposure, s | its steps, s | share | measuring all, s | exposures |"
-    )
+    headings = ["size", "batches of one exposure, s", "its steps, s", "share", "measuring all, s", "exposures"]
+    print(" | ".join([f"| data (N={PEOPLE:,})", *headings]) + " |")
     print("| --- | --- | ---: | ---: | ---: | ---: | ---: |")
     for data, text in (("biod", "1x32x2"), ("biod", "2x48x2"), ("bios", "2x48x2")):
         corpus = make_corpus(DataConfig(people=PEOPLE, dataset=data, tokenizer="word", templates=12))

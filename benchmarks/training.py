@@ -18,12 +18,16 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
-from transformers import GPT2Config, GPT2LMHeadModel, Trainer as HFTrainer, TrainerCallback, TrainingArguments
 
+from eval.quiet import quiet
 from train.loop import Settings, Trainer
 from train.model import GPT, initialize
 from train.native.library import instruction_set
 from train.sizes import Size, parse_size
+
+with quiet():
+    import transformers
+    from transformers import GPT2Config, GPT2LMHeadModel, TrainerCallback, TrainingArguments
 
 SETTINGS = Settings(
     exposures=100, optimizer="adamw", lr=1e-3, embedding_lr=1e-3, weight_decay=0.01, beta1=0.9, beta2=0.98, eps=1e-8,
@@ -118,7 +122,7 @@ def hugging_face(size: Size, vocab: int, batch: Rows) -> Clock:
         )
         model = gpt2(size, vocab, batch.inputs.shape[1])
         with warnings.catch_warnings(action="ignore"):  # about the memory of a GPU that is not there
-            HFTrainer(model, arguments, train_dataset=rows, callbacks=[times]).train()  # type: ignore[arg-type]
+            transformers.Trainer(model, arguments, train_dataset=rows, callbacks=[times]).train()  # type: ignore[arg-type]
         return (times.ends[-1] - times.ends[0]) / count
 
     return clock

@@ -100,7 +100,7 @@ def test_junk_must_find_fresh_names():
 
 
 def test_kernels_must_be_on_this_machine(monkeypatch):
-    monkeypatch.setattr(recipes, "instruction_set", lambda: None)
+    monkeypatch.setattr(recipes, "instruction_set", lambda bf16=False: None)
     (line,) = mistakes_of(kernels="native", people=[5, 6])
     assert line.startswith("kernels: native needs")
     assert plans_of(kernels="native", dry_run=True)

@@ -80,8 +80,19 @@ def test_both_layouts_take_about_as_many_tokens_in_a_step(people, recipe):
     assert rows.batch * 73 == pytest.approx(packed.batch * 64, abs=73)
 
 
+@pytest.fixture
+def kernels_for(monkeypatch):
+    """Pretend that there are kernels for fp32 and for bf16."""
+
+    def pretend(fp32=None, bf16=None):
+        monkeypatch.setattr(recipes, "instruction_set", lambda of_bf16=False: bf16 if of_bf16 else fp32)
+
+    return pretend
+
+
 @pytest.mark.parametrize("on_gpu", [False, True])
-def test_the_settings_are_those_of_the_recipe(on_gpu):
+def test_the_settings_are_those_of_the_recipe(kernels_for, on_gpu):
+    kernels_for(fp32="avx2")
     found = settings_of(resolved(lr=0.25, clip=3, warmup_steps=7), 4, width=48, on_gpu=on_gpu)
     assert (found.lr, found.clip, found.warmup_steps, found.exposures) == (0.25, 3, 7, 4)
     assert (found.bf16, found.compile) == (on_gpu, on_gpu)
@@ -91,16 +102,36 @@ def test_the_settings_are_those_of_the_recipe(on_gpu):
     assert (decided.bf16, decided.compile) == (False, False)
 
 
-@pytest.mark.parametrize("built", ["avx2", None])
-def test_native_kernels_serve_where_they_can(monkeypatch, built):
-    monkeypatch.setattr(recipes, "instruction_set", lambda: built)
-
-    def native(width=48, on_gpu=False, **options):
-        return settings_of(resolved(**options), 4, width=width, on_gpu=on_gpu).native
-
-    assert native() == bool(built)
-    cannot = [{"on_gpu": True}, {"width": 24}, {"precision": "bf16"}, {"compile": "on"}]
-    assert not any(native(**options) for options in [*cannot, {"kernels": "pytorch"}])
-    for options in cannot if built else [{}]:
+@pytest.mark.parametrize(
+    ("fp32", "bf16", "precision", "expected"),
+    [
+        ("avx2", None, "auto", (True, False)),
+        ("avx2", None, "bf16", (False, True)),
+        ("avx512", "amx", "auto", (True, True)),
+        ("avx512", "amx", "bf16", (True, True)),
+        ("avx512", "amx", "fp32", (True, False)),
+        (None, None, "auto", (False, False)),
+        (None, None, "bf16", (False, True)),
+    ],
+)
+def test_the_precision_that_there_are_kernels_for(kernels_for, fp32, bf16, precision, expected):
+    kernels_for(fp32, bf16)
+    found = settings_of(resolved(precision=precision), 4, width=48, on_gpu=False)
+    assert (found.native, found.bf16) == expected
+    if not found.native:
         with pytest.raises(ValueError, match=r"^kernels: native needs"):
-            native(kernels="native", **options)
+            settings_of(resolved(precision=precision, kernels="native"), 4, width=48, on_gpu=False)
+
+
+@pytest.mark.parametrize("bf16", ["avx512_bf16", None])
+@pytest.mark.parametrize("cannot", [{"on_gpu": True}, {"width": 24}, {"compile": "on"}, {"kernels": "pytorch"}])
+def test_kernels_serve_only_where_they_can(kernels_for, bf16, cannot):
+    kernels_for("avx512", bf16)
+    where = {"width": 48, "on_gpu": False} | {key: value for key, value in cannot.items() if key in ("on_gpu", "width")}
+    options = {key: value for key, value in cannot.items() if key not in where}
+    found = settings_of(resolved(**options), 4, **where)
+    assert not found.native
+    assert found.bf16 == where["on_gpu"]  # PyTorch's own bf16 is slower than its fp32 on a CPU
+    if "kernels" not in options:
+        with pytest.raises(ValueError, match=r"^kernels: native needs"):
+            settings_of(resolved(**options, kernels="native"), 4, **where)
