@@ -1,8 +1,8 @@
 """The figures of a store: the frame of `capacity.table` and the runs' metrics come in, PNG and SVG files go out.
 
-Four figures for each combination of data set, exposures, junk and recipe: stored bits against parameters (after
-the first figures of Allen-Zhu and Li, arXiv 2404.05405), bits per parameter against parameters and against
-people, and learning curves.
+One figure of the whole store: the capacity of each size, the best R over N. Four for each combination of data set,
+exposures, junk and recipe: stored bits against parameters (after the first figures of Allen-Zhu and Li, arXiv
+2404.05405), bits per parameter against parameters and against people, and learning curves.
 """
 
 import io
@@ -26,7 +26,7 @@ from matplotlib.lines import Line2D
 from matplotlib.patheffects import withStroke
 from matplotlib.ticker import FixedLocator, FuncFormatter, NullFormatter, PercentFormatter
 
-from capacity.table import DATASETS, by_precision, short_number
+from capacity.table import DATASETS, KIND, best_over_people, by_precision, short_number
 from train.checkpoint import replace_file
 
 LEAST = 0.01
@@ -72,15 +72,50 @@ def draw_all(frame: pd.DataFrame, out: Path) -> list[Path]:
     folder.mkdir(parents=True, exist_ok=True)
     written: list[Path] = []
     with matplotlib.style.context(["default", STYLE]):
+        overview = law(frame)
+        written += _save(overview, folder / "law") if overview else []
         for suffix, rows in _combinations(frame):
             figures = {name: draw(rows, out) for name, draw in FIGURES.items()}
             for name, figure in figures.items():
                 written += _save(figure, folder / f"{name}{suffix}") if figure else []
-    ours = re.compile(rf"({'|'.join(FIGURES)})(_bio[sd]_e[^/]*)?\.(png|svg)")
+    ours = re.compile(rf"(law|{'|'.join(FIGURES)})(_bio[sd]_e[^/]*)?\.(png|svg)")
     for path in sorted(folder.iterdir()):
         if ours.fullmatch(path.name) and path not in written:
             path.unlink()
     return written
+
+
+def law(frame: pd.DataFrame) -> Figure | None:
+    """The best R over N against parameters, a curve for each kind of run; None if no kind has several sizes."""
+    if frame.empty or frame.groupby(KIND, dropna=False)["params"].nunique().max() < 2:
+        return None
+    best = best_over_people(frame)
+    figure = Figure(figsize=(5.6, 3.2), dpi=200, layout="constrained")
+    figure.suptitle("Capacity: the best bits per parameter over N", x=0.01, ha="left")
+    axes = figure.subplots()
+    schemes = _quantizations(frame)
+    marks: dict[str, Any] = {"linestyle": "", "fillstyle": "none", "markeredgewidth": 0.8, "markersize": 5.5}
+    groups: list[tuple[Any, pd.DataFrame]] = list(best.groupby(KIND, sort=False, dropna=False))
+    keys = []
+    for color, (kind, rows) in zip(_colors(SIZE_COLORS, len(groups)), groups, strict=True):
+        plain = rows[rows["quantization"] == "none"].sort_values("params")
+        bars = np.array([plain["R"] - plain["low"], plain["high"] - plain["R"]]).clip(min=0)
+        axes.errorbar(plain["params"], plain["R"], bars, fmt="o-", color=color, elinewidth=0.8, zorder=2)
+        for scheme, mark in zip(schemes, "s^D", strict=False):
+            found = rows[rows["quantization"] == scheme]
+            axes.plot(found["params"], found["R"], marker=mark, color=color, zorder=3, **marks)
+        keys.append(Line2D([], [], color=color, marker="o", label=_kind(*kind)))
+    P_low, P_high = _limits(frame["params"])
+    axes.set(xscale="log", xlim=(P_low, P_high), ylim=(0, max(2.3, 1.08 * best["high"].max())))
+    axes.set(xlabel="Model parameters P", ylabel="Bits per parameter R = bits / P")
+    _number_ticks(axes.xaxis, P_low, P_high)
+    _level_lines(axes)
+    keys += [
+        Line2D([], [], color="0.4", marker=mark, label=name, **marks)
+        for name, mark in zip(schemes, "s^D", strict=False)
+    ]
+    figure.legend(handles=keys, loc="outside right upper", alignment="left")
+    return figure
 
 
 def capacity(rows: pd.DataFrame, out: Path) -> Figure:
@@ -225,7 +260,7 @@ FIGURES: dict[str, Callable[[pd.DataFrame, Path], Figure | None]] = {
 
 def _combinations(frame: pd.DataFrame) -> Iterator[tuple[str, pd.DataFrame]]:
     """The end of the file names and the rows of each set of figures."""
-    groups = list(frame.groupby(["dataset", "exposures", "junk", "recipe"], sort=False, dropna=False))
+    groups = list(frame.groupby(KIND, sort=False, dropna=False))
     for (dataset, exposures, junk, recipe), rows in groups:
         suffix = f"_{dataset}_e{exposures:.10g}_j{junk}_{recipe}" if len(groups) > 1 else ""
         yield re.sub("[^A-Za-z0-9._]+", "-", suffix), rows
@@ -233,12 +268,15 @@ def _combinations(frame: pd.DataFrame) -> Iterator[tuple[str, pd.DataFrame]]:
 
 def _figure(rows: pd.DataFrame, width: float, height: float) -> Figure:
     """An empty figure, sizes in inches, with what its runs have in common for a title."""
-    first = rows.iloc[0]
-    title = f"{DATASETS.get(first.dataset, first.dataset)}, {first.exposures:,.10g} exposures, "
-    title += ("" if first.junk == "0" else f"{first.junk} junk, ") + f"recipe {first.recipe}"
     figure = Figure(figsize=(width, height), dpi=200, layout="constrained")
-    figure.suptitle(title, x=0.01, ha="left")
+    figure.suptitle(_kind(*rows[KIND].iloc[0]), x=0.01, ha="left")
     return figure
+
+
+def _kind(dataset: str, exposures: float, junk: str, recipe: str) -> str:
+    """What the runs of a figure or of a curve have in common."""
+    title = f"{DATASETS.get(dataset, dataset)}, {exposures:,.10g} exposures, "
+    return title + ("" if junk == "0" else f"{junk} junk, ") + f"recipe {recipe}"
 
 
 def _fix_layout(figure: Figure) -> None:

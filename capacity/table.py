@@ -35,6 +35,9 @@ COLUMNS = (
 )
 """The first columns of the table, in order. Losses are in nats, accuracies from 0 to 1."""
 
+KIND = ["dataset", "exposures", "junk", "recipe"]
+"""What runs share whose figures are drawn together."""
+
 DATASETS = {"bios": "bioS", "biod": "bioD"}
 """The data sets as Allen-Zhu and Li (arXiv 2404.05405) write them."""
 
@@ -59,6 +62,22 @@ def collect(out: Path) -> pd.DataFrame:
     rows = sorted((row for folder in folders for row in _read_rows(folder)), key=_sort_key)
     names = dict.fromkeys((*COLUMNS, *(name for row in rows for name in row)))
     return pd.DataFrame({name: _column([row.get(name) for row in rows]) for name in names})
+
+
+def best_over_people(frame: pd.DataFrame) -> pd.DataFrame:
+    """The capacity of each size: the largest R over N, as the paper reads it off, for each kind of run.
+
+    One row for each data set, exposures, junk, recipe, params and quantization: `people`, the N where R is largest
+    (as a mean over the runs with that N, which differ in their seeds), that mean as `R`, `low` and `high` of those
+    runs, and `bracketed`: whether a smaller and a larger N were tried.
+    """
+    kinds = [*KIND, "params", "quantization"]
+    runs = frame.groupby([*kinds, "people"], dropna=False)["bits_per_param"]
+    means = runs.agg(R="mean", low="min", high="max").reset_index()
+    tried = means.groupby(kinds, dropna=False)["people"]
+    means["bracketed"] = (tried.transform("min") < means["people"]) & (means["people"] < tried.transform("max"))
+    best = means.loc[means.groupby(kinds, dropna=False)["R"].idxmax().sort_values()]
+    return best.reset_index(drop=True)
 
 
 def write_csv(frame: pd.DataFrame, path: Path) -> None:

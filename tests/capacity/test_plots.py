@@ -56,7 +56,7 @@ def test_one_set_of_figures_as_png_and_svg(tmp_path):
     frame = make_frame()
     write_metrics(tmp_path, frame)
     written = draw_all(frame, tmp_path)
-    assert names(written) == names(written, "svg") == list(FIGURES)
+    assert names(written) == names(written, "svg") == ["law", *FIGURES]
     assert sorted(written) == sorted((tmp_path / "plots").iterdir())
     image = imread(tmp_path / "plots" / "capacity.png")
     assert image.shape[1] > 1500
@@ -119,6 +119,19 @@ def test_every_store_can_be_drawn_without_metrics(tmp_path, frame):
         for figure in filter(None, figures.values()):
             figure.draw_without_rendering()
     assert [name for name in FIGURES if figures[name]] == list(FIGURES[: 3 if several else 2])
+
+
+def test_the_law_has_a_curve_for_each_kind_of_run_and_needs_several_sizes():
+    frame = make_frame(seeds=(0, 1))
+    figure = plots.law(pd.concat([frame, frame.assign(exposures=1000.0)]))
+    (axes,) = figure.axes
+    curves = [line for line in axes.lines if line.get_linestyle() == "-" and line.get_marker() == "o"]
+    plain = frame[frame["quantization"] == "none"]
+    means = plain.groupby(["params", "people"])["bits_per_param"].mean().groupby("params").max()
+    for curve in curves:
+        np.testing.assert_allclose(curve.get_xydata(), means.reset_index())
+    assert len(curves) == 2
+    assert plots.law(make_frame(sizes=(16,))) is None
 
 
 def test_no_runs_no_files(tmp_path):

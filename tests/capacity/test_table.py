@@ -14,7 +14,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from rich.console import Console
 
-from capacity.table import COLUMNS, by_precision, collect, main, short_number, show, write_csv
+from capacity.table import COLUMNS, best_over_people, by_precision, collect, main, short_number, show, write_csv
 
 
 def make_row(run_id, quantization="none", **changed):
@@ -40,6 +40,26 @@ def printed(frame, width=100):
     text = io.StringIO()
     show(frame, Console(file=text, width=width))
     return text.getvalue()
+
+
+@given(st.permutations([0.5, 1.25, 2.0, 1.5]), st.integers(0, 3))
+def test_the_capacity_of_a_size_is_its_best_mean_over_people(R, seeds):
+    """Planted: the largest R, moved up and down by seeds whose mean is nought."""
+    people = [100, 200, 300, 400]
+    away = [seed - seeds / 2 for seed in range(seeds + 1)]
+    rows = [
+        make_row(f"{N}-{change}", scheme, people=N, bits_per_param=R_here * share + change / 100)
+        for N, R_here in zip(people, R, strict=True)
+        for change in away
+        for scheme, share in (("none", 1.0), ("int4", 0.5))
+    ]
+    best = best_over_people(pd.DataFrame(rows))
+    assert best["quantization"].tolist() == ["int4", "none"]
+    at = R.index(2.0)
+    assert best["people"].tolist() == [people[at]] * 2
+    assert best["R"].tolist() == pytest.approx([1.0, 2.0])
+    assert (best["high"] - best["low"]).tolist() == pytest.approx([seeds / 100] * 2)
+    assert best["bracketed"].tolist() == [0 < at < 3] * 2
 
 
 def test_unfinished_runs_and_files_are_left_out(tmp_path):
