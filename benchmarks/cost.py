@@ -81,7 +81,7 @@ def side_by_side() -> None:
             float, subprocess.run(command, capture_output=True, text=True, check=True).stdout.split()
         )
         alone, memory = max(alone, speed), (memory_now[0], memory_now[1])
-        both = [subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True) for _ in "12"]
+        both = [subprocess.Popen(command, stdout=subprocess.PIPE, text=True) for _ in "12"]
         together = max(together, sum(float(process.communicate()[0].split()[0]) for process in both))
     speeds = f"One training {alone / 1e3:.0f}K tokens/s, two side by side {together / 1e3:.0f}K"
     print(f"{speeds}: {together / alone:.2f} times.")

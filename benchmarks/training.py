@@ -114,11 +114,16 @@ def hugging_face(size: Size, vocab: int, batch: Rows) -> Clock:
     rows = [{"input_ids": row, "labels": row} for row in torch.from_numpy(batch.inputs).long()]
     times = _StepTimes()
     folder = tempfile.gettempdir()
-    quiet = {"report_to": [], "disable_tqdm": True, "save_strategy": "no", "logging_strategy": "no"}
+    silent = {"report_to": [], "disable_tqdm": True, "save_strategy": "no", "logging_strategy": "no"}
 
     def clock(count: int) -> float:
         arguments = TrainingArguments(
-            folder, per_device_train_batch_size=len(rows), max_steps=count + 1, max_grad_norm=1.0, use_cpu=True, **quiet
+            folder,
+            per_device_train_batch_size=len(rows),
+            max_steps=count + 1,
+            max_grad_norm=1.0,
+            use_cpu=True,
+            **silent,
         )
         model = gpt2(size, vocab, batch.inputs.shape[1])
         with warnings.catch_warnings(action="ignore"):  # about the memory of a GPU that is not there
@@ -142,8 +147,8 @@ def products(size: Size, vocab: int, rows: int, window: int) -> list[tuple[int, 
     for times, K, N in maps:
         forms += [(times, 1, tokens, K, N), (times, 1, tokens, N, K), (times, 1, N, tokens, K)]
     head, each = W // heads, rows * heads
-    inner = [(window, head, window), (window, window, head)]
-    return forms + [(3 * size.layers, each, *form) for form in inner]
+    inner = [(2, window, head, window), (4, window, window, head)]  # scores and their gradients; all others
+    return forms + [(count * size.layers, each, *form) for count, *form in inner]
 
 
 def product_times(size: Size, vocab: int, rows: int, window: int) -> list[tuple[int, list[Clock]]]:

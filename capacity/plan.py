@@ -209,7 +209,7 @@ def _time_step(plan: Plan, rows: int, length: int) -> float:
     """The faster of a few training steps on random tokens, in seconds."""
     model = GPT(parse_size(plan.config.size), plan.vocab)
     initialize(model, "width", 0)
-    training = plan.config.training.model_copy(update={"compile": "off"})
+    training = plan.config.training.model_copy(update={"compile": "off", "precision": "auto", "kernels": "auto"})
     trainer = Trainer(model, settings_of(training, 1, width=model.size.width, on_gpu=False), torch.device("cpu"))
     tokens = np.random.default_rng(0).integers(0, plan.vocab, (rows, length), dtype=np.int32)
     times = []

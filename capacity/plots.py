@@ -86,7 +86,10 @@ def draw_all(frame: pd.DataFrame, out: Path) -> list[Path]:
 
 
 def law(frame: pd.DataFrame) -> Figure | None:
-    """The best R over N against parameters, a curve for each kind of run; None if no kind has several sizes."""
+    """The best R over N against parameters, a curve for each kind of run; None if no kind has several sizes.
+
+    A hollow point is a lower bound: the best N is the smallest or the largest that was tried.
+    """
     if frame.empty or frame.groupby(KIND, dropna=False)["params"].nunique().max() < 2:
         return None
     best = best_over_people(frame)
@@ -101,15 +104,19 @@ def law(frame: pd.DataFrame) -> Figure | None:
         plain = rows[rows["quantization"] == "none"].sort_values("params")
         bars = np.array([plain["R"] - plain["low"], plain["high"] - plain["R"]]).clip(min=0)
         axes.errorbar(plain["params"], plain["R"], bars, fmt="o-", color=color, elinewidth=0.8, zorder=2)
+        edge = plain[~plain["bracketed"]]
+        axes.plot(edge["params"], edge["R"], "o", color=color, markerfacecolor="white", zorder=3)
         for scheme, mark in zip(schemes, "s^D", strict=False):
             found = rows[rows["quantization"] == scheme]
-            axes.plot(found["params"], found["R"], marker=mark, color=color, zorder=3, **marks)
+            axes.plot(found["params"], found["R"], marker=mark, color=color, zorder=4, **marks)
         keys.append(Line2D([], [], color=color, marker="o", label=_kind(*kind)))
     P_low, P_high = _limits(frame["params"])
     axes.set(xscale="log", xlim=(P_low, P_high), ylim=(0, max(2.3, 1.08 * best["high"].max())))
     axes.set(xlabel="Model parameters P", ylabel="Bits per parameter R = bits / P")
     _number_ticks(axes.xaxis, P_low, P_high)
     _level_lines(axes)
+    hollow = Line2D([], [], color="0.4", linestyle="", marker="o", markerfacecolor="white", label="N not bracketed")
+    keys += [hollow] if not best["bracketed"].all() else []
     keys += [
         Line2D([], [], color="0.4", marker=mark, label=name, **marks)
         for name, mark in zip(schemes, "s^D", strict=False)

@@ -62,9 +62,10 @@ def settings_of(training: Training, exposures: int, *, width: int, on_gpu: bool)
     same = Settings.__dataclass_fields__.keys() & Training.model_fields.keys() - {"compile"}
     compiled = training.compile == "on" or (training.compile == "auto" and on_gpu)
     fitting = training.kernels != "pytorch" and not (on_gpu or compiled or width % 16)
-    fast = fitting and instruction_set(True) is not None
+    exact = fitting and instruction_set() is not None  # measuring needs these in any case
+    fast = exact and instruction_set(True) is not None
     bf16 = training.precision == "bf16" or (training.precision == "auto" and (on_gpu or fast))
-    native = fast if bf16 else fitting and instruction_set() is not None
+    native = fast if bf16 else exact
     if training.kernels == "native" and not native:
         raise ValueError(
             "kernels: native needs a CPU with AVX2 (for precision bf16: AVX512_BF16 or AMX), the libraries that an "

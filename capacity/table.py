@@ -67,11 +67,12 @@ def collect(out: Path) -> pd.DataFrame:
 def best_over_people(frame: pd.DataFrame) -> pd.DataFrame:
     """The capacity of each size: the largest R over N, as the paper reads it off, for each kind of run.
 
-    One row for each data set, exposures, junk, recipe, params and quantization: `people`, the N where R is largest
-    (as a mean over the runs with that N, which differ in their seeds), that mean as `R`, `low` and `high` of those
-    runs, and `bracketed`: whether a smaller and a larger N were tried.
+    One row for each data set, exposures, junk, recipe, size and quantization: `people`, the N where R is largest (as
+    a mean over all runs with that N, whatever else they differ in: mostly seeds), that mean as `R`, `low` and `high`
+    of those runs, and `bracketed`: whether a smaller and a larger N were tried. Runs without R are left out.
     """
-    kinds = [*KIND, "params", "quantization"]
+    kinds = [*KIND, "params", "size", "quantization"]
+    frame = frame.dropna(subset=["bits_per_param"])
     runs = frame.groupby([*kinds, "people"], dropna=False)["bits_per_param"]
     means = runs.agg(R="mean", low="min", high="max").reset_index()
     tried = means.groupby(kinds, dropna=False)["people"]

@@ -106,16 +106,27 @@ def test_each_combination_has_files_that_say_which_and_old_ones_go(tmp_path):
             bits_per_param_high=0.0,
         ),
         make_frame(sizes=(16,), schemes=("none",), bits=-1e5, bits_per_param=-7.0),
+        pd.concat([make_frame(), make_frame(schemes=("int2",), bits=math.nan, bits_per_param=math.nan)]),
         make_frame(sizes=(16,), people=(500,), bits_per_param_low=math.nan, bits_per_param_high=math.nan),
         make_frame(sizes=(16, 1024), people=(10, 10_000_000), schemes=("none",)),
         make_frame(sizes=(16,), people=(500,), schemes=("none", "bf16", "fp8", "int8", "int4", "int4-g32", "int2")),
     ],
-    ids=["one run", "one N", "many N", "no bits", "below zero", "no intervals", "far apart", "many quantizations"],
+    ids=[
+        "one run",
+        "one N",
+        "many N",
+        "no bits",
+        "below zero",
+        "no number",
+        "no intervals",
+        "far apart",
+        "many quantizations",
+    ],
 )
 def test_every_store_can_be_drawn_without_metrics(tmp_path, frame):
     several = frame.groupby("params")["people"].nunique().max() > 1
     with matplotlib.rc_context(plots.STYLE):
-        figures = {name: draw(frame, tmp_path) for name, draw in plots.FIGURES.items()}
+        figures = {name: draw(frame, tmp_path) for name, draw in plots.FIGURES.items()} | {"law": plots.law(frame)}
         for figure in filter(None, figures.values()):
             figure.draw_without_rendering()
     assert [name for name in FIGURES if figures[name]] == list(FIGURES[: 3 if several else 2])

@@ -111,6 +111,7 @@ def test_the_settings_are_those_of_the_recipe(kernels_for, on_gpu):
         ("avx512", "amx", "bf16", (True, True)),
         ("avx512", "amx", "fp32", (True, False)),
         (None, None, "auto", (False, False)),
+        (None, "amx", "auto", (False, False)),
         (None, None, "bf16", (False, True)),
     ],
 )

@@ -40,7 +40,7 @@ struct TileSession {
             uint8_t rows[16] = {EDGE, EDGE, EDGE, EDGE, EDGE, EDGE, EDGE, EDGE};
         } const config;
         static_assert(sizeof config == 64);
-        _tile_loadconfig(&config);
+        asm volatile("ldtilecfg %0" ::"m"(config));  // GCC 12's intrinsic names 8 bytes only, and drops the others
     }
     ~TileSession() { _tile_release(); }
     TileSession(const TileSession&) = delete;

@@ -59,9 +59,15 @@ void* kc_muon() { return new Muon; }
 
 void kc_free_muon(void* muon) { delete static_cast<Muon*>(muon); }
 
-void kc_muon_step(void* muon, float* weight, const float* grad, float* average, int rows, int columns, int heads, float factor,
+// False: out of memory.
+bool kc_muon_step(void* muon, float* weight, const float* grad, float* average, int rows, int columns, int heads, float factor,
                   float lr, float decay, float momentum) {
     const TileSession session;
-    static_cast<Muon*>(muon)->step(weight, grad, average, rows, columns, heads, factor, lr, decay, momentum);
+    try {
+        static_cast<Muon*>(muon)->step(weight, grad, average, rows, columns, heads, factor, lr, decay, momentum);
+    } catch (const std::bad_alloc&) {
+        return false;
+    }
+    return true;
 }
 }

@@ -23,7 +23,7 @@ _SIGNATURES: dict[str, tuple[object, list[object]]] = {
     "kc_adamw": (None, [*[_POINTER] * 5, ctypes.c_int64, _FLOAT, *[_DOUBLE] * 5]),
     "kc_muon": (_POINTER, []),
     "kc_free_muon": (None, [_POINTER]),
-    "kc_muon_step": (None, [*[_POINTER] * 4, *[_INT] * 3, *[_FLOAT] * 4]),
+    "kc_muon_step": (ctypes.c_bool, [*[_POINTER] * 4, *[_INT] * 3, *[_FLOAT] * 4]),
 }
 
 
@@ -53,7 +53,7 @@ def _supported() -> set[str]:
             "avx2": avx512 or torch.backends.cpu.get_cpu_capability() == "AVX2",
             "avx512": avx512,
             "avx512_bf16": bf16,
-            "amx": bf16 and torch.cpu._is_amx_tile_supported(),
+            "amx": bf16 and bool(torch.cpu.get_capabilities().get("amx_bf16")),
         }.items()
         if there
     }

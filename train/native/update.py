@@ -82,6 +82,7 @@ class NativeUpdate:
 
         def step(factor: float) -> None:
             decay, momentum = group["weight_decay"], group["momentum"]
-            kernels.kc_muon_step(*where, *shape, factor, group["lr"], decay, momentum)
+            if not kernels.kc_muon_step(*where, *shape, factor, group["lr"], decay, momentum):
+                raise MemoryError("kernels: no memory for the buffers of Muon")
 
         return step

@@ -33,6 +33,7 @@ static inline void store(Pair* to, PairVec x) { *reinterpret_cast<LoosePairVec*>
 static inline void store(uint16_t* to, HalfVec x) { *reinterpret_cast<LooseHalfVec*>(to) = x; }
 
 // Numbers rounded to bf16, to the nearest and of two equally near ones to the even one; each in the low half of 32 bits.
+// AVX512_BF16 takes numbers below 1e-38 for zero.
 static inline PairVec rounded(Vec x) {
 #if defined(__AVX512BF16__)
     return (PairVec)_mm512_cvtepu16_epi32((__m256i)_mm512_cvtneps_pbh((__m512)x));
