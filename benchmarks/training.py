@@ -79,7 +79,6 @@ def gpt2(size: Size, vocab: int, window: int) -> GPT2LMHeadModel:
     shape = {"n_layer": size.layers, "n_embd": size.width, "n_head": size.heads, "n_positions": window}
     no_dropout = dict.fromkeys(("resid_pdrop", "embd_pdrop", "attn_pdrop"), 0.0)
     config = GPT2Config(vocab_size=vocab, bos_token_id=0, eos_token_id=0, use_cache=False, **shape, **no_dropout)
-    config.loss_type = "ForCausalLM"
     return GPT2LMHeadModel(config).train()
 
 
@@ -127,7 +126,9 @@ def hugging_face(size: Size, vocab: int, batch: Rows) -> Clock:
         )
         model = gpt2(size, vocab, batch.inputs.shape[1])
         with warnings.catch_warnings(action="ignore"):  # about the memory of a GPU that is not there
-            transformers.Trainer(model, arguments, train_dataset=rows, callbacks=[times]).train()  # type: ignore[arg-type]
+            trainer = transformers.Trainer(model, arguments, train_dataset=rows, callbacks=[times])  # type: ignore[arg-type]
+            trainer.remove_callback(transformers.PrinterCallback)
+            trainer.train()
         return (times.ends[-1] - times.ends[0]) / count
 
     return clock
