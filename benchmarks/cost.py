@@ -77,10 +77,9 @@ def side_by_side() -> None:
     command = [sys.executable, str(Path(__file__)), "--train-alone", "6"]
     alone, together, memory = 0.0, 0.0, [0.0, 0.0]
     for _ in range(2):
-        speed, *memory_now = map(
-            float, subprocess.run(command, capture_output=True, text=True, check=True).stdout.split()
-        )
-        alone, memory = max(alone, speed), (memory_now[0], memory_now[1])
+        printed = subprocess.run(command, stdout=subprocess.PIPE, text=True, check=True).stdout
+        speed, *memory = map(float, printed.split())
+        alone = max(alone, speed)
         both = [subprocess.Popen(command, stdout=subprocess.PIPE, text=True) for _ in "12"]
         together = max(together, sum(float(process.communicate()[0].split()[0]) for process in both))
     speeds = f"One training {alone / 1e3:.0f}K tokens/s, two side by side {together / 1e3:.0f}K"

@@ -112,7 +112,7 @@ def _paper(size: Size, people: int, exposures: int) -> dict[str, Any]:
 
 
 _FAST_STEPS = 20_000
-"""With Muon more steps than these bring little: more data means larger batches."""
+"""With Muon more and smaller steps stored less (docs/notebook.md): more data means larger batches."""
 
 
 def _fast(size: Size, people: int, exposures: int) -> dict[str, Any]:
