@@ -6,7 +6,6 @@ on them. One thread a training, the fastest kernels of this machine, the best of
 """
 
 import argparse
-import resource
 import subprocess
 import sys
 import time
@@ -58,10 +57,16 @@ def against_size() -> None:
         print(f"| {size} | {vocab} | {window} | {parameters:,} | {speed / 1e3:.0f} | {flops / 1e9:.0f} |")
 
 
+def peak_memory() -> float:
+    """MiB that this process has held at most (Linux); getrusage would count the process that started it, too."""
+    status = Path("/proc/self/status").read_text()
+    return float(status.partition("VmHWM:")[2].split()[0]) / 1024
+
+
 def train_alone(seconds: float) -> None:
     """Train for a while; print tokens a second (wall clock) and MiB: before the model was there, and at most."""
     torch.set_num_threads(1)
-    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    before = peak_memory()
     size = parse_size(name_of(*(BASE[key] for key in ("layers", "width", "heads"))))
     step = ours(size, BASE["vocab"], random_rows(BASE["vocab"], TOKENS // BASE["window"], BASE["window"]), **KERNELS)
     step()
@@ -70,7 +75,7 @@ def train_alone(seconds: float) -> None:
         step()
         steps += 1
     speed = steps * TOKENS / (time.monotonic() - start)
-    print(speed, before / 1024, resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024)
+    print(speed, before, peak_memory())
 
 
 def side_by_side() -> None:
