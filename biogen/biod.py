@@ -30,6 +30,8 @@ class BioD:
         self.config, self.shape = config, config.biod
         self._chunk_strings = [_distinct_strings(config, attribute) for attribute in range(self.shape.K)]
         self._lay_out_pieces()
+        # Few people are asked for again and again: their draws are remembered.
+        self._known = self._draw(np.arange(config.people)) if config.people <= _BLOCK else None
 
     @property
     def names(self) -> int:
@@ -54,7 +56,10 @@ class BioD:
     def plan(self, index: Int[np.ndarray, " n"], exposure: int) -> Int[np.ndarray, "n slots"]:
         """The paragraph of each person at an exposure: the end token, the domain token if useful, then the text."""
         n, K, C = len(index), self.shape.K, self.shape.C
-        name, chunks = self._draw(index)
+        if self._known is not None and (index < self.config.people).all():
+            name, chunks = (drawn[index] for drawn in self._known)
+        else:
+            name, chunks = self._draw(index)
         chunks += self.shape.D * np.arange(K)[:, None]  # counted through all attributes
         sentences = np.empty((n, K, 1 + C), dtype=np.int64)
         sentences[:, :, 0] = self._marker

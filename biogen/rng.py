@@ -5,9 +5,10 @@ In: a seed, one of the `Stream` numbers, arrays of indices. Out: 32-bit words, o
 """
 
 from enum import IntEnum
+from functools import lru_cache
 
 import numpy as np
-from jaxtyping import Int, Shaped, UInt32
+from jaxtyping import Int, Shaped, UInt32, UInt64
 
 # Philox4x32-10: J. K. Salmon et al., "Parallel random numbers: as easy as 1, 2, 3", SC 2011, section 3.3.
 _MULTIPLIER_0, _MULTIPLIER_1 = np.uint64(0xD2511F53), np.uint64(0xCD9E8D57)
@@ -17,6 +18,8 @@ _LOW = np.uint64(0xFFFFFFFF)
 _SHIFT = np.uint64(32)
 
 _FEISTEL_ROUNDS = 8
+_DRAWS_AT_ONCE = 64
+"""Permutations whose keys are made together: of few elements, a call of `philox` costs more than its arithmetic."""
 
 
 class Stream(IntEnum):
@@ -52,16 +55,19 @@ def philox(key: int, counter: Shaped[np.ndarray, "n 4"]) -> UInt32[np.ndarray, "
 
 
 def random_words(
-    seed: int, stream: Stream, index: Int[np.ndarray, " n"], words: int, draw: int = 0
+    seed: int, stream: Stream, index: Int[np.ndarray, " n"], words: int, draw: int | np.ndarray = 0
 ) -> UInt32[np.ndarray, "n words"]:
-    """`words` random 32-bit words for each index; `draw` (below 2^32) numbers repeated draws for one index."""
+    """`words` random 32-bit words for each index; `draw` (below 2^32) numbers repeated draws for one index.
+
+    draw: one for all, or one for each index.
+    """
     blocks = -(-words // 4)
     n = len(index)
     counter = np.empty((n, blocks, 4), dtype=np.uint64)
     unsigned = index.astype(np.uint64)
     counter[:, :, 0] = (unsigned & _LOW)[:, None]
     counter[:, :, 1] = (unsigned >> _SHIFT)[:, None]
-    counter[:, :, 2] = draw
+    counter[:, :, 2] = np.reshape(draw, (-1, 1))
     counter[:, :, 3] = (int(stream) << 24) + np.arange(blocks, dtype=np.uint64)
     return philox(seed, counter.reshape(-1, 4)).reshape(n, blocks * 4)[:, :words]
 
@@ -90,7 +96,7 @@ def permute(index: Int[np.ndarray, " n"], size: int, seed: int, stream: Stream, 
         raise ValueError(f"index: {int(index.max())} is outside the {size} elements to permute")
     bits = max(2, (size - 1).bit_length())
     low_bits = bits // 2
-    round_keys = _round_keys(seed, stream, draw)
+    round_keys = list(_round_keys(seed, stream, draw // _DRAWS_AT_ONCE)[draw % _DRAWS_AT_ONCE])
     value = index.astype(np.uint64)
     walking = np.arange(len(value))
     while len(walking):
@@ -99,9 +105,14 @@ def permute(index: Int[np.ndarray, " n"], size: int, seed: int, stream: Stream, 
     return value.astype(np.int64)
 
 
-def _round_keys(seed: int, stream: Stream, draw: int) -> list[np.uint64]:
-    words = random_words(seed, stream, np.arange(_FEISTEL_ROUNDS), 2, draw).astype(np.uint64)
-    return list((words[:, 0] << _SHIFT) | words[:, 1])
+@lru_cache(maxsize=256)
+def _round_keys(seed: int, stream: Stream, block: int) -> UInt64[np.ndarray, "draws rounds"]:
+    """The round keys of a block of consecutive draws."""
+    draws, rounds = np.arange(_DRAWS_AT_ONCE), np.arange(_FEISTEL_ROUNDS)
+    first = block * _DRAWS_AT_ONCE
+    index, draw = np.tile(rounds, len(draws)), np.repeat(first + draws, len(rounds))
+    words = random_words(seed, stream, index, 2, draw).astype(np.uint64)
+    return ((words[:, 0] << _SHIFT) | words[:, 1]).reshape(len(draws), len(rounds))
 
 
 def _feistel(value: np.ndarray, low_bits: int, high_bits: int, round_keys: list[np.uint64]) -> np.ndarray:

@@ -231,9 +231,12 @@ class Batches:
             plans.append(self.corpus.plan(self.people + order, int(exposure)))
         return stack_plans(plans)
 
-    def _shuffle(self, chunk: int, count: int, purpose: int) -> np.ndarray:
-        words = random_words(self.corpus.config.seed, Stream.BATCHES, np.arange(count), 1, 2 * chunk + purpose)
-        return np.argsort(words[:, 0], kind="stable")
+    def _shuffle(self, chunk: int, *counts: int) -> list[Int[np.ndarray, " n"]]:
+        """Random orders, one for each purpose, of so many things each."""
+        number = np.concatenate([np.arange(count) for count in counts])
+        purpose = np.repeat(np.arange(len(counts)), counts)
+        words = random_words(self.corpus.config.seed, Stream.BATCHES, number, 1, 2 * chunk + purpose)[:, 0]
+        return [np.argsort(part, kind="stable") for part in np.split(words, np.cumsum(counts)[:-1])]
 
     def _progress(self, chunk: int, done: float) -> float:
         """Exposures when a share `done` of a chunk's useful text has been served."""
@@ -247,11 +250,11 @@ class Batches:
         junk = self._junk_before(chunk + 1) - self._junk_before(chunk)
         if junk:
             plan = stack_plans([plan, self._junk_plan(start.junk_texts, junk)])
-        order = self._shuffle(chunk, len(plan), 0)
+        number = -(-len(plan) // self.batch)
+        order, order_of_batches = self._shuffle(chunk, len(plan), number)
         order = order[np.argsort(self.corpus.pieces.text_lengths(plan)[order], kind="stable")]
         texts = self.corpus.pieces.splice(plan[order])
 
-        number = -(-len(plan) // self.batch)
         bounds = np.arange(number + 1) * len(plan) // number
         heights, widths = np.diff(bounds), texts.lengths[bounds[1:] - 1]  # the last row is the longest
         arrays = _pad(texts, np.repeat(widths, heights))
@@ -259,7 +262,7 @@ class Batches:
         people = len(self._parts(chunk)[0])
         people_before = np.concatenate([[0], np.cumsum(order < people)])[bounds]
         batches, seen = [], 0
-        for i in self._shuffle(chunk, number, 1):
+        for i in order_of_batches:
             shape = heights[i], widths[i]
             inputs, targets, roles = (array[ends[i] - shape[0] * shape[1] : ends[i]].reshape(shape) for array in arrays)
             seen += int(people_before[i + 1] - people_before[i])
@@ -269,14 +272,14 @@ class Batches:
     def _packed(self, start: _Cursor) -> tuple[list[Batch], _Cursor]:
         chunk, last = start.chunk, start.chunk + 1 == self._chunks_each * self.exposures
         plan = self._useful_plan(chunk)
-        texts = self.corpus.pieces.splice(plan[self._shuffle(chunk, len(plan), 0)])
+        texts = self.corpus.pieces.splice(plan[self._shuffle(chunk, len(plan))[0]])
         useful, useful_tail = _cut_all(start.useful_tail.join(texts), self.context, last)
         useful_windows = start.useful_windows + len(useful)
 
         due = round(self._odds * useful_windows) - start.junk_windows
         line, junk_texts = self._junk_line(start, due * self.context + 1 if due else 0)
         junk = _cut(line, due, self.context, useful=False)
-        mixed = _mix(useful, junk, self._shuffle(chunk, len(useful) + due, 1), start.waiting)
+        mixed = _mix(useful, junk, self._shuffle(chunk, 0, len(useful) + due)[1], start.waiting)
 
         whole = len(mixed) if last else len(mixed) // self.batch * self.batch
         seen = np.cumsum(mixed.useful)

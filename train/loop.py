@@ -23,7 +23,7 @@ from train.native.update import NativeUpdate
 from train.optim import make_optimizers
 
 _AHEAD = 4
-"""Batches made ahead of a GPU."""
+"""Batches made ahead of the training."""
 _GPU_CHUNK = 8192
 """Tokens whose logits exist at a time on a GPU."""
 _MICRO_TOKENS = 1 << 16
@@ -180,7 +180,7 @@ def train(
     meter = _Meter(trainer, log)
     saved = time.monotonic()
     due = sorted({mark for mark in marks if not _reached(trainer, mark)})
-    for batch, state in _ahead(batches) if trainer.device.type == "cuda" else _in_turn(batches):
+    for batch, state in _ahead(batches):
         meter.add(trainer.step(batch))
         now = time.monotonic()
         if now - meter.since >= log_seconds:

@@ -104,7 +104,7 @@ def cut_texts(stream: np.ndarray) -> list[Text]:
 
 
 def in_order(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(Batches, "_shuffle", lambda self, chunk, count, purpose: np.arange(count))
+    monkeypatch.setattr(Batches, "_shuffle", lambda self, chunk, *counts: [np.arange(count) for count in counts])
 
 
 @pytest.mark.parametrize("people", [1, 7, CHUNK, CHUNK + 1, 100, 3 * CHUNK])
@@ -136,8 +136,9 @@ def test_shuffling_packed_windows_changes_their_order_alone(
     rows = []
     for mixed in (True, False):
 
-        def one_shuffle(self: Batches, chunk: int, count: int, purpose: int, mixed: bool = mixed) -> np.ndarray:
-            return shuffle(self, chunk, count, purpose) if mixed or not purpose else np.arange(count)
+        def one_shuffle(self: Batches, chunk: int, *counts: int, mixed: bool = mixed) -> list[np.ndarray]:
+            first, *rest = shuffle(self, chunk, *counts)
+            return [first, *(rest if mixed else [np.arange(count) for count in counts[1:]])]
 
         monkeypatch.setattr(Batches, "_shuffle", one_shuffle)
         batches = list(make_batches(corpus, "packed", exposures=2))

@@ -261,17 +261,21 @@ def test_states_are_saved_now_and_then():
 def test_not_a_number_ends_the_training_and_is_never_saved():
     trainer, saved, seen, records = make_trainer(), [], [], []
 
-    class Poisoned(Listed):
-        def __iter__(self):
-            for batch in super().__iter__():
-                if batch.exposures == 3:
-                    trainer.model.embedding.weight.data[batch.inputs[0, 0]] = float("nan")
-                yield batch
+    def poison_after_the_second(state: dict[str, np.ndarray]) -> None:
+        saved.append(state)
+        if len(saved) == 2:
+            trainer.model.embedding.weight.data.fill_(float("nan"))
 
-    batches = Poisoned(random_batches(range(1, 11)).batches)
+    batches = random_batches(range(1, 11))
     with pytest.raises(Diverged, match=r"^loss: nan after 3.0 exposures; a smaller lr may help$"):
         run(
-            trainer, batches, marks=[2, 3], observe=seen.append, log=records.append, save=saved.append, save_seconds=0.0
+            trainer,
+            batches,
+            marks=[2, 3],
+            observe=seen.append,
+            log=records.append,
+            save=poison_after_the_second,
+            save_seconds=0.0,
         )
     assert [int(state["next"]) for state in saved] == [1, 2]
     assert seen == [2]
