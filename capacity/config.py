@@ -18,7 +18,7 @@ from biogen.config import MAX_PEOPLE, DataConfig, DataOptions, Frozen, Share
 from eval.quantize import parse_scheme
 from train.sizes import parse_size
 
-FORMAT = 1
+FORMAT = 2
 """The version of what a run stores; part of its id, so that folders of other versions are never mixed in."""
 
 
@@ -161,10 +161,22 @@ class Preset(DataOptions, TrainingOptions, MeasureOptions):
     """Seeds of people, texts and model."""
     r_max: tuple[float, float] | None = None
     """Leave out combinations whose largest possible bits per parameter lie outside these two numbers."""
-    workers: int | None = Field(None, ge=1, le=1024)
-    """Trainings side by side; by default one a GPU, or one a core."""
+    engine: Literal["local", "ray"] = "local"
+    """local: this machine; ray: a Ray cluster, all of whose nodes see the folder `out`."""
+    ray_address: str | None = None
+    """Of a Ray cluster; by default the one that Ray finds, else one started on this machine."""
+    workers: int | None = Field(None, ge=1, le=4096)
+    """Trainings side by side; by default one a GPU, or one a core, of this machine or the cluster."""
+    processes: int = Field(1, ge=1, le=64)
+    """Processes that train one model together, each on its own GPU where there are some."""
+    gpus: float | None = Field(None, gt=0, le=1)
+    """ray: the share of a GPU that a training takes; by default the larger its model, the more."""
     device: Literal["auto", "cpu", "cuda", "mps"] = "auto"
     """Where to train."""
+    save_seconds: float = Field(60.0, ge=0, le=86_400)
+    """About so often a training writes a checkpoint."""
+    retry_failed: bool = False
+    """Take up again what failed before."""
     out: Path = Path("runs/laptop")
     """Folder of the results."""
     dry_run: bool = False

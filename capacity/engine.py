@@ -1,204 +1,158 @@
-"""The local engine: runs as worker processes side by side on this machine, largest first, with live progress.
+"""Engines: where the workers of a sweep run. Here the local one: processes side by side on this machine.
 
-In: plans, an output folder, the number of workers. Out: an `Outcome` for every run; the truth is in the folders.
+In: the folder of a run. Out: a `Job` that can be asked and stopped. What a worker achieves is in its folder; an engine
+only moves work.
 """
 
+import json
 import os
 import signal
 import subprocess
 import sys
-import time
-from collections.abc import Iterator
-from contextlib import contextmanager
-from dataclasses import dataclass
-from pathlib import Path
-from types import FrameType
-from typing import Any
+from collections.abc import Sequence
+from contextlib import suppress
+from dataclasses import dataclass, field
+from typing import Protocol, runtime_checkable
 
 import torch
-from rich.console import Console
-from rich.markup import escape
-from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
+from capacity.claim import Process
 from capacity.plan import Plan
-from capacity.store import STOPPED, RunFolder, last_metric, run_folder
-
-_POLL_SECONDS = 0.2
-_PLAIN_SECONDS = 30.0
-"""Without a terminal, progress is printed this often."""
+from capacity.store import RunFolder
+from capacity.worker import PARENT
 
 
-class Stopped(Exception):
-    """A signal ended the sweep; every run in progress has left a checkpoint."""
+@runtime_checkable  # so that the tests can check annotations
+class Job(Protocol):
+    """A worker at its run."""
 
-    def __init__(self, signal_number: int) -> None:
-        super().__init__(signal_number)
-        self.signal_number = signal_number
+    def poll(self) -> int | None:
+        """Its exit code once it has ended; below 0 it died of that signal."""
+        ...
 
+    def stop(self) -> None:
+        """Ask it to leave a checkpoint and end."""
+        ...
 
-@dataclass
-class _Job:
-    plan: Plan
-    folder: RunFolder
-    process: subprocess.Popen[bytes]
-    task: TaskID
-    slot: int
-
-
-def default_workers(device: str) -> int:
-    """One training a GPU, or one a core."""
-    if device in ("auto", "cuda") and torch.cuda.is_available():
-        return torch.cuda.device_count()
-    if device == "mps" or (device == "auto" and torch.backends.mps.is_available()):
-        return 1
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else (os.cpu_count() or 1)
+    def kill(self) -> None:
+        """End it at once."""
+        ...
 
 
-def run_all(plans: list[Plan], out: Path, *, workers: int, device: str, console: Console) -> list[RunFolder]:
-    """Do every run that is not done; returns the folders of those that failed.
+@runtime_checkable
+class Engine(Protocol):
+    """Starts workers."""
 
-    Raises Stopped on SIGINT or SIGTERM, after the workers have written their checkpoints; a second signal kills
-    them.
-    """
-    waiting = sorted(plans, key=lambda plan: plan.flops)  # the largest is taken first, from the end
-    free = list(reversed(range(workers)))
-    jobs: list[_Job] = []
-    failed: list[RunFolder] = []
-    with _signals() as received, _progress(console) as progress:
-        total = progress.add_task("all runs", total=sum(p.flops for p in plans) / 1e9, detail="")
-        done = 0.0
-        while (waiting and not received) or jobs:
-            while waiting and free and not received:
-                jobs.append(_start(waiting.pop(), out, device, free.pop(), progress))
-            time.sleep(_POLL_SECONDS)
-            _forward(received, jobs)
-            for job in list(jobs):
-                _show(job, progress)
-                code = job.process.poll()
-                if code is None:
-                    continue
-                jobs.remove(job)
-                free.append(job.slot)
-                progress.remove_task(job.task)
-                done += job.plan.flops / 1e9
-                if not job.folder.done and not received:
-                    failed.append(job.folder)
-                    _explain(job.folder.log, code)
-                    where = escape(f"{job.folder.path.name} (see {job.folder.log})")
-                    progress.console.print(f"[red]failed:[/red] {where}", soft_wrap=True)
-                elif job.folder.done:
-                    progress.console.print(f"done: {job.folder.path.name}", highlight=False, soft_wrap=True)
-            running = sum(_share(job) * job.plan.flops / 1e9 for job in jobs)
-            progress.update(total, completed=done + running)
-    if received:
-        raise Stopped(received[0])
-    return failed
+    def slots(self) -> int:
+        """How many may be under way at a time, now."""
+        ...
+
+    def start(self, plan: Plan, folder: RunFolder, over: int) -> Job:
+        """Start a worker. over: the number of a dead claim on the run that it may take over."""
+        ...
+
+    def close(self) -> None:
+        """Nothing more is to be started."""
+        ...
 
 
-def _start(plan: Plan, out: Path, device: str, slot: int, progress: Progress) -> _Job:
-    folder = run_folder(out, plan.config)
-    folder.write_config(plan.config)
-    environment = dict(os.environ)
-    gpus = device in ("auto", "cuda") and torch.cuda.is_available()
-    if gpus:
-        environment["CUDA_VISIBLE_DEVICES"] = str(slot % torch.cuda.device_count())
-    else:
-        environment |= {"OMP_NUM_THREADS": "1", "MKL_NUM_THREADS": "1", "TOKENIZERS_PARALLELISM": "false"}
-    with folder.log.open("wb") as log:  # an earlier attempt's words would pass for this one's
-        process = subprocess.Popen(
-            [sys.executable, "-m", "capacity.worker", str(folder.path), device],
+@dataclass(frozen=True)
+class WorkerOptions:
+    """What a preset says of workers, whatever the engine."""
+
+    device: str
+    processes: int = 1
+    """Processes that train one model together."""
+    save_seconds: float = 60.0
+
+
+def worker_command(folder: RunFolder, over: int, options: WorkerOptions) -> list[str]:
+    """The command line of a worker; with several processes, torchrun starts them."""
+    launcher = [sys.executable, "-m"]
+    if options.processes > 1:
+        launcher += ["torch.distributed.run", "--standalone", f"--nproc-per-node={options.processes}", "-m"]
+    flags = ["--device", options.device, "--over", str(over), "--save-seconds", str(options.save_seconds)]
+    return [*launcher, "capacity.worker", str(folder.path), *flags]
+
+
+def start_worker(
+    folder: RunFolder, over: int, options: WorkerOptions, environment: dict[str, str]
+) -> subprocess.Popen[bytes]:
+    """Start a worker that ends when this process does."""
+    variables = os.environ | environment | {PARENT: json.dumps(vars(Process.this()))}
+    with folder.log.open("ab") as log:
+        return subprocess.Popen(
+            worker_command(folder, over, options),
             stdin=subprocess.DEVNULL,
             stdout=log,
             stderr=log,
-            env=environment,
+            env=variables,
             start_new_session=True,  # Ctrl-C reaches the driver alone, which tells the workers
         )
-    name = folder.path.name.rsplit("-", 1)[0]
-    task = progress.add_task(name, total=float(plan.config.exposures), detail="starting")
-    return _Job(plan, folder, process, task, slot)
 
 
-def _explain(log: Path, code: int) -> None:
-    """End a log with the reason where the worker itself could not write it."""
-    if code < 0:
-        line = f"error: killed by {signal.Signals(-code).name}"
-    elif code == STOPPED:
-        line = "error: stopped by a signal; the same command goes on from its checkpoint"
-    else:
-        return
-    with log.open("a") as file:
-        file.write(line + "\n")
+ONE_THREAD = {"OMP_NUM_THREADS": "1", "MKL_NUM_THREADS": "1", "TOKENIZERS_PARALLELISM": "false"}
 
 
-def _share(job: _Job) -> float:
-    metric = last_metric(job.folder)
-    return 0.0 if metric is None else metric["exposures"] / job.plan.config.exposures
+def default_workers(device: str, processes: int = 1) -> int:
+    """One training a GPU, or one a core; fewer where several processes train one model."""
+    if device in ("auto", "cuda") and torch.cuda.is_available():
+        return max(1, torch.cuda.device_count() // processes)
+    if device == "mps" or (device == "auto" and torch.backends.mps.is_available()):
+        return 1
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else (os.cpu_count() or 1)
+    return max(1, cores // processes)
 
 
-def _show(job: _Job, progress: Progress) -> None:
-    metric = last_metric(job.folder)
-    if metric is not None:
-        training = metric["exposures"] < job.plan.config.exposures
-        speed = f"{metric['tokens_per_second'] / 1e3:.0f}K tokens/s" if training else "measuring"
-        detail = f"loss {metric['loss']:.3f}  {speed}"
-        progress.update(job.task, completed=metric["exposures"], detail=detail)
+@dataclass
+class LocalJob:
+    """A worker process of this machine, its children included."""
+
+    process: subprocess.Popen[bytes]
+
+    def poll(self) -> int | None:
+        """See `Job`."""
+        return self.process.poll()
+
+    def stop(self) -> None:
+        """See `Job`."""
+        self.process.send_signal(signal.SIGTERM)
+
+    def kill(self) -> None:
+        """See `Job`."""
+        with suppress(ProcessLookupError):
+            os.killpg(self.process.pid, signal.SIGKILL)  # it leads a session of its own
 
 
-def _forward(received: list[int], jobs: list[_Job]) -> None:
-    """Pass the first signal on as a request to stop, later ones as an order."""
-    for job in jobs:
-        if len(received) > 1:
-            job.process.kill()
-        elif received and not getattr(job.process, "asked_to_stop", False):
-            job.process.send_signal(signal.SIGTERM)
-            job.process.asked_to_stop = True  # type: ignore[attr-defined]
+@dataclass
+class LocalEngine:
+    """So many workers on this machine; on GPUs each sees its own."""
 
+    workers: int
+    options: WorkerOptions
+    _jobs: dict[int, LocalJob] = field(default_factory=dict)
+    """The latest job of every slot."""
 
-@contextmanager
-def _signals() -> Iterator[list[int]]:
-    """Collect SIGINT and SIGTERM instead of dying of them."""
-    received: list[int] = []
+    def slots(self) -> int:
+        """See `Engine`."""
+        return self.workers
 
-    def collect(number: int, _: FrameType | None) -> None:
-        received.append(number)
+    def start(self, plan: Plan, folder: RunFolder, over: int) -> LocalJob:
+        """See `Engine`."""
+        free = (slot for slot in range(self.workers) if slot not in self._jobs or self._jobs[slot].poll() is not None)
+        slot = next(free)
+        job = LocalJob(start_worker(folder, over, self.options, self._environment(slot)))
+        self._jobs[slot] = job
+        return job
 
-    before = {number: signal.signal(number, collect) for number in (signal.SIGINT, signal.SIGTERM)}
-    try:
-        yield received
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)
+    def close(self) -> None:
+        """See `Engine`."""
 
+    def _environment(self, slot: int) -> dict[str, str]:
+        if self.options.device in ("auto", "cuda") and torch.cuda.is_available():
+            return {"CUDA_VISIBLE_DEVICES": ",".join(map(str, self._gpus(slot, torch.cuda.device_count())))}
+        return ONE_THREAD
 
-@contextmanager
-def _progress(console: Console) -> Iterator[Progress]:
-    """A live display, or a line now and then where there is no terminal."""
-    columns: list[Any] = [
-        TextColumn("{task.description}"),
-        BarColumn(bar_width=24),
-        TextColumn("{task.percentage:>3.0f}%"),
-        TimeElapsedColumn(),
-        TimeRemainingColumn(),
-        TextColumn("{task.fields[detail]}"),
-    ]
-    if console.is_terminal:
-        with Progress(*columns, console=console, refresh_per_second=4) as progress:
-            yield progress
-    else:
-        yield _PlainProgress(*columns, console=console, disable=True)
-
-
-class _PlainProgress(Progress):
-    """Says how far each run is, every half minute."""
-
-    _said = 0.0
-
-    def update(self, task_id: TaskID, **changes: Any) -> None:
-        """Update, and print the state of all runs if it is time to."""
-        super().update(task_id, **changes)
-        now = time.monotonic()
-        if self.tasks[0].id != task_id or now - self._said < _PLAIN_SECONDS:
-            return
-        self._said = now
-        states = [f"{task.description} {task.percentage:.0f}% {task.fields['detail']}".strip() for task in self.tasks]
-        self.console.print("; ".join(states), highlight=False, soft_wrap=True)
+    def _gpus(self, slot: int, count: int) -> Sequence[int]:
+        first = slot * self.options.processes
+        return [(first + number) % count for number in range(self.options.processes)]

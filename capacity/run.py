@@ -16,10 +16,11 @@ from rich.markup import escape
 from biogen.flags import UserError, parse, run_main
 from biogen.tokenizer import is_at_hand
 from capacity.config import Preset
-from capacity.engine import Stopped, default_workers, run_all
-from capacity.plan import make_plans, show_plans
+from capacity.engine import Engine, LocalEngine, WorkerOptions, default_workers
+from capacity.plan import Plan, make_plans, show_plans
 from capacity.plots import draw_all
-from capacity.store import run_folder
+from capacity.store import open_store, run_folder
+from capacity.sweep import Stopped, run_all
 from capacity.table import collect, show, write_csv
 from train.native.library import instruction_set
 
@@ -45,55 +46,86 @@ def main(arguments: list[str] | None = None) -> int:
         console.print(f"Tokenizer {preset.tokenizer} is not on this machine: V and tokens are those of whole words.")
         planned = preset.model_copy(update={"tokenizer": "word"})
     plans = make_plans(planned)
-    workers = preset.workers or default_workers(preset.device)
     if preset.dry_run:
+        workers = preset.workers or default_workers(preset.device, preset.processes)
         show_plans(plans, workers, Console(width=max(console.width, 150)))
         return 0
-    _check_writable(preset.out)
-    todo = [plan for plan in plans if not run_folder(preset.out, plan.config).done]
-    failed = []
-    if todo:
-        if preset.kernels == "auto" and preset.device in ("auto", "cpu") and instruction_set() is None:
-            console.print("No compiled kernels on this machine: PyTorch trains instead, about half as fast.")
-        console.print(escape(f"{len(todo)} of {len(plans)} runs to do, {workers} side by side, into {preset.out}"))
-        try:
-            failed = run_all(todo, preset.out, workers=workers, device=preset.device, console=console)
-        except Stopped as stopped:
-            name = signal.Signals(stopped.signal_number).name
-            again = shlex.join(["python", "-m", "capacity.run", *(sys.argv[1:] if arguments is None else arguments)])
-            console.print(escape(f"Stopped by {name}; checkpoints are written. To go on: {again}"), soft_wrap=True)
-            return 128 + stopped.signal_number
-    else:
-        console.print(f"All {len(plans)} runs are done; nothing was left to do.")
+    _open(preset.out)
     try:
-        frame = collect(preset.out)
-    except ValueError as error:
-        raise UserError([str(error)]) from None
-    if len(frame):
-        write_csv(frame, preset.out / "results.csv")
-        plots = draw_all(frame, preset.out)
-        show(frame, console)
-        console.print(escape(f"Table: {preset.out / 'results.csv'}"), soft_wrap=True)
-        for plot in plots:
-            if plot.suffix == ".png":
-                console.print(escape(f"Plot:  {plot}"), soft_wrap=True)
-    for folder in failed:
-        console.print(f"[red]failed:[/red] {escape(f'{folder.path.name}: {_reason(folder.log)}')}", soft_wrap=True)
-    return 1 if failed else 0
+        failures = _do(preset, plans, console)
+        _show_results(preset.out, console)
+    except Stopped as stopped:
+        name = signal.Signals(stopped.signal_number).name
+        again = shlex.join(["python", "-m", "capacity.run", *(sys.argv[1:] if arguments is None else arguments)])
+        console.print(escape(f"Stopped by {name}; checkpoints are written. To go on: {again}"), soft_wrap=True)
+        return 128 + stopped.signal_number
+    except OSError as error:  # a full disk; the runs that are done are
+        print(f"error: {error.filename or preset.out}: {error.strerror}; what was there is whole", file=sys.stderr)
+        return 1
+    for name, reason in failures.items():
+        console.print(f"[red]failed:[/red] {escape(f'{name}: {reason}')}", soft_wrap=True)
+    if failures:
+        console.print(f"{len(failures)} of {len(plans)} runs failed; --retry-failed takes them up again.")
+    return 1 if failures else 0
 
 
-def _check_writable(out: Path) -> None:
+def _open(out: Path) -> None:
+    """See that results can be written, and that those that are there can be read. Raises UserError."""
     try:
-        out.mkdir(parents=True, exist_ok=True)
+        open_store(out)
+        collect(out)
     except OSError as error:
         raise UserError([f"out: {out} cannot be made ({error.strerror}); give a folder that can be written"]) from None
+    except ValueError as error:
+        raise UserError([str(error)]) from None
     if not os.access(out, os.W_OK):
         raise UserError([f"out: {out} cannot be written; give a folder that can"])
 
 
-def _reason(log: Path) -> str:
-    lines = log.read_text(errors="replace").strip().splitlines()
-    return lines[-1] if lines else f"nothing was printed to {log}"
+def _do(preset: Preset, plans: list[Plan], console: Console) -> dict[str, str]:
+    """Do what is missing; returns why runs failed, now or before."""
+    folders = {plan.config.run_id: run_folder(preset.out, plan.config) for plan in plans}
+    missing = {name: folder for name, folder in folders.items() if not folder.done}
+    if not missing:
+        console.print(f"All {len(plans)} runs are done; nothing was left to do.")
+    if preset.retry_failed:
+        for folder in missing.values():
+            folder.failure.unlink(missing_ok=True)
+    failures = {name: reason for name, folder in missing.items() if (reason := folder.read_failure()) is not None}
+    todo = [plan for plan in plans if plan.config.run_id in missing.keys() - failures.keys()]
+    if not todo:
+        return failures
+    if preset.kernels == "auto" and preset.device in ("auto", "cpu") and instruction_set() is None:
+        console.print("No compiled kernels on this machine: PyTorch trains instead, about half as fast.")
+    engine = _engine(preset)
+    try:
+        counts = f"{len(todo)} of {len(plans)} runs to do, {engine.slots()} side by side"
+        console.print(escape(f"{counts}, into {preset.out}"))
+        return failures | run_all(todo, preset.out, engine, console)
+    finally:
+        engine.close()
+
+
+def _engine(preset: Preset) -> Engine:
+    options = WorkerOptions(preset.device, preset.processes, preset.save_seconds)
+    if preset.engine == "ray":
+        from capacity.ray_engine import RayEngine  # an extra
+
+        return RayEngine(preset.workers, options, preset.gpus, preset.ray_address)
+    return LocalEngine(preset.workers or default_workers(preset.device, preset.processes), options)
+
+
+def _show_results(out: Path, console: Console) -> None:
+    frame = collect(out)
+    if frame.empty:
+        return
+    write_csv(frame, out / "results.csv")
+    plots = draw_all(frame, out)
+    show(frame, console)
+    console.print(escape(f"Table: {out / 'results.csv'}"), soft_wrap=True)
+    for plot in plots:
+        if plot.suffix == ".png":
+            console.print(escape(f"Plot:  {plot}"), soft_wrap=True)
 
 
 if __name__ == "__main__":

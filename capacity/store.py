@@ -1,23 +1,27 @@
-"""The folder of a sweep: `OUT/<run id>/` with config.yaml, metrics.jsonl, model/, and result.json written last.
+"""The folder of a sweep: `OUT/store.json` and, for every run, `OUT/<run id>/` with all that is known of it.
 
-In: an output folder and run ids. Out: paths and records. A run is done when its result.json is there.
+In: an output folder and run ids. Out: paths and records. A run is done when its result.json is there, which is written
+last; it has failed where there is a failed.json; and it belongs to whoever holds the claim on its folder.
 """
 
 import json
+import shutil
+from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import yaml
 
-from capacity.config import RunConfig
-from train.checkpoint import replace_file
+from capacity.claim import last_notice
+from capacity.config import FORMAT, RunConfig
+from train.checkpoint import Checkpoints, replace_file
 
-STOPPED = 130
-"""Exit code of a worker that left a checkpoint behind."""
+FAILED, TAKEN, STOPPED = 1, 75, 130
+"""Exit codes of a worker besides 0: it wrote a failed.json; another has the run; it left a checkpoint behind."""
 
-_TAIL_BYTES = 1 << 16
-"""The last lines of metrics, a long one of a learning curve among them."""
+_STORE = "store.json"
 
 
 @dataclass(frozen=True)
@@ -37,9 +41,9 @@ class RunFolder:
         return self.path / "metrics.jsonl"
 
     @property
-    def checkpoint(self) -> Path:
+    def checkpoints(self) -> Checkpoints:
         """From which an interrupted run goes on; deleted when it is done."""
-        return self.path / "checkpoint.safetensors"
+        return Checkpoints(self.path / "checkpoints")
 
     @property
     def model(self) -> Path:
@@ -57,14 +61,49 @@ class RunFolder:
         return self.path / "worker.log"
 
     @property
+    def failure(self) -> Path:
+        """Why the run failed; `--retry-failed` deletes it."""
+        return self.path / "failed.json"
+
+    @property
     def done(self) -> bool:
         """Whether the run is finished."""
         return self.result.exists()
 
+    def read_failure(self) -> str | None:
+        """The reason why the run failed, in one line; None if it has not."""
+        try:
+            return str(json.loads(self.failure.read_text())["reason"])
+        except FileNotFoundError:
+            return None
+        except (OSError, ValueError, KeyError, TypeError):
+            return f"{self.failure} cannot be read"
+
     def clear_leftovers(self) -> None:
-        """Remove what a process left that was killed while it wrote a file; only for the folder's one worker."""
-        for path in self.path.glob(".*.tmp"):
-            path.unlink(missing_ok=True)
+        """Remove what a process left that was killed while it wrote; only for the folder's one worker."""
+        for path in [*self.path.glob(".*.tmp"), *self.checkpoints.folder.glob(".*.tmp")]:
+            if path.is_dir():
+                shutil.rmtree(path, ignore_errors=True)
+            else:
+                path.unlink(missing_ok=True)
+
+    def clear_finished(self) -> None:
+        """Remove what a finished run needs no more."""
+        self.checkpoints.clear()
+        self.failure.unlink(missing_ok=True)
+        with suppress(OSError):
+            if self.log.stat().st_size == 0:
+                self.log.unlink()
+
+    def write_model(self, write: Callable[[Path], None]) -> None:
+        """Make the folder of the model in one step; `write` fills it."""
+        temporary = self.path / ".model.tmp"
+        shutil.rmtree(temporary, ignore_errors=True)
+        write(temporary)
+        for file in temporary.iterdir():  # to the disk, before a result.json says that they are there
+            replace_file(file, file.read_bytes())
+        shutil.rmtree(self.model, ignore_errors=True)
+        temporary.rename(self.model)
 
     def write_config(self, config: RunConfig) -> None:
         """Make the folder, with the configuration in it."""
@@ -86,19 +125,35 @@ def write_json(path: Path, record: dict[str, Any]) -> None:
     replace_file(path, (json.dumps(record, indent=1) + "\n").encode())
 
 
-def last_metric(folder: RunFolder) -> dict[str, Any] | None:
-    """The last whole line of a run's metrics that tells its progress, or None."""
+def fail(folder: RunFolder, reason: str, **more: Any) -> None:
+    """Record that a run failed, and why, in one line. Raises OSError where even that cannot be written."""
+    write_json(folder.failure, {"reason": " ".join(reason.split()), **more})
+
+
+def progress_of(folder: RunFolder) -> dict[str, Any] | None:
+    """What a run under way last told of itself: exposures, loss (nats a token), tokens_per_second; None before."""
+    notice = last_notice(folder.path)
+    return notice if notice is not None and "exposures" in notice else None
+
+
+def open_store(out: Path) -> None:
+    """Make a store, or see that this version can read it. Raises ValueError or OSError."""
+    out.mkdir(parents=True, exist_ok=True)
+    file = out / _STORE
     try:
-        with folder.metrics.open("rb") as file:
-            file.seek(max(0, folder.metrics.stat().st_size - _TAIL_BYTES))
-            lines = file.read().split(b"\n")[:-1]
+        written = json.loads(file.read_text())["format"]
     except FileNotFoundError:
-        return None
-    for line in reversed(lines):
-        try:
-            record = json.loads(line)
-        except json.JSONDecodeError:
-            continue
-        if record.get("kind") == "train":
-            return dict(record)
-    return None
+        if any(out.glob("*/config.yaml")):
+            raise ValueError(
+                f"out: {out} was written by an earlier version of this project (it has no {_STORE}); "
+                "give another folder"
+            ) from None
+        write_json(file, {"format": FORMAT})
+        return
+    except (ValueError, KeyError, TypeError):
+        raise ValueError(f"out: {file} is damaged; give another folder") from None
+    if written != FORMAT:
+        raise ValueError(
+            f"out: {out} was written by another version of this project (format {written!r}, this one has {FORMAT}); "
+            "give another folder"
+        )

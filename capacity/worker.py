@@ -1,10 +1,16 @@
-"""One run, from people to its result: `python -m capacity.worker RUN_FOLDER` (started by `capacity.run`).
+"""One run, from people to its result: `python -m capacity.worker RUN_FOLDER` (an engine starts it).
 
 In: a folder with a resolved config.yaml. Out, in the same folder: metrics.jsonl while it goes on, the model in
-Hugging Face form, and result.json at the end. Stopped by a signal, it leaves a checkpoint to go on from.
+Hugging Face form, and result.json at the end; or failed.json with the reason. Stopped by a signal, or when the process
+that started it is gone, it leaves a checkpoint to go on from. It works under a claim (capacity/claim.py), and
+writes nothing once it has lost it.
+
+Started by torchrun, several processes train one model together; the first of them does all else.
 """
 
+import argparse
 import contextlib
+import errno
 import json
 import os
 import platform
@@ -23,13 +29,14 @@ import torch
 from biogen.config import DataConfig
 from biogen.corpus import EVALUATION, Corpus, make_corpus, mean_length
 from biogen.windows import Batches
+from capacity.claim import Claim, Lost, Process, acquire
 from capacity.config import RunConfig
 from capacity.recipes import settings_of
-from capacity.store import STOPPED, RunFolder, write_json
+from capacity.store import FAILED, STOPPED, TAKEN, RunFolder, fail, write_json
 from eval.measure import measure, measure_copies
 from eval.recall import recall_people
 from eval.source import OwnTokens
-from train.checkpoint import load_checkpoint, restore_training, save_checkpoint, training_tensors
+from train.checkpoint import restore_training, training_tensors
 from train.export import save_pretrained
 from train.inference import Inference
 from train.loop import Diverged, Settings, Trainer, train
@@ -39,7 +46,11 @@ from train.sizes import parse_size
 
 _CURVE_PEOPLE = 2000
 """People measured at each point of a learning curve, at most; the result measures `eval_people`."""
-_BATCHES = "batches."
+_RECORDS = 500
+"""Records of the training loss in a run's metrics, about."""
+_BATCHES, _RANDOM = "batches.", "random"
+PARENT = "CAPACITY_PARENT"
+"""The environment variable that names the process without which a worker stops."""
 
 
 def pick_device(name: str) -> torch.device:
@@ -60,8 +71,11 @@ def log_spaced(exposures: int) -> list[int]:
 class Run:
     """A run in its folder."""
 
-    def __init__(self, folder: RunFolder, device: torch.device) -> None:
-        self.folder, self.device = folder, device
+    def __init__(
+        self, folder: RunFolder, device: torch.device, claim: Claim | None = None, save_seconds: float = 60.0
+    ) -> None:
+        self.folder, self.device, self.claim, self.save_seconds = folder, device, claim, save_seconds
+        self.measuring = False
         self.config = folder.read_config()
         self.corpus: Corpus = make_corpus(self.config.data)
         self.size = parse_size(self.config.size)
@@ -81,6 +95,8 @@ class Run:
         )
         self.counts = parameter_counts(self.size, self.corpus.tokenizer.vocab)
         self.seconds = 0.0
+        self.parts: list[dict[str, Any]] = []
+        """What each part of an interrupted training was done with."""
         self._resume()
 
     def go(self, stop: Any) -> bool:
@@ -94,42 +110,59 @@ class Run:
                 marks=marks,
                 observe=self._observe,
                 log=lambda record: self._write({"kind": "train", **record}),
+                log_steps=max(1, self.batches.expected_steps() // _RECORDS),
+                show=self._tell,
                 save=self._save,
+                save_seconds=self.save_seconds,
                 stop=stop,
             )
             if not finished:
                 return False
             self.seconds = time.monotonic() - self.started
+            self.measuring = True
             self._save(self.batches.state())  # a measurement that fails does not cost the training
             self._finish()
         return True
 
     def _resume(self) -> None:
         self.folder.clear_leftovers()
-        keep = 0
-        if self.folder.checkpoint.exists():
-            tensors, record = load_checkpoint(self.folder.checkpoint)
+        checkpoints, keep = self.folder.checkpoints, 0
+        if found := checkpoints.load():
+            tensors, record = found.tensors, found.record
             batches = {k.removeprefix(_BATCHES): v.numpy() for k, v in tensors.items() if k.startswith(_BATCHES)}
             restore_training(self.model, self.trainer.optimizers, tensors)
             self.batches.restore(batches)
-            self.trainer.steps, self.trainer.tokens = record["steps"], record["tokens"]
-            self.trainer.exposures, self.seconds = record["exposures"], record["seconds"]
-            keep = record["metrics_bytes"]
+            self.trainer.restore(record["training"])
+            torch.set_rng_state(tensors[_RANDOM])
+            self.seconds, self.parts, keep = record["seconds"], record["parts"], record["metrics_bytes"]
+        self.parts = [*self.parts[-99:], {"from": self.trainer.exposures, **provenance(self.device, self.settings)}]
+        for line in checkpoints.damaged:
+            print(f"warning: {line}; going on from {self.trainer.exposures:.1f} exposures", file=sys.stderr)
         self.folder.metrics.touch()
         os.truncate(self.folder.metrics, min(keep, self.folder.metrics.stat().st_size))
 
     def _save(self, batches: dict[str, np.ndarray]) -> None:
+        self._check_claim()
         tensors = training_tensors(self.model, self.trainer.optimizers)
         tensors |= {_BATCHES + name: torch.from_numpy(array) for name, array in batches.items()}
+        tensors[_RANDOM] = torch.get_rng_state()
         self._metrics.flush()
+        os.fsync(self._metrics.fileno())  # the checkpoint says how much of it there is
         record = {
-            "steps": self.trainer.steps,
-            "tokens": self.trainer.tokens,
-            "exposures": self.trainer.exposures,
+            "training": self.trainer.state(),
             "seconds": time.monotonic() - self.started,
+            "parts": self.parts,
             "metrics_bytes": self.folder.metrics.stat().st_size,
         }
-        save_checkpoint(self.folder.checkpoint, tensors, record)
+        self.folder.checkpoints.save(self.trainer.steps, tensors, record)
+
+    def _check_claim(self) -> None:
+        if self.claim is not None:
+            self.claim.check()
+
+    def _tell(self, record: dict[str, Any]) -> None:
+        if self.claim is not None:
+            self.claim.tell(record)
 
     def _write(self, record: dict[str, Any]) -> None:
         record["seconds"] = time.monotonic() - self.started
@@ -147,6 +180,7 @@ class Run:
 
     def _finish(self) -> None:
         options = self.config.measure
+        self._tell({"exposures": self.config.exposures, "measuring": True})
         records = measure_copies(
             self.model,
             self._read,
@@ -157,18 +191,30 @@ class Run:
             people=options.eval_people,
         )
         self._write({"kind": "recall", "exposures": self.config.exposures, **records[0]})
-        save_pretrained(self.model.cpu(), self.folder.model, context=self.config.training.context, end_id=0)
-        self.corpus.tokenizer.save_pretrained(self.folder.model)
+        self._check_claim()
+        self.folder.write_model(self._write_model)
         write_json(
             self.folder.result,
             {
                 "run_id": self.config.run_id,
                 "config": self.config.model_dump(mode="json"),
-                "provenance": provenance(self.device, self.settings),
+                "provenance": self._provenance(),
                 "rows": [self._description() | record for record in records],
             },
         )
-        self.folder.checkpoint.unlink(missing_ok=True)
+        self.folder.clear_finished()
+        if self.claim is not None:
+            self.claim.finished = True
+
+    def _write_model(self, folder: Path) -> None:
+        save_pretrained(self.model.cpu(), folder, context=self.config.training.context, end_id=0)
+        self.corpus.tokenizer.save_pretrained(folder)
+
+    def _provenance(self) -> dict[str, Any]:
+        """Of the end; and of the parts before, where they were done with anything else."""
+        last = provenance(self.device, self.settings)
+        same = [{key: value for key, value in part.items() if key not in ("from", "finished")} for part in self.parts]
+        return last if all(part == same[-1] for part in same) else last | {"parts": self.parts}
 
     def _description(self) -> dict[str, Any]:
         data: DataConfig = self.config.data
@@ -241,33 +287,83 @@ def _processor() -> str:
     return platform.processor() or platform.machine()
 
 
-def main(arguments: list[str]) -> int:
-    """Do the run of a folder on a device; 0 done, 130 stopped with a checkpoint, 1 failed."""
-    path, device_name = arguments
-    parent, stopped = os.getppid(), False
+class _Driver:
+    """The process that started this one: without it, a worker stops."""
+
+    def __init__(self) -> None:
+        named = os.environ.get(PARENT)
+        self._process = Process(**json.loads(named)) if named else None
+        self._asked, self._gone = time.monotonic(), False
+
+    @property
+    def gone(self) -> bool:
+        """Whether it is; looked at once a second."""
+        if self._process is not None and not self._gone and time.monotonic() - self._asked > 1:
+            self._gone, self._asked = self._process.dead is True, time.monotonic()
+        return self._gone
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Do the run of a folder; returns one of the store's exit codes."""
+    parser = argparse.ArgumentParser(prog="python -m capacity.worker", description="Do one run in its folder.")
+    parser.add_argument("folder", type=lambda path: RunFolder(Path(path)))
+    parser.add_argument("--device", type=pick_device, default="auto")
+    parser.add_argument("--over", type=int, default=0, help="number of a claim whose holder is dead")
+    parser.add_argument("--save-seconds", type=float, default=60.0, help="time between checkpoints")
+    options = parser.parse_args(arguments)
+    folder, run, stopped, driver = options.folder, None, False, _Driver()
 
     def on_signal(*_: Any) -> None:
         nonlocal stopped
         stopped = True
+        if run is not None and run.measuring:  # the training is saved; what is measured can be measured again
+            raise KeyboardInterrupt
 
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, on_signal)
-    device = pick_device(device_name)
-    if device.type == "cpu":
+    if options.device.type == "cpu":
         torch.set_num_threads(1)
-    try:
-        run = Run(RunFolder(Path(path)), device)
-        # A driver that was killed leaves its workers to somebody else: they stop too.
-        finished = run.go(lambda: stopped or os.getppid() != parent)
-    except (Diverged, ValueError) as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 1
-    except Exception as error:  # the driver shows the last line of this process
-        traceback.print_exc()
-        print(f"error: {type(error).__name__}: {' '.join(str(error).split())[:300]}", file=sys.stderr)
-        return 1
+    claim = acquire(folder.path, over=options.over)
+    if claim is None:
+        return TAKEN
+    with claim:
+        if folder.done:  # by somebody else, in the meantime
+            claim.finished = True
+            return 0
+        try:
+            run = Run(folder, options.device, claim, options.save_seconds)
+            finished = run.go(lambda: stopped or driver.gone)
+        except Lost:
+            return TAKEN
+        except KeyboardInterrupt:
+            return STOPPED
+        except Exception as error:
+            return _fail(folder, error)
     return 0 if finished else STOPPED
 
 
+def _fail(folder: RunFolder, error: Exception) -> int:
+    """Say why, in the log and in failed.json; what was there of the run stays."""
+    reason = _reason(error)
+    if not isinstance(error, Diverged | ValueError | OSError | MemoryError):
+        traceback.print_exc()
+    print(f"error: {reason}", file=sys.stderr)
+    try:
+        fail(folder, reason, when=datetime.now(UTC).isoformat(timespec="seconds"), commit=_commit())
+    except OSError as second:
+        print(f"error: failed.json could not be written either ({second.strerror})", file=sys.stderr)
+    return FAILED
+
+
+def _reason(error: Exception) -> str:
+    """What went wrong, in one line."""
+    text = " ".join(str(error).split())[:300]
+    if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT):
+        return f"disk full: {text}; the last checkpoint is whole"
+    if isinstance(error, MemoryError | torch.OutOfMemoryError) or "can't allocate memory" in text:
+        return f"out of memory: {text or 'on the CPU'}"
+    return text if isinstance(error, Diverged | ValueError) else f"{type(error).__name__}: {text}"
+
+
 if __name__ == "__main__":
-    sys.exit(main(sys.argv[1:]))
+    sys.exit(main())

@@ -1,50 +1,144 @@
-"""The state of a training on disk: tensors and numbers in one safetensors file, replaced in one move.
+"""The state of a training on disk: tensors and numbers in one safetensors file a checkpoint, the last two kept.
 
-In: named tensors and a JSON-able record. Out: a file from which a training goes on, and nothing executable.
+In: named tensors and a JSON-able record. Out: files from which a training goes on, and nothing executable. Every
+file is written under a temporary name, flushed to the disk and renamed, so that it is whole or not there; its checksum
+tells whether it still is what was written.
 """
 
+import hashlib
 import json
 import os
+import secrets
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save
-from torch import Tensor, nn
+from torch import Tensor, nn, uint8
 from torch.optim import Optimizer
 
-_RECORD = "record"
+KEPT = 2
+"""Checkpoints kept: should the last one be damaged, the one before it serves."""
+
+_RECORD, _CHECKSUM = "record", "checksum"
+_SUFFIX = ".safetensors"
 
 
 def replace_file(path: Path, content: bytes) -> None:
     """Write under a temporary name, flush to the disk, then rename: `path` is whole or as it was before."""
-    # Two processes that finish at once must not write into one temporary file.
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    # Two processes, of two machines perhaps, must not write into one temporary file.
+    temporary = path.with_name(f".{path.name}.{secrets.token_hex(4)}.tmp")
     try:
-        with temporary.open("wb") as file:
-            file.write(content)
-            file.flush()
-            os.fsync(file.fileno())
-        temporary.replace(path)
+        _write_through(temporary, content)
+        os.replace(temporary, path)
     except OSError:  # a full disk needs its space back
         temporary.unlink(missing_ok=True)
         raise
+    _sync_folder(path.parent)
 
 
-def save_checkpoint(path: Path, tensors: dict[str, Tensor], record: dict[str, Any]) -> None:
-    """Write a checkpoint; `path` is whole or as it was before."""
-    contiguous = {name: tensor.contiguous() for name, tensor in tensors.items()}
-    replace_file(path, save(contiguous, {_RECORD: json.dumps(record)}))
+def _write_through(path: Path, content: bytes) -> None:
+    file = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o666)
+    try:
+        rest = memoryview(content)
+        while rest:
+            rest = rest[os.write(file, rest) :]
+        os.fsync(file)
+    finally:
+        os.close(file)
 
 
-def load_checkpoint(path: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
-    """Read what `save_checkpoint` wrote. Raises ValueError for a file that is none."""
+def _sync_folder(folder: Path) -> None:
+    """Without this a rename may be forgotten when the power fails."""
+    if not hasattr(os, "O_DIRECTORY"):
+        return
+    opened = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        os.fsync(opened)
+    finally:
+        os.close(opened)
+
+
+@dataclass(frozen=True)
+class Checkpoint:
+    """What a training goes on from."""
+
+    tensors: dict[str, Tensor]
+    record: dict[str, Any]
+
+
+@dataclass
+class Checkpoints:
+    """The checkpoints of one training in a folder of their own, by the number of steps done."""
+
+    folder: Path
+    damaged: list[str] = field(default_factory=list)
+    """What `load` found damaged, one line each."""
+
+    @property
+    def paths(self) -> list[Path]:
+        """All that are there, the newest last."""
+        found = self.folder.glob(f"*{_SUFFIX}")
+        return sorted(path for path in found if path.stem.isdigit())
+
+    def save(self, steps: int, tensors: dict[str, Tensor], record: dict[str, Any]) -> None:
+        """Write one more and delete those before the last two. Raises OSError; those that were there still are."""
+        self.folder.mkdir(exist_ok=True)
+        write_checkpoint(self.folder / f"{steps:012d}{_SUFFIX}", tensors, record)
+        for path in self.paths[:-KEPT]:
+            path.unlink(missing_ok=True)
+
+    def load(self) -> Checkpoint | None:
+        """The newest that is whole, or None. Damaged ones behind it are deleted and named in `damaged`."""
+        for path in reversed(self.paths):
+            try:
+                return read_checkpoint(path)
+            except ValueError as error:
+                self.damaged.append(str(error))
+                path.unlink(missing_ok=True)
+        return None
+
+    def clear(self) -> None:
+        """Delete all."""
+        for path in [*self.paths, *self.folder.glob(".*.tmp")]:
+            path.unlink(missing_ok=True)
+        if self.folder.is_dir():
+            self.folder.rmdir()
+
+
+def write_checkpoint(path: Path, tensors: dict[str, Tensor], record: dict[str, Any]) -> None:
+    """Write one file; `path` is whole or as it was before. Raises OSError."""
+    tensors = {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}
+    text = json.dumps(record)
+    replace_file(path, save(tensors, {_RECORD: text, _CHECKSUM: _checksum(tensors, text)}))
+
+
+def read_checkpoint(path: Path) -> Checkpoint:
+    """Read what `write_checkpoint` wrote. Raises ValueError for a file that is none, or no longer what was written."""
     try:
         with safe_open(path, framework="pt") as file:
-            record = json.loads((file.metadata() or {})[_RECORD])
-            return {name: file.get_tensor(name) for name in file.keys()}, record  # noqa: SIM118
-    except (SafetensorError, KeyError, json.JSONDecodeError) as error:
-        raise ValueError(f"checkpoint: {path} is damaged ({error}); delete it to train from the start") from error
+            metadata = file.metadata() or {}
+            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+        text = metadata[_RECORD]
+        if _checksum(tensors, text) != metadata[_CHECKSUM]:
+            raise ValueError("its checksum is that of other content")
+        record = json.loads(text)
+        if not isinstance(record, dict):
+            raise ValueError("its record is no mapping")
+    except (SafetensorError, KeyError, ValueError, RecursionError) as error:
+        raise ValueError(f"checkpoint: {path} is damaged ({' '.join(str(error).split())})") from None
+    return Checkpoint(tensors, record)
+
+
+def _checksum(tensors: dict[str, Tensor], text: str) -> str:
+    """Of all that a checkpoint says: names, types, shapes, bytes and the record."""
+    digest = hashlib.blake2b(digest_size=16)
+    digest.update(json.dumps([text, len(tensors)]).encode())
+    for name, tensor in sorted(tensors.items()):
+        digest.update(json.dumps([name, str(tensor.dtype), list(tensor.shape)]).encode())
+        digest.update(tensor.reshape(-1).view(uint8).numpy().data)
+    return digest.hexdigest()
 
 
 def training_tensors(model: nn.Module, optimizers: list[Optimizer]) -> dict[str, Tensor]:

@@ -29,6 +29,9 @@ _GPU_CHUNK = 8192
 _MICRO_TOKENS = 1 << 16
 """A larger batch is taken in parts whose gradients add up, so that a GPU can hold what they keep (not tried on one)."""
 
+EXPLODED = 10.0
+"""A mean loss of so many times that of a uniform guess ends a training: it does not come back from there."""
+
 
 @runtime_checkable  # so that the tests can check annotations
 class WindowBatch(Protocol):
@@ -77,7 +80,15 @@ class Settings:
 
 
 class Diverged(RuntimeError):
-    """The loss is no longer a finite number."""
+    """The loss is no longer a finite number, or far above that of a guess."""
+
+
+@dataclass
+class Since:
+    """The steps since the last record, and the sum of their losses; on the device, where it is waited for by nobody."""
+
+    steps: int = 0
+    loss: Tensor | float = 0.0
 
 
 def learning_rate(settings: Settings, step: int, exposures: float) -> float:
@@ -105,6 +116,7 @@ class Trainer:
         self.steps = 0
         self.tokens = 0
         self.exposures = 0.0
+        self.since = Since()
         self._parameters = list(model.parameters())
         # The head stays outside: its loop over chunks is fast as it is, and would be unrolled.
         self._hidden = torch.compile(self.model) if settings.compile else self.model
@@ -116,6 +128,16 @@ class Trainer:
         with torch.autocast(self.device.type, torch.bfloat16, enabled=self.settings.bf16):
             hidden = self._hidden(inputs).flatten(0, 1)
             return linear_cross_entropy(hidden, self.model.embedding.weight, targets.flatten(), chunk)
+
+    def state(self) -> dict[str, Any]:
+        """Where it is, in numbers: beside its tensors and the batches' state all that decides how it goes on."""
+        counts = {"steps": self.steps, "tokens": self.tokens, "exposures": self.exposures}
+        return counts | {"loss_since": [self.since.steps, float(self.since.loss)]}
+
+    def restore(self, state: dict[str, Any]) -> None:
+        """Continue where `state` was taken."""
+        self.steps, self.tokens, self.exposures = state["steps"], state["tokens"], state["exposures"]
+        self.since = Since(*state["loss_since"])
 
     @property
     def lr(self) -> float:
@@ -134,6 +156,8 @@ class Trainer:
         self.steps += 1
         self.tokens += predicted
         self.exposures = batch.exposures
+        self.since.steps += 1
+        self.since.loss = self.since.loss + loss
         return loss
 
     def _update(self, batch: WindowBatch, count: int) -> Tensor:
@@ -166,38 +190,48 @@ def train(
     observe: Callable[[int], None],
     log: Callable[[dict[str, Any]], None],
     save: Callable[[dict[str, np.ndarray]], None],
-    log_seconds: float = 2.0,
+    show: Callable[[dict[str, Any]], None] = lambda record: None,
+    log_steps: int = 100,
+    show_seconds: float = 2.0,
     save_seconds: float = 60.0,
     stop: Callable[[], bool] = lambda: False,
 ) -> bool:
     """Train until the batches end; returns whether they did.
 
-    observe(mark): called once each number of exposures in `marks` is reached. log(record): about every
-    `log_seconds`, with loss (nats a token, mean since the last record), lr, exposures, steps, tokens and tokens
-    a second. save(state): about every `save_seconds` and before stopping early, with the batches' state.
-    Raises Diverged when the loss is not finite.
+    observe(mark): called once each number of exposures in `marks` is reached. log(record): every `log_steps` steps
+    and at the end, with loss (nats a token, mean since the last record), lr, exposures, steps and tokens: an
+    interrupted training has the same records. show(record): the same and tokens a second, about every
+    `show_seconds`. save(state): about every `save_seconds` and before stopping early, with the batches' state.
+    Raises Diverged when the loss is not finite, or explodes.
     """
-    meter = _Meter(trainer, log)
+    clock, record = _Clock(trainer), {}
     saved = time.monotonic()
     due = sorted({mark for mark in marks if not _reached(trainer, mark)})
     for batch, state in _ahead(batches):
-        meter.add(trainer.step(batch))
-        now = time.monotonic()
-        if now - meter.since >= log_seconds:
-            meter.write()
+        trainer.step(batch)
+        if trainer.steps % log_steps == 0:
+            log(record := _record(trainer))
+            trainer.since = Since()
         while due and _reached(trainer, due[0]):
-            meter.write()
+            mean_loss(trainer)
             observe(due.pop(0))
-            meter.restart()
+            clock = _Clock(trainer)
+        now = time.monotonic()
+        if now - clock.since >= show_seconds:
+            record = _record(trainer) if trainer.since.steps else record
+            show(record | {"tokens_per_second": clock.speed()})
+            clock = _Clock(trainer)
         if stop():
-            meter.write()
+            mean_loss(trainer)
             save(state)
             return False
         if now - saved >= save_seconds:
-            meter.write()  # refuses a loss that is not finite, so no checkpoint goes on from one
+            mean_loss(trainer)  # refuses a loss that is not finite, so no checkpoint goes on from one
             save(state)
             saved = time.monotonic()
-    meter.write()
+    if trainer.since.steps:
+        log(_record(trainer))
+        trainer.since = Since()
     return True
 
 
@@ -206,40 +240,39 @@ def _reached(trainer: Trainer, mark: int) -> bool:
     return trainer.exposures >= mark - 1e-9
 
 
-class _Meter:
-    """Averages the loss between two records, on the device."""
-
-    def __init__(self, trainer: Trainer, log: Callable[[dict[str, Any]], None]) -> None:
-        self.trainer, self.log = trainer, log
-        self.restart()
-
-    def restart(self) -> None:
-        self.since = time.monotonic()
-        self.steps, self.tokens = self.trainer.steps, self.trainer.tokens
-        self.total: Tensor | float = 0.0
-
-    def add(self, loss: Tensor | float) -> None:
-        self.total = self.total + loss
-
-    def write(self) -> None:
-        trainer = self.trainer
-        if trainer.steps == self.steps:
-            return
-        loss = float(self.total) / (trainer.steps - self.steps)
-        if not math.isfinite(loss):
-            raise Diverged(f"loss: {loss} after {trainer.exposures:.1f} exposures; a smaller lr may help")
-        seconds = max(1e-9, time.monotonic() - self.since)
-        self.log(
-            {
-                "exposures": trainer.exposures,
-                "steps": trainer.steps,
-                "tokens": trainer.tokens,
-                "loss": loss,
-                "lr": trainer.lr,
-                "tokens_per_second": (trainer.tokens - self.tokens) / seconds,
-            }
+def mean_loss(trainer: Trainer) -> float:
+    """Of the steps since the last record, in nats a token. Raises Diverged."""
+    loss = float(trainer.since.loss) / max(1, trainer.since.steps)
+    if not math.isfinite(loss):
+        raise Diverged(f"loss: {loss} after {trainer.exposures:.1f} exposures; a smaller lr may help")
+    limit = EXPLODED * math.log(max(2, trainer.model.vocab))
+    if loss > limit:
+        raise Diverged(
+            f"loss: {loss:.3g} nats a token after {trainer.exposures:.1f} exposures, where a guess costs "
+            f"{limit / EXPLODED:.3g}; a smaller lr may help"
         )
-        self.restart()
+    return loss
+
+
+def _record(trainer: Trainer) -> dict[str, Any]:
+    return {
+        "exposures": trainer.exposures,
+        "steps": trainer.steps,
+        "tokens": trainer.tokens,
+        "loss": mean_loss(trainer),
+        "lr": trainer.lr,
+    }
+
+
+class _Clock:
+    """How fast a training is, from now on."""
+
+    def __init__(self, trainer: Trainer) -> None:
+        self.trainer, self.tokens, self.since = trainer, trainer.tokens, time.monotonic()
+
+    def speed(self) -> float:
+        """Tokens a second."""
+        return (self.trainer.tokens - self.tokens) / max(1e-9, time.monotonic() - self.since)
 
 
 def _in_turn(batches: BatchSource) -> Iterator[tuple[WindowBatch, dict[str, np.ndarray]]]:

@@ -34,10 +34,18 @@ def test_the_papers_rows(exposures, people, lr, weight_decay, batch):
     assert (found.warmup_steps, found.final_lr) == (1000, 0.1)
 
 
-def test_below_the_papers_smallest_people_the_batch_shrinks_in_proportion():
-    assert resolved(2500, 1000, recipe="paper").batch == 6
-    assert resolved(10, 1000, recipe="paper").batch == 1
+def test_between_the_papers_smallest_people_and_10_000_the_batch_shrinks_in_proportion():
     assert resolved(25_000, 100, recipe="paper").batch == 6
+    assert resolved(10_000, 100, recipe="paper").batch == 2
+
+
+@pytest.mark.parametrize("exposures", [100, 1000])
+def test_below_10_000_people_the_lr_follows_the_width(exposures):
+    assert resolved(9_999, exposures, "2x768", recipe="paper").lr == 1e-3
+    assert resolved(9_999, exposures, "2x96", recipe="paper").lr == pytest.approx(4e-3)
+    few = resolved(1300, exposures, "2x48", 24.0, recipe="paper", layout="rows")
+    assert (few.weight_decay, few.batch) == (0.05, 40)
+    assert resolved(9_999, 1000, recipe="paper", layout="rows").batch == 167  # 60K steps, as the paper at 10,000
 
 
 GIVEN = {

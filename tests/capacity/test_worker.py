@@ -1,58 +1,124 @@
 """One run: interrupted and continued it is the same run; what fails says why and loses nothing."""
 
+import errno
 import json
 import math
 import signal
+import subprocess
+import threading
+import time
 
 import pytest
 import torch
-from safetensors.torch import load_file
 
 from capacity import worker
-from capacity.store import STOPPED
+from capacity.claim import Process, acquire, started, this_machine
+from capacity.store import FAILED, STOPPED, TAKEN
 from capacity.table import COLUMNS
 from capacity.worker import Run, log_spaced, main, pick_device, provenance
 from tests.train.test_loop import SETTINGS
 from train.export import load_pretrained
+from train.native.library import instruction_set
 
 CPU = torch.device("cpu")
 
 
-def metrics_of(folder):
-    """The metrics without what the clock decides."""
+def metrics_of(folder, kind=None):
+    """The metrics, or those of a kind, without the time that they were written at."""
     records = [json.loads(line) for line in folder.metrics.read_text().splitlines()]
-    return [
-        {k: v for k, v in record.items() if k not in ("seconds", "tokens_per_second", "loss", "lr", "kind")}
-        for record in records
-        if record["kind"] == "recall"
-    ]
+    return [record | {"seconds": 0} for record in records if kind in (None, record["kind"])]
+
+
+def alike(whole, parts, rows_of):
+    """Whether two runs ended the same: results, metrics and weights, to the last bit."""
+    for ours, theirs in zip(rows_of(whole), rows_of(parts), strict=True):
+        assert ours | {"seconds": 0} == theirs | {"seconds": 0}
+    assert metrics_of(parts) == metrics_of(whole)
+    contents = [(folder.model / "model.safetensors").read_bytes() for folder in (whole, parts)]
+    assert contents[0] == contents[1]
 
 
 @pytest.mark.parametrize(
     "changes",
     [
-        {"optimizer": "adamw", "layout": "rows", "quantize": "int8"},
-        {"optimizer": "muon", "layout": "packed", "context": 16, "junk": "1/4"},
-        {"dataset": "bios", "optimizer": "muon", "layout": "rows", "questions": "half"},
+        {"layout": "rows", "quantize": "int8"},
+        {"layout": "packed", "context": 16, "junk": "1/4"},
+        {"dataset": "bios", "layout": "rows", "questions": "half"},
     ],
-    ids=["adamw rows", "muon packed", "bios"],
+    ids=["rows", "packed with junk", "bios with questions"],
 )
-def test_an_interrupted_run_has_the_result_of_an_undisturbed_one(prepare, do, rows_of, changes):
+@pytest.mark.parametrize("optimizer", ["adamw", "muon"])
+def test_an_interrupted_run_has_the_result_of_an_undisturbed_one(prepare, do, rows_of, changes, optimizer):
+    changes = changes | {"optimizer": optimizer}
     whole, parts = prepare("whole", **changes), prepare("parts", **changes)
     assert do(whole)
-    assert not do(parts, steps=2)
-    assert parts.checkpoint.exists()
+    assert not do(parts, steps=2)  # inside an exposure
+    assert len(parts.checkpoints.paths) == 1
     assert not parts.done
     parts.metrics.write_text(parts.metrics.read_text() + '{"kind": "tra')  # cut off while writing
+    assert not do(parts, steps=1)  # between two, where rows are in turn
     assert not do(parts, steps=3)
     assert do(parts)
-    assert not parts.checkpoint.exists()
-    expected, found = rows_of(whole), rows_of(parts)
-    for ours, theirs in zip(expected, found, strict=True):
-        assert ours | {"seconds": 0} == theirs | {"seconds": 0}
-    assert metrics_of(parts) == metrics_of(whole)
-    weights, others = (load_file(folder.model / "model.safetensors") for folder in (whole, parts))
-    assert all(torch.equal(tensor, others[name]) for name, tensor in weights.items())
+    assert not parts.checkpoints.paths
+    alike(whole, parts, rows_of)
+
+
+PATHS = {
+    "PyTorch": {"kernels": "pytorch", "precision": "fp32"},
+    "PyTorch bf16": {"kernels": "pytorch", "precision": "bf16"},
+    "native": {"kernels": "native", "precision": "fp32"},
+    "native bf16": {"kernels": "native", "precision": "bf16"},
+}
+
+
+@pytest.mark.parametrize("path", PATHS)
+@pytest.mark.parametrize("optimizer", ["adamw", "muon"])
+def test_every_training_path_goes_on_to_the_bit(prepare, do, rows_of, path, optimizer):
+    if path.startswith("native") and instruction_set(bf16=path.endswith("bf16")) is None:
+        pytest.skip("no such kernels on this machine")
+    changes = PATHS[path] | {"optimizer": optimizer}
+    whole, parts = prepare("whole", **changes), prepare("parts", **changes)
+    assert do(whole)
+    for steps in (1, 2, 4):
+        assert not do(parts, steps=steps)
+    assert do(parts)
+    alike(whole, parts, rows_of)
+
+
+@pytest.mark.faults
+def test_a_compiled_training_goes_on_to_the_bit(prepare, do, rows_of):
+    whole, parts = prepare("whole", compile="on"), prepare("parts", compile="on")
+    assert do(whole)
+    assert not do(parts, steps=5)
+    assert do(parts)
+    alike(whole, parts, rows_of)
+
+
+@pytest.mark.parametrize("damaged", [1, 2])
+def test_a_damaged_checkpoint_costs_time_alone(prepare, do, rows_of, capfd, damaged):
+    whole, parts = prepare("whole"), prepare("parts")
+    assert do(whole)
+    assert not do(parts, steps=2)
+    assert not do(parts, steps=3)
+    for path in parts.checkpoints.paths[-damaged:]:
+        path.write_bytes(path.read_bytes()[:1000])
+    assert do(parts)
+    said = capfd.readouterr().err.splitlines()
+    assert len(said) == damaged
+    assert said[0].startswith(f"warning: checkpoint: {parts.checkpoints.folder}/000000000005.safetensors is damaged")
+    assert said[-1].endswith(f"going on from {0.0 if damaged == 2 else 0.7} exposures")
+    alike(whole, parts, rows_of)
+
+
+def test_a_result_names_the_parts_of_a_run_that_differ(prepare, do, monkeypatch):
+    folder = prepare()
+    assert not do(folder, steps=2)
+    machine = worker._processor
+    monkeypatch.setattr(worker, "_processor", lambda: "another one")
+    assert do(folder)
+    parts = json.loads(folder.result.read_text())["provenance"]["parts"]
+    assert [part["processor"] for part in parts] == [machine(), "another one"]
+    assert [part["from"] for part in parts] == pytest.approx([0, 2 / 3], abs=0.1)
 
 
 def test_a_result_says_what_a_table_needs(prepare, do, rows_of):
@@ -80,7 +146,7 @@ def test_a_result_says_what_a_table_needs(prepare, do, rows_of):
 def test_the_learning_curve_ends_with_the_result(prepare, do, rows_of):
     folder = prepare(eval_people=7)
     assert do(folder)
-    curve = metrics_of(folder)
+    curve = metrics_of(folder, "recall")
     assert [record["exposures"] for record in curve] == [1, 2, 4]
     assert curve[-1]["loss_value"] == rows_of(folder)[0]["loss_value"]
     assert {record["people_measured"] for record in curve} == {7}
@@ -105,7 +171,7 @@ def handlers():
 @pytest.mark.usefixtures("handlers")
 def test_a_worker_ends_with_zero_when_its_run_is_done(prepare, capfd):
     folder = prepare()
-    assert main([str(folder.path), "cpu"]) == 0
+    assert main([str(folder.path)]) == 0
     assert folder.done
     assert capfd.readouterr() == ("", "")
 
@@ -122,7 +188,7 @@ def test_a_signal_stops_a_worker_with_a_checkpoint(prepare, monkeypatch, number)
         return step(self, batch)
 
     monkeypatch.setattr(worker.Trainer, "step", interrupted)
-    assert main([str(folder.path), "cpu"]) == STOPPED
+    assert main([str(folder.path)]) == STOPPED
     monkeypatch.undo()
     assert Run(folder, CPU).trainer.steps == 5
     assert not folder.done
@@ -130,17 +196,58 @@ def test_a_signal_stops_a_worker_with_a_checkpoint(prepare, monkeypatch, number)
 
 @pytest.mark.usefixtures("handlers")
 def test_a_worker_stops_when_its_driver_is_gone(prepare, monkeypatch):
+    folder = prepare(exposures=20_000)
+    driver = subprocess.Popen(["sleep", "1000"])
+    process = Process(this_machine(), driver.pid, started(driver.pid))
+    monkeypatch.setenv(worker.PARENT, json.dumps(vars(process)))
+    threading.Timer(2, driver.kill).start()
+    assert main([str(folder.path)]) == STOPPED
+    driver.wait()
+    assert Run(folder, CPU).trainer.steps > 3
+
+
+@pytest.mark.usefixtures("handlers")
+def test_a_signal_while_measuring_ends_a_worker_at_once(prepare, monkeypatch):
     folder = prepare()
-    parents = iter([10, 10, 10, 1, 1])
-    monkeypatch.setattr(worker.os, "getppid", lambda: next(parents))
-    assert main([str(folder.path), "cpu"]) == STOPPED
+
+    def endless(*_, **__):
+        signal.raise_signal(signal.SIGTERM)
+        time.sleep(60)
+
+    monkeypatch.setattr(worker, "measure_copies", endless)
+    assert main([str(folder.path)]) == STOPPED
     monkeypatch.undo()
-    assert Run(folder, CPU).trainer.steps == 3
+    assert Run(folder, CPU).trainer.exposures == 4
+    assert main([str(folder.path)]) == 0
+
+
+@pytest.mark.usefixtures("handlers")
+def test_a_worker_leaves_a_run_alone_that_another_has(prepare):
+    folder = prepare()
+    with acquire(folder.path):
+        assert main([str(folder.path)]) == TAKEN
+    assert not folder.metrics.exists()
+    assert main([str(folder.path)]) == 0
+
+
+@pytest.mark.usefixtures("handlers")
+def test_a_worker_that_has_lost_its_run_writes_no_more(prepare, monkeypatch):
+    folder = prepare()
+    step = worker.Trainer.step
+
+    def taken_over(self, batch):
+        if self.steps == 4:
+            (folder.path / "claim-2").write_text("{}")
+        return step(self, batch)
+
+    monkeypatch.setattr(worker.Trainer, "step", taken_over)
+    assert main([str(folder.path), "--save-seconds", "0"]) == TAKEN
+    assert [int(path.stem) for path in folder.checkpoints.paths] == [3, 4]
 
 
 def fails(folder, capfd):
     """The last line of a worker that fails."""
-    assert main([str(folder.path), "cpu"]) == 1
+    assert main([str(folder.path)]) == FAILED
     assert not folder.done
     return capfd.readouterr().err.splitlines()
 
@@ -150,21 +257,43 @@ def test_a_training_that_diverges_says_so(prepare, capfd, monkeypatch):
     folder = prepare()
 
     def step(self, batch):
-        self.steps += 1
-        return torch.tensor(math.nan)
+        self.since.steps, self.since.loss = self.since.steps + 1, torch.tensor(math.nan)
 
     monkeypatch.setattr(worker.Trainer, "step", step)
-    assert fails(folder, capfd) == ["error: loss: nan after 0.0 exposures; a smaller lr may help"]
-    assert not folder.checkpoint.exists()
+    reason = "loss: nan after 0.0 exposures; a smaller lr may help"
+    assert fails(folder, capfd) == [f"error: {reason}"]
+    assert folder.read_failure() == reason
+    assert not folder.checkpoints.paths
 
 
 @pytest.mark.usefixtures("handlers")
-def test_a_damaged_checkpoint_is_named(prepare, do, capfd):
-    folder = prepare()
-    assert not do(folder, steps=2)
-    folder.checkpoint.write_bytes(folder.checkpoint.read_bytes()[:1000])
-    (line,) = fails(folder, capfd)
-    assert line.startswith(f"error: checkpoint: {folder.checkpoint} is damaged")
+@pytest.mark.parametrize(
+    ("error", "reason"),
+    [
+        (OSError(errno.ENOSPC, "No space left on device", "x"), "disk full: [Errno 28] No space left on device: 'x'"),
+        (OSError(errno.EIO, "Input/output error"), "OSError: [Errno 5] Input/output error"),
+        (MemoryError(), "out of memory: on the CPU"),
+        (torch.OutOfMemoryError("CUDA out of memory.\nTried"), "out of memory: CUDA out of memory. Tried"),
+        (RuntimeError("DefaultCPUAllocator: can't allocate memory: you tried"), "out of memory: DefaultCPUAllocator"),
+    ],
+    ids=["full", "broken", "memory", "cuda", "allocator"],
+)
+def test_a_failure_is_recorded_with_its_reason(prepare, do, rows_of, capfd, monkeypatch, error, reason):
+    undisturbed, folder = prepare("other"), prepare()
+    assert do(undisturbed)
+    assert not do(folder, steps=5)
+
+    def broken(*_, **__):
+        raise error
+
+    with monkeypatch.context() as patched:
+        patched.setattr(worker.Trainer, "step" if "memory" in reason else "state", broken)
+        assert fails(folder, capfd)[-1].startswith(f"error: {reason}")
+    assert folder.read_failure().startswith(reason)
+    assert [int(path.stem) for path in folder.checkpoints.paths] == [5]
+    assert main([str(folder.path)]) == 0
+    assert folder.read_failure() is None
+    alike(undisturbed, folder, rows_of)
 
 
 @pytest.mark.usefixtures("handlers")
@@ -187,9 +316,9 @@ def test_a_measurement_that_fails_costs_no_training(prepare, rows_of, capfd, mon
     monkeypatch.undo()
 
     monkeypatch.setattr(worker.Trainer, "step", broken)  # nothing is left to train
-    assert main([str(folder.path), "cpu"]) == 0
+    assert main([str(folder.path)]) == 0
     monkeypatch.undo()
-    assert main([str(undisturbed.path), "cpu"]) == 0
+    assert main([str(undisturbed.path)]) == 0
     assert rows_of(folder)[0] | {"seconds": 0} == rows_of(undisturbed)[0] | {"seconds": 0}
     assert metrics_of(folder) == metrics_of(undisturbed)
 

@@ -15,7 +15,7 @@ from biogen.config import DataConfig
 from biogen.corpus import make_corpus
 from biogen.windows import Batches
 from train import loop
-from train.checkpoint import load_checkpoint, restore_training, save_checkpoint, training_tensors
+from train.checkpoint import Checkpoints, restore_training, training_tensors
 from train.loop import Diverged, Settings, Trainer, _ahead, _in_turn, learning_rate, train
 from train.model import GPT, initialize
 from train.sizes import parse_size
@@ -187,7 +187,7 @@ def test_the_loss_falls_when_there_is_something_to_learn(optimizer):
     trainer, records = make_trainer(optimizer=optimizer, lr=0.02, embedding_lr=0.02, exposures=200), []
     batch = random_batches([0.0]).batches[0]
     sequences = Listed([Rows(batch.inputs, batch.targets, float(done)) for done in range(1, 201)])
-    run(trainer, sequences, marks=[1, 200], log=records.append)
+    run(trainer, sequences, log=records.append, log_steps=1)
     assert records[0]["loss"] > 2
     assert float(trainer.step(batch)) < 0.1
 
@@ -208,41 +208,44 @@ def test_an_interrupted_training_goes_on_as_if_it_had_not_been(corpus, tmp_path,
     vocab = corpus.tokenizer.vocab
     whole = make_trainer(vocab=vocab, optimizer=optimizer, exposures=3)
     marks: dict[str, list[int]] = {"whole": [], "parts": []}
-    assert run(whole, batches_of(corpus, layout), marks=[1, 2, 3], observe=marks["whole"].append)
+    records: dict[str, list[dict[str, float]]] = {"whole": [], "parts": []}
+    often = {"marks": [1, 2, 3], "log_steps": 3}
+    assert run(whole, batches_of(corpus, layout), observe=marks["whole"].append, log=records["whole"].append, **often)
 
-    path, finished, attempts = tmp_path / "checkpoint", False, 0
+    checkpoints, finished, attempts = Checkpoints(tmp_path / "checkpoints"), False, 0
     while not finished:
         attempts += 1
         # Another seed: whatever is not restored would show.
         trainer = make_trainer(attempts, vocab=vocab, optimizer=optimizer, exposures=3)
         batches = batches_of(corpus, layout)
-        if path.exists():
-            tensors, record = load_checkpoint(path)
+        if found := checkpoints.load():
+            tensors = found.tensors
             restore_training(trainer.model, trainer.optimizers, tensors)
             batches.restore({k.removeprefix("b."): v.numpy() for k, v in tensors.items() if k.startswith("b.")})
-            trainer.steps, trainer.tokens, trainer.exposures = record["steps"], record["tokens"], record["exposures"]
+            trainer.restore(found.record)
         else:
             initialize(trainer.model, "width", 0)
 
         def save(state, trainer=trainer):
             tensors = training_tensors(trainer.model, trainer.optimizers)
             tensors |= {f"b.{name}": torch.from_numpy(array) for name, array in state.items()}
-            numbers = {"steps": trainer.steps, "tokens": trainer.tokens, "exposures": trainer.exposures}
-            save_checkpoint(path, tensors, numbers)
+            checkpoints.save(trainer.steps, tensors, trainer.state())
 
         last = trainer.steps + 4
         finished = run(
             trainer,
             batches,
-            marks=[1, 2, 3],
             observe=marks["parts"].append,
+            log=records["parts"].append,
             save=save,
             stop=lambda trainer=trainer, last=last: trainer.steps >= last,
+            **often,
         )
     assert attempts >= 4
     assert equal(weights(trainer), weights(whole))
     assert (trainer.steps, trainer.tokens, trainer.exposures) == (whole.steps, whole.tokens, whole.exposures)
     assert marks["parts"] == marks["whole"] == [1, 2, 3]
+    assert records["parts"] == records["whole"]
 
 
 def test_stopping_saves_the_state_behind_the_last_batch():
@@ -315,16 +318,26 @@ def test_records_tell_the_mean_loss_since_the_last_one(monkeypatch):
     trainer, records, losses = make_trainer(), [], []
     step = trainer.step
     monkeypatch.setattr(trainer, "step", lambda batch: losses.append(step(batch)) or losses[-1])
-    run(trainer, random_batches(range(1, 8)), marks=[3, 5], log=records.append)
+    shown: list[dict[str, float]] = []
+    run(trainer, random_batches(range(1, 8)), log=records.append, log_steps=3, show=shown.append, show_seconds=0.0)
     assert [(record["steps"], record["tokens"], record["exposures"]) for record in records] == [
         (3, 72, 3.0),
-        (5, 120, 5.0),
+        (6, 144, 6.0),
         (7, 168, 7.0),
     ]
-    means = [float(torch.stack(losses[a:b]).mean()) for a, b in ((0, 3), (3, 5), (5, 7))]
+    means = [float(torch.stack(losses[a:b]).mean()) for a, b in ((0, 3), (3, 6), (6, 7))]
     assert [record["loss"] for record in records] == pytest.approx(means)
     assert records[-1]["lr"] == pytest.approx(trainer.lr)
-    assert all(record["tokens_per_second"] > 0 for record in records)
+    assert [record["steps"] for record in shown] == [1, 2, 3, 4, 5, 6, 7]
+    assert all(record["tokens_per_second"] > 0 and record["loss"] > 0 for record in shown)
+
+
+def test_a_loss_that_explodes_ends_the_training():
+    trainer = make_trainer()
+    with torch.no_grad():
+        trainer.model.embedding.weight.mul_(1e4)
+    with pytest.raises(Diverged, match=r"^loss: [0-9.e+]+ nats a token after 10.0 exposures, where a guess costs 3"):
+        run(trainer, random_batches([10.0]))
 
 
 @pytest.mark.parametrize("layout", ["rows", "packed"])

@@ -1,0 +1,206 @@
+"""The sweep: every run that is not done is claimed, started on an engine, watched, and tried again if it dies.
+
+In: plans, an output folder, an engine. Out: the runs that failed, with their reasons; the truth is in the folders.
+Several drivers may work on one folder: what another one does is waited for, and taken over should it die.
+"""
+
+import signal
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from pathlib import Path
+from types import FrameType
+
+from rich.console import Console
+from rich.markup import escape
+
+from capacity.claim import Watch
+from capacity.engine import Engine, Job
+from capacity.plan import Plan
+from capacity.progress import Display, display
+from capacity.store import FAILED, STOPPED, TAKEN, RunFolder, fail, run_folder
+
+DEATHS = 3
+"""A worker that dies so many times in a row without a new checkpoint has failed."""
+
+_POLL_SECONDS = 0.2
+_LOOK_AGAIN_SECONDS = 1.0
+"""Between two looks at a run that another driver does."""
+
+
+class Stopped(Exception):
+    """A signal ended the sweep; every run in progress has left a checkpoint."""
+
+    def __init__(self, signal_number: int) -> None:
+        super().__init__(signal_number)
+        self.signal_number = signal_number
+
+
+@dataclass
+class _Run:
+    """A run of this sweep, as far as this driver knows."""
+
+    plan: Plan
+    folder: RunFolder
+    job: Job | None = None
+    asked_to_stop: bool = False
+    look_again: float = 0.0
+    deaths: int = 0
+    reached: str = ""
+    """The newest checkpoint when it last died."""
+
+
+def run_all(plans: list[Plan], out: Path, engine: Engine, console: Console) -> dict[str, str]:
+    """Do every run that is not done; returns why runs failed, by their ids.
+
+    Raises Stopped on SIGINT or SIGTERM, after the workers have written their checkpoints; a second signal kills them.
+    """
+    with _signals() as received, display(console, plans) as shown:
+        sweep = _Sweep(plans, out, engine, shown)
+        while (sweep.waiting and not received) or sweep.jobs:
+            if not received:
+                sweep.start()
+            time.sleep(_POLL_SECONDS)
+            _forward(received, sweep.jobs)
+            sweep.look(stopping=bool(received))
+    if received:
+        raise Stopped(received[0])
+    return sweep.failures
+
+
+class _Sweep:
+    """The state of a driver."""
+
+    def __init__(self, plans: list[Plan], out: Path, engine: Engine, shown: Display) -> None:
+        self._engine, self._display, self._watch = engine, shown, Watch()
+        self._said_waiting = False
+        # The largest is taken first, from the end.
+        self.waiting = [_Run(plan, run_folder(out, plan.config)) for plan in sorted(plans, key=lambda p: p.flops)]
+        self.jobs: list[_Run] = []
+        self.failures: dict[str, str] = {}
+
+    def start(self) -> None:
+        """Start what can be."""
+        while self.waiting and len(self.jobs) < self._engine.slots():
+            if (run := self._next()) is None:
+                break
+            self.jobs.append(run)
+        if self.waiting and not self.jobs and not self._said_waiting:
+            self._said_waiting = True
+            self._display.say(f"{len(self.waiting)} runs are left to other drivers on this folder; waiting for them")
+
+    def look(self, *, stopping: bool) -> None:
+        """Look after all that is under way."""
+        for run in list(self.jobs):
+            self._display.show(run.plan, run.folder)
+            assert run.job is not None
+            if (code := run.job.poll()) is not None:
+                self.jobs.remove(run)
+                self._display.remove(run.plan, run.folder)
+                if self._again(run, code, stopping):
+                    self.waiting.append(run)
+
+    def _next(self) -> _Run | None:
+        """Start the largest run that can be; those that others did or do are noted."""
+        now, waiting = time.monotonic(), self.waiting
+        for run in reversed(list(waiting)):
+            if run.look_again > now:
+                continue
+            if run.folder.done:  # by another driver, since this one started
+                waiting.remove(run)
+                self._display.done(run.plan, run.folder)
+                continue
+            if (reason := run.folder.read_failure()) is not None:
+                waiting.remove(run)
+                self._failed(run, reason)
+                continue
+            try:
+                if not run.folder.config.exists():
+                    run.folder.write_config(run.plan.config)
+                over = self._watch.free(run.folder.path)
+                if over is not None:
+                    run.job, run.asked_to_stop = self._engine.start(run.plan, run.folder, over), False
+                    waiting.remove(run)
+                    self._display.add(run.plan, run.folder)
+                    return run
+            except OSError as error:
+                waiting.remove(run)
+                self._failed(run, f"{run.folder.path} cannot be written ({error.strerror})")
+                continue
+            run.look_again = now + _LOOK_AGAIN_SECONDS
+        return None
+
+    def _again(self, run: _Run, code: int, stopping: bool) -> bool:
+        """What to make of a worker's end; returns whether its run is to be taken up again."""
+        folder = run.folder
+        if folder.done:
+            self._display.done(run.plan, folder)
+            return False
+        if stopping:
+            return False
+        if code == TAKEN:
+            run.look_again = time.monotonic() + _LOOK_AGAIN_SECONDS
+            return True
+        if code == STOPPED:  # somebody else asked it to
+            return True
+        if code == FAILED:
+            self._failed(run, folder.read_failure() or _last_line(folder))
+            return False
+        return self._died(run, code)
+
+    def _died(self, run: _Run, code: int) -> bool:
+        how = f"killed by {signal.Signals(-code).name}" if code < 0 else f"ended with exit code {code}"
+        paths = run.folder.checkpoints.paths
+        reached = paths[-1].name if paths else ""
+        run.deaths = run.deaths + 1 if reached == run.reached else 1
+        run.reached = reached
+        if run.deaths < DEATHS:
+            self._display.say(f"{run.folder.path.name}: {how}; it goes on from its last checkpoint")
+            return True
+        reason = f"{how} {run.deaths} times without progress" + (" (out of memory?)" if code == -signal.SIGKILL else "")
+        with suppress(OSError):  # a full disk: then only this driver knows
+            fail(run.folder, reason)
+        self._failed(run, reason)
+        return False
+
+    def _failed(self, run: _Run, reason: str) -> None:
+        self.failures[run.folder.path.name] = reason
+        self._display.leave_out(run.plan)
+        self._display.say(f"[red]failed:[/red] {escape(f'{run.folder.path.name}: {reason}')}", markup=True)
+
+
+def _last_line(folder: RunFolder) -> str:
+    """Of a worker's log: it failed before it could say why."""
+    with suppress(OSError):
+        lines = folder.log.read_text(errors="replace").strip().splitlines()
+        if lines:
+            return f"{lines[-1].removeprefix('error: ')} (see {folder.log})"
+    return "no reason is known"
+
+
+def _forward(received: list[int], jobs: list[_Run]) -> None:
+    """Pass the first signal on as a request to stop, later ones as an order."""
+    for run in jobs:
+        assert run.job is not None
+        if len(received) > 1:
+            run.job.kill()
+        elif received and not run.asked_to_stop:
+            run.job.stop()
+            run.asked_to_stop = True
+
+
+@contextmanager
+def _signals() -> Iterator[list[int]]:
+    """Collect SIGINT and SIGTERM instead of dying of them."""
+    received: list[int] = []
+
+    def collect(number: int, _: FrameType | None) -> None:
+        received.append(number)
+
+    before = {number: signal.signal(number, collect) for number in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        yield received
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
