@@ -18,7 +18,7 @@ import torch
 
 from capacity.claim import Process
 from capacity.plan import Plan
-from capacity.store import RunFolder
+from capacity.store import FAILED, STOPPED, RunFolder
 from capacity.worker import PARENT
 
 
@@ -91,6 +91,13 @@ def start_worker(
         )
 
 
+def outcome(code: int | None, folder: RunFolder, options: WorkerOptions) -> int | None:
+    """What a worker's exit code means: torchrun's only tells whether there was an accident."""
+    if code != 0 or options.processes == 1 or folder.done:
+        return code
+    return FAILED if folder.failure.exists() else STOPPED
+
+
 ONE_THREAD = {"OMP_NUM_THREADS": "1", "MKL_NUM_THREADS": "1", "TOKENIZERS_PARALLELISM": "false"}
 
 
@@ -109,10 +116,12 @@ class LocalJob:
     """A worker process of this machine, its children included."""
 
     process: subprocess.Popen[bytes]
+    folder: RunFolder
+    options: WorkerOptions
 
     def poll(self) -> int | None:
         """See `Job`."""
-        return self.process.poll()
+        return outcome(self.process.poll(), self.folder, self.options)
 
     def stop(self) -> None:
         """See `Job`."""
@@ -141,7 +150,8 @@ class LocalEngine:
         """See `Engine`."""
         free = (slot for slot in range(self.workers) if slot not in self._jobs or self._jobs[slot].poll() is not None)
         slot = next(free)
-        job = LocalJob(start_worker(folder, over, self.options, self._environment(slot)))
+        process = start_worker(folder, over, self.options, self._environment(slot))
+        job = LocalJob(process, folder, self.options)
         self._jobs[slot] = job
         return job
 

@@ -133,7 +133,8 @@ def _plan(preset: Preset, size: Size, exposures: int, data: DataConfig, like: Co
         measure=MeasureOptions(**preset.part(MeasureOptions)),
     )
     if not preset.dry_run:  # refuses kernels that this machine lacks
-        settings_of(config.training, exposures, width=size.width, on_gpu=pick_device(preset.device).type == "cuda")
+        on_gpu = pick_device(preset.device).type == "cuda"
+        settings_of(config.training, exposures, width=size.width, on_gpu=on_gpu, processes=preset.processes)
     vocab = like.tokenizer.vocab
     corpus = copy(like)
     corpus.config = data  # the same texts about other people

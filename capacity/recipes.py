@@ -53,7 +53,7 @@ def resolve(options: TrainingOptions, *, size: Size, data: DataConfig, exposures
     return Training(**{"layout": layout, **decided, **given, "batch": batch})
 
 
-def settings_of(training: Training, exposures: int, *, width: int, on_gpu: bool) -> Settings:
+def settings_of(training: Training, exposures: int, *, width: int, on_gpu: bool, processes: int = 1) -> Settings:
     """What the training loop needs to know of a recipe.
 
     `auto` is bf16 and compiled on a GPU; elsewhere native kernels where they can serve, in bf16 where there are such.
@@ -61,7 +61,7 @@ def settings_of(training: Training, exposures: int, *, width: int, on_gpu: bool)
     """
     same = Settings.__dataclass_fields__.keys() & Training.model_fields.keys() - {"compile"}
     compiled = training.compile == "on" or (training.compile == "auto" and on_gpu)
-    fitting = training.kernels != "pytorch" and not (on_gpu or compiled or width % 16)
+    fitting = training.kernels != "pytorch" and not (on_gpu or compiled or width % 16 or processes > 1)
     exact = fitting and instruction_set() is not None  # measuring needs these in any case
     fast = exact and instruction_set(True) is not None
     bf16 = training.precision == "bf16" or (training.precision == "auto" and (on_gpu or fast))
@@ -69,8 +69,8 @@ def settings_of(training: Training, exposures: int, *, width: int, on_gpu: bool)
     if training.kernels == "native" and not native:
         raise ValueError(
             "kernels: native needs a CPU with AVX2 (for precision bf16: AVX512_BF16 or AMX), the libraries that an "
-            "installation with a C++ compiler builds, compile off and a width that is a multiple of 16; otherwise it "
-            "must be auto or pytorch"
+            "installation with a C++ compiler builds, compile off, one process and a width that is a multiple of 16; "
+            "otherwise it must be auto or pytorch"
         )
     return Settings(
         exposures=exposures,
@@ -119,10 +119,10 @@ _SMALL_BATCH = 960.0
 
 
 def _below_the_paper(size: Size) -> tuple[float, float, dict[str, float]]:
-    """Learning rate, weight decay and batches for fewer people than the paper's: its protocol continued to small models.
+    """Learning rate, weight decay and batches for fewer people than the paper has: its protocol, continued.
 
-    Its weight decay rises as N falls, and so does ours; its 60K steps stay; the lr follows the width from GPT-2's. Found at width 48
-    with N = 1300 (docs/notebook.md), where the paper's 1e-3 and 0.02 store a quarter less.
+    Its weight decay rises as N falls, and ours too; its 60K steps stay; lr follows the width from GPT-2's.
+    Found at width 48 with N = 1300 (docs/notebook.md), where the paper's 1e-3 and 0.02 store a quarter less.
     """
     lr = 1e-3 * max(1.0, _PAPER_WIDTH / size.width) ** (2 / 3)
     return round(lr, 5), 0.05, {"batch_tokens": _SMALL_BATCH, "most_steps": 60_000.0}

@@ -144,8 +144,8 @@ class _Sweep:
             return True
         if code == STOPPED:  # somebody else asked it to
             return True
-        if code == FAILED:
-            self._failed(run, folder.read_failure() or _last_line(folder))
+        if code == FAILED and (reason := folder.read_failure()) is not None:
+            self._failed(run, reason)
             return False
         return self._died(run, code)
 
@@ -158,7 +158,11 @@ class _Sweep:
         if run.deaths < DEATHS:
             self._display.say(f"{run.folder.path.name}: {how}; it goes on from its last checkpoint")
             return True
-        reason = f"{how} {run.deaths} times without progress" + (" (out of memory?)" if code == -signal.SIGKILL else "")
+        reason = f"{how} {run.deaths} times without progress"
+        if code == -signal.SIGKILL:
+            reason += " (out of memory?)"
+        elif code > 0 and (line := _last_line(run.folder)):
+            reason += f": {line}"
         with suppress(OSError):  # a full disk: then only this driver knows
             fail(run.folder, reason)
         self._failed(run, reason)
@@ -171,12 +175,10 @@ class _Sweep:
 
 
 def _last_line(folder: RunFolder) -> str:
-    """Of a worker's log: it failed before it could say why."""
+    """Of a worker's log."""
     with suppress(OSError):
-        lines = folder.log.read_text(errors="replace").strip().splitlines()
-        if lines:
-            return f"{lines[-1].removeprefix('error: ')} (see {folder.log})"
-    return "no reason is known"
+        return next(reversed(folder.log.read_text(errors="replace").strip().splitlines()), "")
+    return ""
 
 
 def _forward(received: list[int], jobs: list[_Run]) -> None:

@@ -42,6 +42,7 @@ from train.inference import Inference
 from train.loop import Diverged, Settings, Trainer, train
 from train.model import GPT, initialize, parameter_counts
 from train.native.library import instruction_set
+from train.ranks import ALONE, Ranks, join
 from train.sizes import parse_size
 
 _CURVE_PEOPLE = 2000
@@ -72,9 +73,15 @@ class Run:
     """A run in its folder."""
 
     def __init__(
-        self, folder: RunFolder, device: torch.device, claim: Claim | None = None, save_seconds: float = 60.0
+        self,
+        folder: RunFolder,
+        device: torch.device,
+        claim: Claim | None = None,
+        save_seconds: float = 60.0,
+        ranks: Ranks = ALONE,
     ) -> None:
         self.folder, self.device, self.claim, self.save_seconds = folder, device, claim, save_seconds
+        self.ranks = ranks
         self.measuring = False
         self.config = folder.read_config()
         self.corpus: Corpus = make_corpus(self.config.data)
@@ -82,9 +89,13 @@ class Run:
         self.model = GPT(self.size, self.corpus.tokenizer.vocab)
         initialize(self.model, self.config.training.initialization, self.config.data.seed)
         self.settings = settings_of(
-            self.config.training, self.config.exposures, width=self.size.width, on_gpu=device.type == "cuda"
+            self.config.training,
+            self.config.exposures,
+            width=self.size.width,
+            on_gpu=device.type == "cuda",
+            processes=ranks.size,
         )
-        self.trainer = Trainer(self.model, self.settings, device)
+        self.trainer = Trainer(self.model, self.settings, device, ranks)
         training = self.config.training
         self.batches = Batches(
             self.corpus,
@@ -102,6 +113,8 @@ class Run:
     def go(self, stop: Any) -> bool:
         """Train, measure, write; returns False if `stop` said so before the end."""
         self.started = time.monotonic() - self.seconds
+        if not self.ranks.first:
+            return self._help()
         marks = log_spaced(self.config.exposures)
         with self.folder.metrics.open("a") as self._metrics:
             finished = train(
@@ -124,10 +137,20 @@ class Run:
             self._finish()
         return True
 
+    def _help(self) -> bool:
+        """Train along with the first process, which does all else."""
+        quiet: dict[str, Any] = {"observe": lambda mark: None, "log": lambda record: None, "save": lambda state: None}
+        log_steps = max(1, self.batches.expected_steps() // _RECORDS)
+        return train(self.trainer, self.batches, marks=[], log_steps=log_steps, **quiet)
+
     def _resume(self) -> None:
-        self.folder.clear_leftovers()
         checkpoints, keep = self.folder.checkpoints, 0
-        if found := checkpoints.load():
+        if self.ranks.first:
+            self.folder.clear_leftovers()
+            checkpoints.load()  # deletes what is damaged
+        self.ranks.agree(0)
+        found = checkpoints.load()
+        if found is not None:
             tensors, record = found.tensors, found.record
             batches = {k.removeprefix(_BATCHES): v.numpy() for k, v in tensors.items() if k.startswith(_BATCHES)}
             restore_training(self.model, self.trainer.optimizers, tensors)
@@ -135,7 +158,9 @@ class Run:
             self.trainer.restore(record["training"])
             torch.set_rng_state(tensors[_RANDOM])
             self.seconds, self.parts, keep = record["seconds"], record["parts"], record["metrics_bytes"]
-        self.parts = [*self.parts[-99:], {"from": self.trainer.exposures, **provenance(self.device, self.settings)}]
+        if not self.ranks.first:
+            return
+        self.parts = [*self.parts[-99:], {"from": self.trainer.exposures, **self._where()}]
         for line in checkpoints.damaged:
             print(f"warning: {line}; going on from {self.trainer.exposures:.1f} exposures", file=sys.stderr)
         self.folder.metrics.touch()
@@ -210,9 +235,12 @@ class Run:
         save_pretrained(self.model.cpu(), folder, context=self.config.training.context, end_id=0)
         self.corpus.tokenizer.save_pretrained(folder)
 
+    def _where(self) -> dict[str, Any]:
+        return provenance(self.device, self.settings) | {"processes": self.ranks.size}
+
     def _provenance(self) -> dict[str, Any]:
         """Of the end; and of the parts before, where they were done with anything else."""
-        last = provenance(self.device, self.settings)
+        last = self._where()
         same = [{key: value for key, value in part.items() if key not in ("from", "finished")} for part in self.parts]
         return last if all(part == same[-1] for part in same) else last | {"parts": self.parts}
 
@@ -323,31 +351,42 @@ def main(arguments: list[str] | None = None) -> int:
         signal.signal(number, on_signal)
     if options.device.type == "cpu":
         torch.set_num_threads(1)
-    claim = acquire(folder.path, over=options.over)
-    if claim is None:
-        return TAKEN
-    with claim:
-        if folder.done:  # by somebody else, in the meantime
-            claim.finished = True
+    ranks, device = join(options.device)
+    claim = acquire(folder.path, over=options.over) if ranks.first else None
+    if not ranks.agree(claim is not None):
+        return _exit_code(ranks, TAKEN)
+    with claim or contextlib.nullcontext():
+        if ranks.agree(folder.done):  # by somebody else, in the meantime
+            if claim is not None:
+                claim.finished = True
             return 0
         try:
-            run = Run(folder, options.device, claim, options.save_seconds)
+            run = Run(folder, device, claim, options.save_seconds, ranks)
             finished = run.go(lambda: stopped or driver.gone)
+            ranks.leave()
         except Lost:
-            return TAKEN
+            return _exit_code(ranks, TAKEN)
         except KeyboardInterrupt:
-            return STOPPED
+            return _exit_code(ranks, STOPPED)
         except Exception as error:
-            return _fail(folder, error)
-    return 0 if finished else STOPPED
+            return _fail(folder, error, ranks)
+    return 0 if finished else _exit_code(ranks, STOPPED)
 
 
-def _fail(folder: RunFolder, error: Exception) -> int:
+def _exit_code(ranks: Ranks, code: int) -> int:
+    """What to tell the engine; torchrun would take anything but 0 for an accident, and report it at length."""
+    return code if ranks.size == 1 else 0
+
+
+def _fail(folder: RunFolder, error: Exception, ranks: Ranks) -> int:
     """Say why, in the log and in failed.json; what was there of the run stays."""
     reason = _reason(error)
-    if not isinstance(error, Diverged | ValueError | OSError | MemoryError):
+    known = isinstance(error, Diverged | ValueError | OSError | MemoryError)
+    if not known:
         traceback.print_exc()
     print(f"error: {reason}", file=sys.stderr)
+    if not ranks.first or (ranks.size > 1 and not known):  # another process has died, perhaps: no failure of the run
+        return FAILED
     try:
         fail(folder, reason, when=datetime.now(UTC).isoformat(timespec="seconds"), commit=_commit())
     except OSError as second:

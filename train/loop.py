@@ -14,13 +14,14 @@ from typing import Any, Literal, Protocol, runtime_checkable
 
 import numpy as np
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from train.head import CHUNK, IGNORE, linear_cross_entropy
 from train.model import GPT
 from train.native.library import library
 from train.native.update import NativeUpdate
 from train.optim import make_optimizers
+from train.ranks import ALONE, Ranks
 
 _AHEAD = 4
 """Batches made ahead of the training."""
@@ -101,8 +102,8 @@ def learning_rate(settings: Settings, step: int, exposures: float) -> float:
 class Trainer:
     """A model in training: one step at a time, with all its state in reach."""
 
-    def __init__(self, model: GPT, settings: Settings, device: torch.device) -> None:
-        self.model, self.settings, self.device = model.to(device), settings, device
+    def __init__(self, model: GPT, settings: Settings, device: torch.device, ranks: Ranks = ALONE) -> None:
+        self.model, self.settings, self.device, self.ranks = model.to(device), settings, device, ranks
         self.optimizers = make_optimizers(
             model,
             optimizer=settings.optimizer,
@@ -118,16 +119,9 @@ class Trainer:
         self.exposures = 0.0
         self.since = Since()
         self._parameters = list(model.parameters())
-        # The head stays outside: its loop over chunks is fast as it is, and would be unrolled.
-        self._hidden = torch.compile(self.model) if settings.compile else self.model
+        self._total_loss = ranks.wrap(_TotalLoss(self.model, settings, device), device)
         kernels = library(settings.bf16) if settings.native else None
         self._native = NativeUpdate(model, self.optimizers, settings.clip, kernels) if kernels else None
-
-    def _total_loss(self, inputs: Tensor, targets: Tensor) -> Tensor:
-        chunk = CHUNK if self.device.type == "cpu" else _GPU_CHUNK
-        with torch.autocast(self.device.type, torch.bfloat16, enabled=self.settings.bf16):
-            hidden = self._hidden(inputs).flatten(0, 1)
-            return linear_cross_entropy(hidden, self.model.embedding.weight, targets.flatten(), chunk)
 
     def state(self) -> dict[str, Any]:
         """Where it is, in numbers: beside its tensors and the batches' state all that decides how it goes on."""
@@ -161,22 +155,39 @@ class Trainer:
         return loss
 
     def _update(self, batch: WindowBatch, count: int) -> Tensor:
-        inputs, targets = _to_device(batch, self.device)
+        ours = self.ranks.share(batch.inputs, 0), self.ranks.share(batch.targets, IGNORE)
+        inputs, targets = _to_device(*ours, self.device)
         rows = max(1, _MICRO_TOKENS // inputs.shape[1])
         loss = torch.zeros((), device=self.device)
         for part, expected in zip(inputs.split(rows), targets.split(rows), strict=True):
             share = self._total_loss(part, expected) / count
-            share.backward()
+            (share * self.ranks.size).backward()  # whose gradients are means over the processes
             loss += share.detach()
         torch.nn.utils.clip_grad_norm_(self._parameters, self.settings.clip, foreach=True)
         for optimizer in self.optimizers:
             optimizer.step()
             optimizer.zero_grad(set_to_none=True)
-        return loss
+        return self.ranks.total(loss)
 
 
-def _to_device(batch: WindowBatch, device: torch.device) -> tuple[Tensor, Tensor]:
-    arrays = (torch.from_numpy(batch.inputs), torch.from_numpy(batch.targets))
+class _TotalLoss(nn.Module):
+    """The model and its head: the sum of a batch's losses, in nats."""
+
+    def __init__(self, model: GPT, settings: Settings, device: torch.device) -> None:
+        super().__init__()
+        self.model, self._bf16 = model, settings.bf16
+        self._chunk = CHUNK if device.type == "cpu" else _GPU_CHUNK
+        # The head stays outside: its loop over chunks is fast as it is, and would be unrolled.
+        self._hidden = torch.compile(model) if settings.compile else model
+
+    def forward(self, inputs: Tensor, targets: Tensor) -> Tensor:
+        with torch.autocast(inputs.device.type, torch.bfloat16, enabled=self._bf16):
+            hidden = self._hidden(inputs).flatten(0, 1)
+            return linear_cross_entropy(hidden, self.model.embedding.weight, targets.flatten(), self._chunk)
+
+
+def _to_device(inputs: np.ndarray, targets: np.ndarray, device: torch.device) -> tuple[Tensor, Tensor]:
+    arrays = (torch.from_numpy(inputs), torch.from_numpy(targets))
     if device.type != "cuda":
         return arrays[0].to(device), arrays[1].to(device)
     return arrays[0].pin_memory().to(device, non_blocking=True), arrays[1].pin_memory().to(device, non_blocking=True)
@@ -221,7 +232,7 @@ def train(
             record = _record(trainer) if trainer.since.steps else record
             show(record | {"tokens_per_second": clock.speed()})
             clock = _Clock(trainer)
-        if stop():
+        if trainer.ranks.agree(stop()):
             mean_loss(trainer)
             save(state)
             return False

@@ -17,7 +17,7 @@ from biogen.flags import run_main
 from capacity import run, table
 from capacity.config import Preset
 from capacity.plan import make_plans
-from capacity.store import last_metric, run_folder
+from capacity.store import progress_of, run_folder
 from capacity.worker import Run
 
 ROOT = Path(__file__).parents[2]
@@ -173,7 +173,7 @@ def story(preset, tmp_path_factory):
         env=os.environ | {"COLUMNS": "80"},
     )
     deadline = time.monotonic() + 120
-    while driver.poll() is None and last_metric(folders[0]) is None:
+    while driver.poll() is None and progress_of(folders[0]) is None:
         assert time.monotonic() < deadline
         time.sleep(0.02)
     driver.send_signal(signal.SIGINT)
@@ -185,21 +185,36 @@ def test_an_interrupted_sweep_says_how_to_go_on(story):
     assert story["code"] == 130
     again = f"python -m capacity.run {' '.join(story['flags'])}"
     assert story["said"].splitlines()[-1] == f"Stopped by SIGINT; checkpoints are written. To go on: {again}"
-    assert story["folders"][0].checkpoint.exists()
+    assert len(story["folders"][0].checkpoints.paths) == 1
+    assert not story["folders"][0].metrics.read_text().startswith("\0")
     assert not story["folders"][0].done
     assert processes_of(str(story["out"])) == []
 
 
 def test_it_goes_on_and_names_what_fails(story, capfd):
     good, bad = story["folders"]
-    bad.path.mkdir()
-    bad.checkpoint.write_bytes(b"nothing")
+    bad.metrics.mkdir(parents=True)  # in the way
     assert run.main([*story["flags"], "1"]) == 1  # --seeds 0 1
-    last = capfd.readouterr().out.splitlines()[-1]
-    assert last.startswith(f"failed: {bad.path.name}: error: checkpoint: {bad.checkpoint} is damaged")
+    *_, failed, advice = capfd.readouterr().out.splitlines()
+    assert failed.startswith(f"failed: {bad.path.name}: IsADirectoryError: ")
+    assert advice == "1 of 2 runs failed; --retry-failed takes them up again."
     assert good.done
     assert not bad.done
-    assert not good.checkpoint.exists()
+    assert not good.checkpoints.paths
+    assert bad.read_failure() == failed.partition(f"{bad.path.name}: ")[2]
+
+
+def test_what_failed_waits_to_be_asked_for(story, capfd):
+    _, bad = story["folders"]
+    before = bad.failure.stat().st_mtime_ns
+    assert run.main([*story["flags"], "1"]) == 1
+    assert f"failed: {bad.path.name}: " in capfd.readouterr().out
+    assert bad.failure.stat().st_mtime_ns == before
+    bad.metrics.rmdir()
+    assert run.main([*story["flags"], "1", "--retry-failed"]) == 0
+    assert bad.done
+    assert not bad.failure.exists()
+    assert "failed" not in capfd.readouterr().out
 
 
 def test_its_result_is_that_of_an_undisturbed_run(story, tmp_path):
@@ -227,4 +242,4 @@ def test_the_table_is_rebuilt_byte_by_byte(story, capfd):
     assert table.main([str(story["out"])]) == 0
     capfd.readouterr()
     assert csv.read_bytes() == before
-    assert before.count(b"\n") == 3  # a heading, the run, its quantized copy
+    assert before.count(b"\n") == 5  # a heading, two runs, their quantized copies

@@ -1,17 +1,12 @@
-"""The folder of a run: what is written is read back, whole or not at all, and its metrics tell how far it is."""
+"""The store: what is written is read back, whole or not at all; other versions and damage are named."""
 
 import json
 
 import pytest
 from pydantic import ValidationError
 
-from capacity.store import RunFolder, last_metric, run_folder, write_json
-
-TRAIN = {"kind": "train", "exposures": 3.5, "loss": 2.0}
-
-
-def lines(*records):
-    return "".join(json.dumps(record) + "\n" for record in records)
+from capacity import store
+from capacity.store import RunFolder, fail, open_store, progress_of, run_folder, write_json
 
 
 @pytest.mark.parametrize(
@@ -58,18 +53,65 @@ def test_a_run_is_done_when_its_result_is_there(tmp_path):
     [
         (None, None),
         ("", None),
-        (lines({"kind": "recall", "exposures": 1}), None),
-        (lines(TRAIN | {"exposures": 1}, TRAIN), TRAIN),
-        (lines(TRAIN, {"kind": "recall", "exposures": 9}), TRAIN),
-        (lines(TRAIN) + '{"kind": "train", "expo', TRAIN),  # a line that is just being written
-        (lines(TRAIN) + "\0\0\0\n", TRAIN),
-        (lines(TRAIN, {"kind": "recall", "long": "x" * 20_000}), TRAIN),
-        (lines({"kind": "recall", "long": "x" * 100_000}, TRAIN), TRAIN),
+        ('{"beat": 3}', None),
+        ('{"exposures": 3, "loss": 2.0}', {"exposures": 3, "loss": 2.0}),
+        ('{"exposures": 3, "lo', None),
+        ("[]", None),
     ],
-    ids=["no file", "empty", "no training yet", "two", "a curve behind", "half a line", "zeros", "long behind", "long"],
 )
-def test_the_last_metric(tmp_path, content, expected):
-    folder = RunFolder(tmp_path)
+def test_how_far_a_run_is(tmp_path, content, expected):
     if content is not None:
-        folder.metrics.write_text(content)
-    assert last_metric(folder) == expected
+        (tmp_path / "heartbeat.json").write_text(content)
+    assert progress_of(RunFolder(tmp_path)) == expected
+
+
+def test_a_failure_is_one_line(tmp_path):
+    folder = RunFolder(tmp_path)
+    assert folder.read_failure() is None
+    fail(folder, "two\nlines", when="now")
+    assert folder.read_failure() == "two lines"
+    assert json.loads(folder.failure.read_text()) == {"reason": "two lines", "when": "now"}
+    for content in ("", "[]", "{}", "3"):
+        folder.failure.write_text(content)
+        assert folder.read_failure() == f"{folder.failure} cannot be read"
+
+
+def test_a_model_is_there_in_one_step(tmp_path):
+    folder = RunFolder(tmp_path)
+
+    def write(text, then=lambda: None):
+        def fill(path):
+            path.mkdir()
+            (path / "weights").write_text(text)
+            then()
+
+        return fill
+
+    def broken():
+        raise OSError("full")
+
+    with pytest.raises(OSError, match="full"):
+        folder.write_model(write("half", broken))
+    assert not folder.model.exists()
+    folder.write_model(write("one"))
+    folder.write_model(write("two"))
+    assert [(path.name, path.read_text()) for path in folder.model.iterdir()] == [("weights", "two")]
+    assert [path.name for path in tmp_path.iterdir()] == ["model"]
+
+
+def test_a_store_knows_its_version(tmp_path, monkeypatch):
+    out = tmp_path / "a" / "b"
+    open_store(out)
+    open_store(out)
+    with monkeypatch.context() as patched:
+        patched.setattr(store, "FORMAT", 99)
+        with pytest.raises(ValueError, match=rf"^out: {out} was written by another version .*this one has 99\); give"):
+            open_store(out)
+    (out / "store.json").write_text("{")
+    with pytest.raises(ValueError, match=rf"^out: {out}/store.json is damaged; give another folder$"):
+        open_store(out)
+    (out / "store.json").unlink()
+    (out / "run").mkdir()
+    (out / "run" / "config.yaml").touch()
+    with pytest.raises(ValueError, match=rf"^out: {out} was written by an earlier version"):
+        open_store(out)

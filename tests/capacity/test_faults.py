@@ -1,0 +1,222 @@
+"""Whatever dies, and whenever: the same command finishes, each run is done once, and all is as if nothing had been.
+
+Real sweeps in processes of their own, killed at random moments (the seed of the moments is in the test's name). The
+short versions run with `make test`, the long ones with `make test-faults`.
+"""
+
+import json
+import os
+import random
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from contextlib import suppress
+from pathlib import Path
+
+import pandas as pd
+import pytest
+import yaml
+
+ROOT = Path(__file__).parents[2]
+PRESET = {
+    **{"dataset": "biod", "sizes": ["1x16", "2x16"], "people": [60, 90], "exposures": 3000, "batch": 64},
+    **{"biod": {"K": 2, "C": 2, "D": 8, "L": 1, "T": 8}, "device": "cpu", "quantize": "int8", "save_seconds": 0.2},
+}
+SHORT = {"sizes": "1x16", "exposures": 400}
+TIMINGS = ["seconds"]
+
+
+@pytest.fixture(scope="module")
+def sweeps(tmp_path_factory):
+    """Starts sweeps of a preset; `undisturbed(changes)` is the folder of one that nothing happened to."""
+
+    class Sweeps:
+        done: dict[str, Path] = {}  # noqa: RUF012
+
+        def preset(self, changes):
+            file = tmp_path_factory.mktemp("preset") / "preset.yaml"
+            file.write_text(yaml.safe_dump(PRESET | changes))
+            return file
+
+        def start(self, out, changes, *flags):
+            command = [sys.executable, "-m", "capacity.run", "--config", self.preset(changes), "--out", out]
+            environment = os.environ | {"MPLBACKEND": "agg", "CAPACITY_NO_PLOTS": ""}
+            log = (out.parent / f"{out.name}.log").open("a")
+            return subprocess.Popen([*command, *flags], cwd=ROOT, env=environment, stdout=log, stderr=log)
+
+        def finish(self, out, changes, *flags):
+            driver = self.start(out, changes, "--retry-failed", *flags)
+            assert driver.wait(600) == 0, (out.parent / f"{out.name}.log").read_text()
+
+        def undisturbed(self, changes):
+            key = json.dumps(changes)
+            if key not in self.done:
+                self.done[key] = tmp_path_factory.mktemp("undisturbed") / "out"
+                self.finish(self.done[key], changes)
+            return self.done[key]
+
+    return Sweeps()
+
+
+def table_of(out):
+    return pd.read_csv(out / "results.csv").drop(columns=TIMINGS)
+
+
+def same(out, expected):
+    """Whether two stores hold the same, to the last bit, but for the time it took; and nothing is left over."""
+    pd.testing.assert_frame_equal(table_of(out), table_of(expected), check_exact=True)
+    runs = sorted(path.parent.name for path in expected.glob("*/result.json"))
+    assert sorted(path.parent.name for path in out.glob("*/result.json")) == runs
+    for name in runs:
+        ours, theirs = ((store / name / "model" / "model.safetensors").read_bytes() for store in (out, expected))
+        assert ours == theirs
+        assert metrics_of(out / name) == metrics_of(expected / name)
+        left = {path.name for path in (out / name).iterdir()} - {"worker.log"}
+        assert left == {"config.yaml", "metrics.jsonl", "model", "result.json"}
+
+
+def metrics_of(run):
+    return [json.loads(line) | {"seconds": 0} for line in (run / "metrics.jsonl").read_text().splitlines()]
+
+
+def workers_of(out):
+    """Process numbers of the workers of a store, of this machine."""
+    found = []
+    for entry in Path("/proc").iterdir():
+        if entry.name.isdigit():
+            with suppress(OSError):
+                command = (entry / "cmdline").read_bytes().decode(errors="replace")
+                if "capacity.worker" in command and str(out) in command:
+                    found.append(int(entry.name))
+    return found
+
+
+def kill(pid, number=signal.SIGKILL):
+    with suppress(ProcessLookupError):
+        os.kill(pid, number)
+
+
+def nobody_left(out):
+    deadline = time.monotonic() + 30
+    while workers_of(out):
+        assert time.monotonic() < deadline
+        time.sleep(0.1)
+
+
+def disturb(sweeps, out, changes, kills, seed, who):
+    """Kill workers or the driver at random moments until `kills` have struck; returns how many struck."""
+    chance = random.Random(seed)
+    driver, struck = sweeps.start(out, changes, "--retry-failed"), 0
+    try:
+        while struck < kills:
+            time.sleep(chance.uniform(0.05, 5.0))
+            if driver.poll() is not None:
+                return struck
+            victims = workers_of(out)
+            target = who if who != "both" else chance.choice(["worker", "driver", "all"])
+            if target in ("worker", "all") and victims:
+                for victim in victims if target == "all" else [chance.choice(victims)]:
+                    kill(victim)
+                struck += 1
+            if target in ("driver", "all"):
+                kill(driver.pid)
+                driver.wait()
+                struck += target == "driver"
+                driver = sweeps.start(out, changes, "--retry-failed")
+        return struck
+    finally:
+        kill(driver.pid)
+        driver.wait()
+
+
+def test_a_worker_and_a_driver_killed_once(sweeps, tmp_path):
+    out = tmp_path / "out"
+    assert disturb(sweeps, out, SHORT, 1, 0, "both") <= 1
+    sweeps.finish(out, SHORT)
+    same(out, sweeps.undisturbed(SHORT))
+    nobody_left(out)
+
+
+@pytest.mark.faults
+@pytest.mark.parametrize(("who", "kills"), [("worker", 20), ("driver", 10), ("both", 12)])
+@pytest.mark.parametrize("optimizer", ["muon", "adamw"])
+def test_killed_at_random_moments(sweeps, tmp_path, who, kills, optimizer):
+    out, changes = tmp_path / "out", {"optimizer": optimizer, "exposures": 30_000}
+    struck = disturb(sweeps, out, changes, kills, kills, who)
+    sweeps.finish(out, changes)
+    same(out, sweeps.undisturbed(changes))
+    nobody_left(out)
+    assert struck == kills
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_signal_leaves_checkpoints_and_nobody(sweeps, tmp_path, number):
+    out, changes = tmp_path / "out", {"sizes": "1x16", "people": [90], "exposures": 20_000, "save_seconds": 1000}
+    driver = sweeps.start(out, changes)
+    deadline = time.monotonic() + 60
+    while not any(notice_of(path) for path in out.glob("*/heartbeat.json")):
+        assert time.monotonic() < deadline
+        assert driver.poll() is None
+        time.sleep(0.05)
+    driver.send_signal(number)
+    assert driver.wait(60) == 128 + number
+    assert workers_of(out) == []
+    assert len(list(out.glob("*/checkpoints/*.safetensors"))) == 1
+    said = (tmp_path / "out.log").read_text().splitlines()
+    assert said[-1].startswith(f"Stopped by {number.name}; checkpoints are written. To go on: python -m capacity.run")
+
+
+def notice_of(path):
+    with suppress(OSError, ValueError):
+        return "exposures" in json.loads(path.read_text())
+    return False
+
+
+def test_two_drivers_share_the_work(sweeps, tmp_path):
+    out, changes = tmp_path / "out", SHORT | {"people": [50, 60, 70, 80]}
+    drivers = [sweeps.start(out, changes, "--workers", "1") for _ in range(2)]
+    assert [driver.wait(300) for driver in drivers] == [0, 0]
+    same(out, sweeps.undisturbed(changes))
+    said = (tmp_path / "out.log").read_text()
+    assert sum(said.count(f"done: {path.parent.name}") for path in out.glob("*/result.json")) >= 4
+
+
+@pytest.mark.faults
+def test_two_drivers_and_one_is_killed(sweeps, tmp_path):
+    out = tmp_path / "out"
+    first, second = (sweeps.start(out, {}, "--workers", "1") for _ in range(2))
+    time.sleep(12)
+    kill(first.pid)
+    first.wait()
+    assert second.wait(600) == 0
+    same(out, sweeps.undisturbed({}))
+    nobody_left(out)
+
+
+def test_a_changed_preset_adds_runs(sweeps, tmp_path):
+    out = tmp_path / "out"
+    shutil.copytree(sweeps.undisturbed(SHORT), out)
+    sweeps.finish(out, SHORT | {"lr": 0.005})
+    found = table_of(out)
+    assert len(found) == 2 * len(table_of(sweeps.undisturbed(SHORT)))
+    assert len({path.parent.name for path in out.glob("*/result.json")}) == 4
+
+
+@pytest.mark.skipif(not hasattr(os, "posix_fallocate") or os.geteuid() != 0, reason="needs to mount a small disk")
+def test_a_full_disk_damages_nothing(sweeps, tmp_path):
+    disk = tmp_path / "disk"
+    disk.mkdir()
+    if subprocess.run(["mount", "-t", "tmpfs", "-o", "size=600k", "none", disk], capture_output=True).returncode:
+        pytest.skip("no disk can be mounted here")
+    try:
+        driver = sweeps.start(disk / "out", {"exposures": 2000})
+        assert driver.wait(300) == 1
+        said = (disk / "out.log").read_text() if (disk / "out.log").stat().st_size else ""
+        subprocess.run(["mount", "-o", "remount,size=50m", disk], check=True)
+        assert "Traceback" not in said
+        sweeps.finish(disk / "out", {"exposures": 2000})
+        same(disk / "out", sweeps.undisturbed({"exposures": 2000}))
+    finally:
+        subprocess.run(["umount", "-l", disk], check=False)

@@ -1,0 +1,95 @@
+"""One model trained by two processes: the same exposures in the same order, the same losses but for rounding."""
+
+import json
+import signal
+import subprocess
+import time
+from contextlib import suppress
+from pathlib import Path
+
+import pytest
+
+from capacity.claim import last_notice
+from capacity.engine import ONE_THREAD, WorkerOptions, outcome, start_worker
+from capacity.store import STOPPED, TAKEN
+
+TWO = WorkerOptions("cpu", processes=2, save_seconds=0.5)
+PYTORCH = {"kernels": "pytorch", "precision": "fp32", "batch": 17}  # 17 rows don't divide by two
+
+
+def records_of(folder, kind):
+    lines = folder.metrics.read_text().splitlines()
+    return [record for record in map(json.loads, lines) if record["kind"] == kind]
+
+
+def alike(one, two):
+    for ours, theirs in zip(records_of(one, "train"), records_of(two, "train"), strict=True):
+        assert {k: ours[k] for k in ("steps", "tokens", "exposures", "lr")} == {
+            k: theirs[k] for k in ("steps", "tokens", "exposures", "lr")
+        }
+        assert ours["loss"] == pytest.approx(theirs["loss"], rel=2e-4)
+    for ours, theirs in zip(records_of(one, "recall"), records_of(two, "recall"), strict=True):
+        assert ours["loss_name"] == pytest.approx(theirs["loss_name"], rel=2e-3)
+
+
+@pytest.mark.parametrize(
+    "changes", [{"optimizer": "muon", "layout": "rows"}, {"optimizer": "adamw", "layout": "packed", "context": 16}]
+)
+def test_two_processes_have_the_losses_of_one(prepare, do, changes):
+    one, two = (prepare(at, exposures=20, **PYTORCH, **changes) for at in ("one", "two"))
+    assert do(one)
+    worker = start_worker(two, 0, TWO, ONE_THREAD)
+    assert outcome(worker.wait(120), two, TWO) == 0, two.log.read_text()
+    alike(one, two)
+    assert json.loads(two.result.read_text())["provenance"]["processes"] == 2
+    assert not list(two.path.glob("claim*"))
+
+
+def ranks_of(folder):
+    found = []
+    for entry in Path("/proc").iterdir():
+        if entry.name.isdigit():
+            with suppress(OSError):
+                if str(folder.path) in (entry / "cmdline").read_bytes().decode():
+                    found.append(int(entry.name))
+    return found
+
+
+@pytest.mark.faults
+@pytest.mark.parametrize("victim", ["all", "a rank"])
+def test_two_processes_that_are_stopped_go_on(prepare, do, victim):
+    changes = {"optimizer": "adamw", "layout": "rows", "exposures": 1500}
+    one, two = (prepare(at, **PYTORCH, **changes) for at in ("one", "two"))
+    assert do(one)
+    worker = start_worker(two, 0, TWO, ONE_THREAD)
+    deadline = time.monotonic() + 60
+    while not two.checkpoints.paths or "exposures" not in (last_notice(two.path) or {}):
+        assert time.monotonic() < deadline
+        time.sleep(0.1)
+    if victim == "all":
+        worker.send_signal(signal.SIGTERM)
+    else:
+        subprocess.run(["kill", "-9", str(max(ranks_of(two)))], check=True)
+    worker.wait(60)
+    deadline = time.monotonic() + 60
+    while ranks_of(two):
+        assert time.monotonic() < deadline
+        time.sleep(0.1)
+    assert not two.done
+    assert two.read_failure() is None
+    worker = start_worker(two, 0, TWO, ONE_THREAD)
+    assert outcome(worker.wait(300), two, TWO) == 0, two.log.read_text()
+    alike(one, two)
+
+
+def test_what_torchrun_says_is_told_from_the_folder(prepare):
+    folder = prepare()
+    assert outcome(None, folder, TWO) is None
+    assert outcome(0, folder, TWO) == STOPPED
+    assert outcome(1, folder, TWO) == 1
+    assert outcome(0, folder, WorkerOptions("cpu")) == 0
+    assert outcome(TAKEN, folder, WorkerOptions("cpu")) == TAKEN
+    folder.failure.write_text("{}")
+    assert outcome(0, folder, TWO) == 1
+    folder.result.write_text("{}")
+    assert outcome(0, folder, TWO) == 0

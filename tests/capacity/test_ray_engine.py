@@ -1,0 +1,131 @@
+"""The Ray engine: results as the local engine's, whatever dies; on a cluster of two nodes on this machine."""
+
+import os
+import signal
+import threading
+import time
+
+import pytest
+from rich.console import Console
+
+ray = pytest.importorskip("ray")
+
+from capacity import progress  # noqa: E402
+from capacity.config import Preset  # noqa: E402
+from capacity.engine import WorkerOptions  # noqa: E402
+from capacity.plan import make_plans  # noqa: E402
+from capacity.ray_engine import RayEngine, gpus_of  # noqa: E402
+from capacity.sweep import Stopped, run_all  # noqa: E402
+from tests.capacity.conftest import BIOD  # noqa: E402
+from tests.capacity.test_faults import metrics_of, nobody_left, workers_of  # noqa: E402
+
+pytestmark = pytest.mark.filterwarnings("default")  # of Ray's own
+OPTIONS = WorkerOptions("cpu", save_seconds=0.2)
+
+
+@pytest.fixture
+def nodes(monkeypatch):
+    """Two nodes with a core each; the second can be taken away."""
+    from ray.cluster_utils import Cluster
+
+    monkeypatch.setenv("RAY_AUTH_MODE", "disabled")
+    monkeypatch.setenv("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")
+    cluster = Cluster(initialize_head=True, head_node_args={"num_cpus": 1, "include_dashboard": False})
+    cluster.second = cluster.add_node(num_cpus=1)
+    cluster.wait_for_nodes()
+    yield cluster
+    ray.shutdown()
+    cluster.shutdown()
+
+
+def plans_of(**changes):
+    return make_plans(
+        Preset.model_validate(BIOD | {"people": [40, 50], "exposures": 1500, "quantize": "int8"} | changes)
+    )
+
+
+@pytest.fixture(scope="module")
+def undisturbed(tmp_path_factory):
+    """The same sweep on the local engine."""
+    from capacity.engine import LocalEngine
+
+    out = tmp_path_factory.mktemp("local")
+    assert run_all(plans_of(), out, LocalEngine(2, OPTIONS), Console(quiet=True)) == {}
+    return out
+
+
+def same(out, expected):
+    runs = sorted(path.parent.name for path in expected.glob("*/result.json"))
+    assert len(runs) == 2
+    assert sorted(path.parent.name for path in out.glob("*/result.json")) == runs
+    for name in runs:
+        weights = [(store / name / "model" / "model.safetensors").read_bytes() for store in (out, expected)]
+        assert weights[0] == weights[1]
+        assert metrics_of(out / name) == metrics_of(expected / name)
+
+
+def later(when, do):
+    """Do something in a thread once a condition holds."""
+
+    def wait():
+        deadline = time.monotonic() + 120
+        while not when() and time.monotonic() < deadline:
+            time.sleep(0.05)
+        do()
+
+    thread = threading.Thread(target=wait)
+    thread.start()
+    return thread
+
+
+def under_way(out, count=2):
+    return lambda: len({path.parent.parent for path in out.glob("*/checkpoints/*.safetensors")}) == count
+
+
+def swept(nodes, out):
+    engine = RayEngine(None, OPTIONS, None, nodes.address)
+    try:
+        with open(out / "said", "w") as said:
+            return run_all(plans_of(), out, engine, Console(file=said, width=200))
+    finally:
+        engine.close()
+
+
+def test_a_worker_killed_on_a_cluster(nodes, tmp_path, undisturbed, monkeypatch):
+    monkeypatch.setattr(progress, "_PLAIN_SECONDS", 1.0)
+    thread = later(under_way(tmp_path), lambda: os.kill(workers_of(tmp_path)[0], signal.SIGKILL))
+    assert swept(nodes, tmp_path) == {}
+    thread.join()
+    same(tmp_path, undisturbed)
+    nobody_left(tmp_path)
+    said = (tmp_path / "said").read_text()
+    assert "killed by SIGKILL; it goes on from its last checkpoint" in said
+    assert "tokens/s" in said or "measuring" in said
+
+
+@pytest.mark.faults
+def test_a_node_killed(nodes, tmp_path, undisturbed):
+    thread = later(under_way(tmp_path), lambda: nodes.remove_node(nodes.second, allow_graceful=False))
+    assert swept(nodes, tmp_path) == {}
+    thread.join()
+    same(tmp_path, undisturbed)
+    nobody_left(tmp_path)
+
+
+@pytest.mark.faults
+def test_a_signal_stops_the_workers_of_a_cluster(nodes, tmp_path, undisturbed):
+    thread = later(under_way(tmp_path), lambda: os.kill(os.getpid(), signal.SIGINT))
+    with pytest.raises(Stopped):
+        swept(nodes, tmp_path)
+    thread.join()
+    nobody_left(tmp_path)
+    ray.shutdown()
+    assert swept(nodes, tmp_path) == {}
+    same(tmp_path, undisturbed)
+
+
+def test_small_models_share_a_gpu():
+    (small,) = plans_of(people=40)
+    assert gpus_of(small, 1, None) == 0.125
+    assert gpus_of(small, 1, 0.5) == 0.5
+    assert gpus_of(small, 4, None) == 4.0

@@ -1,0 +1,85 @@
+"""Several processes that train one model: who this one is, and what all must agree on.
+
+In: the environment that torchrun sets. Out: a `Ranks`. Every process makes the same batches and takes its share of
+each one's rows; gradients are summed by DistributedDataParallel (gloo on CPUs, nccl on GPUs). The first process decides
+when to stop.
+"""
+
+import os
+from dataclasses import dataclass
+from datetime import timedelta
+from typing import Any
+
+import numpy as np
+import torch
+import torch.distributed as dist
+from torch import Tensor, nn
+from torch.nn.parallel import DistributedDataParallel
+
+_PATIENCE = timedelta(days=7)
+"""How long the others wait while the first one measures."""
+
+
+@dataclass(frozen=True)
+class Ranks:
+    """One of `size` processes. Alone, it agrees with itself."""
+
+    rank: int = 0
+    size: int = 1
+    host_group: Any = None
+    """For what is agreed on without a GPU."""
+
+    @property
+    def first(self) -> bool:
+        """Whether this is the one that writes."""
+        return self.rank == 0
+
+    def agree(self, number: int) -> int:
+        """The first one's number."""
+        if self.size == 1:
+            return number
+        told = torch.tensor([number])
+        dist.broadcast(told, 0, group=self.host_group)
+        return int(told)
+
+    def share(self, rows: np.ndarray, fill: int) -> np.ndarray:
+        """This process's rows of [batch, time]; where they don't divide evenly, rows of `fill` make up for it."""
+        each = -(-len(rows) // self.size)
+        part = rows[self.rank * each : (self.rank + 1) * each]
+        missing = each - len(part)
+        return np.pad(part, ((0, missing), (0, 0)), constant_values=fill) if missing else part
+
+    def wrap(self, module: nn.Module, device: torch.device) -> nn.Module:
+        """The module, with gradients that are means over all processes."""
+        if self.size == 1:
+            return module
+        ids = [device] if device.type == "cuda" else None
+        return DistributedDataParallel(module, device_ids=ids, forward_sync_buffers=False)
+
+    def total(self, value: Tensor) -> Tensor:
+        """The sum over all processes; on a GPU nobody waits for it."""
+        if self.size > 1:
+            dist.all_reduce(value)
+        return value
+
+    def leave(self) -> None:
+        """Nothing more is shared."""
+        if self.size > 1:
+            dist.destroy_process_group()
+
+
+ALONE = Ranks()
+
+
+def join(device: torch.device) -> tuple[Ranks, torch.device]:
+    """Who this process is, and its device; call it once."""
+    size = int(os.environ.get("WORLD_SIZE", "1"))
+    if size == 1:
+        return ALONE, device
+    backend = "gloo"
+    if device.type == "cuda":
+        device, backend = torch.device("cuda", int(os.environ["LOCAL_RANK"])), "nccl"
+        torch.cuda.set_device(device)
+    dist.init_process_group(backend, timeout=_PATIENCE)
+    host_group = dist.new_group(backend="gloo", timeout=_PATIENCE)
+    return Ranks(dist.get_rank(), size, host_group), device
