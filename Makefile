@@ -1,8 +1,9 @@
-# make run: the default experiment; make test: lint, types and tests; make setup: only the installation.
+# make run: the default experiment; make test: lint, types and tests; make test-faults: kills and full disks, at length;
+# make bench: speed; make setup: only the installation.
 # Every target works from any directory (make -f PATH/Makefile run) and does only what is missing.
 ROOT := $(shell cd "$$(dirname '$(strip $(MAKEFILE_LIST))')" && pwd)
 
-.PHONY: run test setup bench
+.PHONY: run test test-faults setup bench
 
 run: setup
 	@cd "$(ROOT)" && .venv/bin/python -m capacity.run
@@ -13,6 +14,10 @@ setup:
 test:
 	@"$(ROOT)/scripts/setup" test
 	@cd "$(ROOT)" && .venv/bin/ruff check . && .venv/bin/ruff format --check . && .venv/bin/mypy && .venv/bin/pytest -n auto
+
+test-faults:
+	@"$(ROOT)/scripts/setup" test
+	@cd "$(ROOT)" && .venv/bin/pytest -m faults
 
 bench:
 	@"$(ROOT)/scripts/setup" test

@@ -1,8 +1,8 @@
 """What a training costs on this machine: `python benchmarks/cost.py`.
 
-In four parts: speed against width, layers, vocabulary and window; one training against two side by side, with the
+In five parts: speed against width, layers, vocabulary and window; one training against two side by side, with the
 memory that each takes; the share of a training that goes into making its batches; measuring N people against training
-on them. One thread a training, the fastest kernels of this machine, the best of a few turns each.
+on them; the generator's memory against N. One thread a training, the fastest kernels of this machine, the best of a few turns each.
 """
 
 import argparse
@@ -130,18 +130,44 @@ def data_and_evaluation() -> None:
         print(f"| {data} | {text} | {cells} | {best['measured'] / exposure:.2f} |")
 
 
+def generate(people: int) -> None:
+    """Make the batches of a while; print MiB at most, and people seen."""
+    corpus = make_corpus(DataConfig(people=people))
+    batches = Batches(corpus, layout="packed", context=512, batch=48, exposures=1000)
+    start, seen = time.monotonic(), 0.0
+    for batch in batches:
+        seen = batch.exposures * people
+        if time.monotonic() - start > 10:
+            break
+    print(peak_memory(), seen)
+
+
+def memory_of_the_generator() -> None:
+    print("| people | MiB at most | people written about meanwhile |")
+    print("| ---: | ---: | ---: |")
+    for people in (20_000, 1_000_000, 20_000_000):
+        command = [sys.executable, str(Path(__file__)), "--generate", str(people)]
+        memory, seen = subprocess.run(command, stdout=subprocess.PIPE, text=True, check=True).stdout.split()
+        print(f"| {people:,} | {float(memory):.0f} | {float(seen):,.0f} |")
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--train-alone", type=float, metavar="SECONDS", help="used by the comparison of one and two")
-    seconds = parser.parse_args().train_alone
-    if seconds is not None:
-        return train_alone(seconds)
+    parser.add_argument("--generate", type=int, metavar="PEOPLE", help="used by the generator's memory")
+    options = parser.parse_args()
+    if options.train_alone is not None:
+        return train_alone(options.train_alone)
+    if options.generate is not None:
+        return generate(options.generate)
     torch.set_num_threads(1)
     against_size()
     print()
     side_by_side()
     print()
     data_and_evaluation()
+    print()
+    memory_of_the_generator()
 
 
 if __name__ == "__main__":

@@ -20,6 +20,10 @@ from pydantic.fields import FieldInfo
 Config = TypeVar("Config", bound=BaseModel)
 
 
+_MOST_YAML = 1 << 20
+"""Bytes of a preset, at most."""
+
+
 class UserError(Exception):
     """What a user got wrong, in whole lines."""
 
@@ -76,14 +80,39 @@ def _checked(model: type[Config], values: dict[str, Any], lines: list[str]) -> C
     return config
 
 
+class _PlainLoader(yaml.SafeLoader):
+    """YAML without aliases, a few lines of which stand for gigabytes, and without keys that are given twice."""
+
+    def compose_node(self, parent: yaml.Node | None, index: Any) -> yaml.Node | None:
+        if self.check_event(yaml.AliasEvent):
+            raise yaml.YAMLError("aliases are not allowed")
+        return super().compose_node(parent, index)
+
+    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
+        mapping = super().construct_mapping(node, deep)
+        if len(mapping) < len(node.value):
+            keys = [key.value for key, _ in node.value]
+            twice = next((key for key in keys if keys.count(key) > 1), "a key")
+            raise yaml.YAMLError(f"{twice} is given twice")
+        return mapping
+
+
+def _short(text: str, length: int = 200) -> str:
+    return text if len(text) <= length else text[:length] + " ..."
+
+
 def read_yaml(path: Path) -> dict[str, Any]:
     """The keys of a YAML file. Raises UserError for a file that cannot be read or is no mapping."""
     try:
-        content = yaml.safe_load(path.read_text(encoding="utf-8"))
+        with path.open("rb") as file:
+            written = file.read(_MOST_YAML + 1)
+        if len(written) > _MOST_YAML:
+            raise UserError([f"config: {path} is too large; allowed are {_MOST_YAML:,} bytes"])
+        content = yaml.load(written, _PlainLoader)
     except OSError as error:
         raise UserError([f"config: {path} cannot be read ({error.strerror}); give the path of a preset"]) from None
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
-        problem = " ".join(str(error).split())
+    except (yaml.YAMLError, ValueError, RecursionError) as error:  # such as a date or a number that cannot be
+        problem = _short(" ".join(str(error).split()), 300)
         raise UserError([f"config: {path} is not YAML ({problem})"]) from None
     if not isinstance(content, dict):
         raise UserError([f"config: {path} holds {type(content).__name__}; allowed is a mapping of keys to values"])
@@ -104,7 +133,7 @@ def explain(error: ValidationError) -> list[str]:
             lines.append(f"{where}.{message}" if where else message)  # a check of several fields; it names them
         else:
             message = message.replace("Input should be", "must be")
-            lines.append(f"{where}: {mistake['input']!r} is not allowed; {message}")
+            lines.append(f"{where}: {_short(repr(mistake['input']))} is not allowed; {_short(message)}")
     return list(dict.fromkeys(lines))
 
 
@@ -114,7 +143,8 @@ def run_main(main: Callable[[], int]) -> NoReturn:
         sys.exit(main())
     except UserError as error:
         for line in error.lines:
-            print(f"error: {line}", file=sys.stderr)
+            shown = "".join(c if c.isprintable() else repr(c)[1:-1] for c in line)  # keys can hold anything
+            print(f"error: {shown}", file=sys.stderr)
         sys.exit(2)
 
 

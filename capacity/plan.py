@@ -25,6 +25,7 @@ from capacity.recipes import resolve, settings_of
 from capacity.worker import pick_device
 from eval.measure import max_bits
 from eval.quantize import parse_scheme
+from train.checkpoint import KEPT
 from train.loop import Trainer
 from train.model import GPT, flops_per_token, initialize, non_embedding, parameter_counts
 from train.sizes import Size, parse_size
@@ -33,6 +34,8 @@ _TRIAL_FLOPS = 3e10
 """A training step that costs more is not tried out for the estimate of time."""
 _UTILISATION = 0.5
 """Share of the measured matrix rate that a model too large to try out is taken to reach."""
+_GPU_RATE, _GPU_UTILISATION = 989e12, 0.4
+"""bf16 FLOP/s of an H100 SXM by its data sheet (dense), and the share of it that a training is taken to reach."""
 
 
 @dataclass(frozen=True)
@@ -55,6 +58,16 @@ class Plan:
     def parameters(self) -> int:
         """All trainable parameters."""
         return sum(self.params.values())
+
+    @property
+    def gpu_hours(self) -> float:
+        """Of training, on a GPU that reaches 40 % of an H100's rate."""
+        return self.flops / (_GPU_RATE * _GPU_UTILISATION) / 3600
+
+    @property
+    def disk(self) -> int:
+        """Bytes at most: the model, and two checkpoints with two moments a weight, all fp32, and one being written."""
+        return 4 * self.parameters * (1 + 3 * (KEPT + 1))
 
 
 def make_plans(preset: Preset) -> list[Plan]:
@@ -236,6 +249,8 @@ def show_plans(plans: list[Plan], workers: int, console: Console) -> None:
         "tokens",
         "steps",
         "FLOPs",
+        "GPU h",
+        "disk",
         "R max",
         "time",
     ):
@@ -255,15 +270,29 @@ def show_plans(plans: list[Plan], workers: int, console: Console) -> None:
             _short(plan.tokens),
             _short(plan.steps),
             f"{plan.flops:.1e}",
+            f"{plan.gpu_hours:.2g}" if plan.gpu_hours < 100 else f"{plan.gpu_hours:,.0f}",
+            _bytes(plan.disk),
             f"{plan.max_bits / plan.parameters:.2f}",
             _duration(time_needed),
         )
     table.caption = (
         "R max: the most bits per parameter that the data can teach. Time: training alone on one core of this "
         f"machine, from a few timed steps (large models: from {_UTILISATION:.0%} of its matrix rate). "
-        f"All runs: about {_duration(_makespan(seconds, workers))}, {sum(p.flops for p in plans):.1e} FLOPs."
+        f"All runs: about {_duration(_makespan(seconds, workers))} here; {sum(p.flops for p in plans):.1e} FLOPs, or "
+        f"{sum(p.gpu_hours for p in plans):,.3g} hours of an H100 at {_GPU_UTILISATION:.0%} of its bf16 rate; at most "
+        f"{_bytes(_disk(plans, workers))} of disk, checkpoints included."
     )
     console.print(table)
+
+
+def _disk(plans: list[Plan], workers: int) -> int:
+    """Bytes at most: all models, and the checkpoints of those under way."""
+    models = sum(4 * plan.parameters for plan in plans)
+    return models + sum(sorted(plan.disk - 4 * plan.parameters for plan in plans)[-workers:])
+
+
+def _bytes(number: int) -> str:
+    return _short(number).replace("B", "G") + "B"
 
 
 def _makespan(seconds: list[float], workers: int) -> float:

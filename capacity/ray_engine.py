@@ -7,6 +7,7 @@ What dies with a worker or a machine, the sweep starts again: Ray moves work, th
 
 import os
 import signal
+import socket
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -29,6 +30,19 @@ _WAITING = 2
 """Tasks offered beyond what the cluster has room for, so that one that grows on demand does."""
 _SMALL = ((1_000_000, 0.125), (10_000_000, 0.25), (50_000_000, 0.5))
 """Parameters up to which a model takes a share of a GPU (a guess: these kernels have not been timed on one)."""
+
+
+def check_address(address: str | None) -> None:
+    """Raises UserError if nobody listens at HOST:PORT; Ray itself would try for minutes."""
+    host, colon, port = (address or "").removeprefix("ray://").rpartition(":")
+    if not colon:
+        return
+    try:
+        socket.create_connection((host, int(port)), timeout=5).close()
+    except (OSError, ValueError, OverflowError) as error:
+        raise UserError(
+            [f"ray_address: {address!r} cannot be reached ({error}); must be auto, HOST:PORT or ray://HOST:PORT"]
+        ) from None
 
 
 def gpus_of(plan: Plan, processes: int, share: float | None) -> float:

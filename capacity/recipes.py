@@ -10,6 +10,7 @@ from typing import Any
 from biogen.config import DataConfig
 from capacity.config import Training, TrainingOptions
 from train.loop import Settings
+from train.model import non_embedding
 from train.native.library import instruction_set
 from train.sizes import Size
 
@@ -130,12 +131,17 @@ def _below_the_paper(size: Size) -> tuple[float, float, dict[str, float]]:
 
 _FAST_STEPS = 20_000
 """With Muon more and smaller steps stored less (docs/notebook.md): more data means larger batches."""
+_FAST_WEIGHTS = 80_000
+"""Non-embedding parameters from which on batches grow with the model: at 250 K small ones kept it from learning."""
+_FAST_GROWTH = 8.0
+"""To so many times as much at most: nothing larger was tried."""
 
 
 def _fast(size: Size, people: int, exposures: int) -> dict[str, Any]:
     """Muon inside the blocks, small batches, one setting for all sizes; docs/notebook.md says what was tried."""
+    growth = min(_FAST_GROWTH, max(1.0, non_embedding(size) / _FAST_WEIGHTS))
     return {
-        "batch_tokens": 1536,
+        "batch_tokens": 1536 * growth,
         "most_steps": _FAST_STEPS,
         "optimizer": "muon",
         "initialization": "width",

@@ -48,8 +48,12 @@ def main(arguments: list[str] | None = None) -> int:
     plans = make_plans(planned)
     if preset.dry_run:
         workers = preset.workers or default_workers(preset.device, preset.processes)
-        show_plans(plans, workers, Console(width=max(console.width, 150)))
+        show_plans(plans, workers, Console(width=max(console.width, 165)))
         return 0
+    if preset.engine == "ray":
+        from capacity.ray_engine import check_address  # an extra
+
+        check_address(preset.ray_address)
     _open(preset.out)
     try:
         failures = _do(preset, plans, console)
@@ -109,7 +113,7 @@ def _do(preset: Preset, plans: list[Plan], console: Console) -> dict[str, str]:
 def _engine(preset: Preset) -> Engine:
     options = WorkerOptions(preset.device, preset.processes, preset.save_seconds)
     if preset.engine == "ray":
-        from capacity.ray_engine import RayEngine  # an extra
+        from capacity.ray_engine import RayEngine
 
         return RayEngine(preset.workers, options, preset.gpus, preset.ray_address)
     return LocalEngine(preset.workers or default_workers(preset.device, preset.processes), options)

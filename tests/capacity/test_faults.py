@@ -42,9 +42,8 @@ def sweeps(tmp_path_factory):
 
         def start(self, out, changes, *flags):
             command = [sys.executable, "-m", "capacity.run", "--config", self.preset(changes), "--out", out]
-            environment = os.environ | {"MPLBACKEND": "agg", "CAPACITY_NO_PLOTS": ""}
-            log = (out.parent / f"{out.name}.log").open("a")
-            return subprocess.Popen([*command, *flags], cwd=ROOT, env=environment, stdout=log, stderr=log)
+            with (out.parent / f"{out.name}.log").open("a") as log:
+                return subprocess.Popen([*command, *flags], cwd=ROOT, stdout=log, stderr=log)
 
         def finish(self, out, changes, *flags):
             driver = self.start(out, changes, "--retry-failed", *flags)

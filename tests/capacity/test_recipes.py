@@ -48,6 +48,14 @@ def test_below_10_000_people_the_lr_follows_the_width(exposures):
     assert resolved(9_999, 1000, recipe="paper", layout="rows").batch == 167  # 60K steps, as the paper at 10,000
 
 
+def test_fast_batches_grow_with_the_model_and_the_data():
+    rows = {"text_tokens": 24.0, "layout": "rows"}
+    assert resolved(1300, 100, "2x48", **rows).batch == 64
+    assert resolved(4400, 100, "5x64x2", **rows).batch == round(64 * 245_760 / 80_000)
+    assert resolved(4400, 1000, "12-12", **rows).batch == 8 * 64
+    assert resolved(13_000, 1000, "2x48", **rows).batch == 650  # 20K steps
+
+
 GIVEN = {
     **{"layout": "packed", "context": 99, "batch": 7, "optimizer": "adamw", "initialization": "gpt2", "lr": 0.123},
     **{"embedding_lr": 0.456, "weight_decay": 0.321, "beta1": 0.11, "beta2": 0.22, "eps": 0.33, "momentum": 0.44},

@@ -7,15 +7,18 @@ import signal
 import subprocess
 import sys
 import time
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
 import torch
 import yaml
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
-from biogen.flags import run_main
+from biogen.flags import UserError, run_main
 from capacity import run, table
-from capacity.config import Preset
+from capacity.config import FORMAT, Preset
 from capacity.plan import make_plans
 from capacity.store import progress_of, run_folder
 from capacity.worker import Run
@@ -91,6 +94,38 @@ def refused(arguments, capfd):
         ("--config /none/such.yaml", ["config: /none/such.yaml cannot be read"]),
         ("--out /dev/null", ["out: /dev/null cannot be made"]),
         ("--dataset bios --templates 9999 --pools.first-names 9", ["templates"]),
+        ("--engine kubernetes", ["engine: 'kubernetes' is not allowed; must be 'local' or 'ray'"]),
+        ("--engine ray --ray-address 127.0.0.1:1", ["ray_address: '127.0.0.1:1' cannot be reached"]),
+        ("--engine ray --ray-address host:port", ["ray_address: 'host:port' cannot be reached"]),
+        ("--processes 0", ["processes: '0' is not allowed; must be greater than or equal to 1"]),
+        ("--processes 2 --kernels native", ["kernels: native needs .*one process"]),
+        ("--gpus 0", ["gpus: '0' is not allowed; must be greater than 0"]),
+        ("--gpus 1.5", ["gpus: '1.5' is not allowed; must be less than or equal to 1"]),
+        ("--save-seconds -1", ["save_seconds: '-1' is not allowed; must be greater than or equal to 0"]),
+        ("--save-seconds nan", ["save_seconds: 'nan' is not allowed"]),
+        ("--retry-failed=maybe", ["maybe: is not a flag's value"]),
+        ("--exposures 0", ["exposures: '0' is not allowed; must be greater than or equal to 1"]),
+        ("--exposures 1e3", ["exposures: '1e3' is not allowed; must be a valid integer"]),
+        ("--people 99999999999999999999", ["people: '99999999999999999999' is not allowed"]),
+        ("--batch 0", ["batch: '0' is not allowed; must be greater than or equal to 1"]),
+        ("--weight-decay -1", ["weight_decay: '-1' is not allowed; must be greater than or equal to 0"]),
+        ("--momentum 1", ["momentum: '1' is not allowed; must be less than 1"]),
+        ("--final-lr 2", ["final_lr: '2' is not allowed; must be less than or equal to 1"]),
+        ("--clip 0", ["clip: '0' is not allowed; must be greater than 0"]),
+        ("--lr inf", ["lr: 'inf' is not allowed"]),
+        ("--optimizer sgd", ["optimizer: 'sgd' is not allowed; must be 'adamw' or 'muon'"]),
+        ("--layout columns", ["layout: 'columns' is not allowed; must be 'rows' or 'packed'"]),
+        ("--precision fp16", ["precision: 'fp16' is not allowed; must be 'auto', 'fp32' or 'bf16'"]),
+        ("--r-max 3 1", ["r_max: .* is not allowed; must be two numbers, the smaller first"]),
+        ("--r-max 500 600", ["r_max: .* leaves no run; widen it, or choose other sizes or people"]),
+        ("--device cuda", ["device: 'cuda' is not on this machine; must be one of auto, cpu"]),
+        ("--junk -1/8", ["junk: .*is not allowed; must be greater than or equal to 0"]),
+        ("--junk 1/0", ["junk: '1/0' is not allowed"]),
+        ("--dataset bios --vocab 3", ["vocab: "]),
+        ("--dataset bios --variant multi0", ["variant: 'multi0' is not allowed"]),
+        ("--dataset bios --templates 5", ["templates: .*5.* is not allowed"]),
+        ("--dataset bios --locale xx_XX", ["locale='xx_XX': must be one of Faker's locales of names"]),
+        ("extra words", ["extra|words"]),
         ("--dataset bios --pools.first-names 9 --tokenizer /none", ["tokenizer: '/none' cannot be loaded"]),
     ],
 )
@@ -116,6 +151,16 @@ def test_a_mistake_is_a_line(flags, expected, preset, tmp_path, capfd):
         ("- people", ["config: .* holds list; allowed is a mapping"]),
         ("{people: 3", ["config: .* is not YAML"]),
         ("", ["config: .* holds NoneType"]),
+        ("{people: 3, people: 4}", ["config: .* is not YAML \\(people is given twice\\)"]),
+        ("{people: &a [3], seeds: *a}", ["config: .* is not YAML \\(aliases are not allowed\\)"]),
+        ("x: !!python/object/apply:os.system [exit]", ["config: .* is not YAML \\(could not determine a constructor"]),
+        ("\0", ["config: .* is not YAML"]),
+        ("[" * 5000, ["config: .* is not YAML"]),
+        ("people: " + "9" * 5000, ["config: .* is not YAML"]),
+        ("people: 2001-99-99", ["config: .* is not YAML"]),
+        ("people: " + "x" * (1 << 20), ["config: .* is too large; allowed are 1,048,576 bytes"]),
+        ('{"two\\nlines": 3}', ["two.*lines: is not a key"]),
+        ("{sizes: [[2, 3]], lr: {a: 1}}", ["sizes: ", "lr: "]),
     ],
 )
 def test_a_mistake_in_a_preset_is_a_line(content, expected, tmp_path, capfd):
@@ -125,6 +170,61 @@ def test_a_mistake_in_a_preset_is_a_line(content, expected, tmp_path, capfd):
     assert len(lines) == len(expected)
     assert all(any(re.match(f"error: {pattern}", line) for line in lines) for pattern in expected), lines
     assert list(tmp_path.iterdir()) == [file]
+
+
+yaml_values = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=9) | st.dates(),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=9), inner, max_size=3),
+    max_leaves=6,
+)
+KEYS = [name for name in Preset.model_fields if name not in ("tokenizer", "engine", "out", "dry_run")]
+
+
+@settings(max_examples=150, deadline=None)
+@given(
+    content=st.one_of(
+        st.binary(max_size=60),
+        st.text(alphabet="{}[]:,-&*!|>#%@'\"\n ab01", max_size=60).map(str.encode),
+        st.dictionaries(st.sampled_from(KEYS), yaml_values, max_size=4).map(lambda keys: yaml.safe_dump(keys).encode()),
+    )
+)
+def test_no_preset_does_more_than_be_refused_or_planned(tmp_path_factory, content):
+    file = tmp_path_factory.getbasetemp() / "fuzz.yaml"
+    file.write_bytes(content)
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr(run, "make_plans", lambda preset: [])
+        patched.setattr(run, "show_plans", lambda *_: None)
+        with suppress(UserError):  # anything else would be raised
+            assert run.main(["--config", str(file), "--dry-run"]) == 0
+
+
+@pytest.mark.parametrize(
+    ("file", "content", "expected"),
+    [
+        ("store.json", '{"format": 99}', r"out: .* was written by another version of this project \(format 99"),
+        ("store.json", "{", r"out: .*store.json is damaged; give another folder"),
+        ("run/config.yaml", "{}", r"out: .* was written by an earlier version of this project"),
+        ("run/result.json", "{", r".*run/result.json: not the result of a run"),
+        ("run/result.json", '{"rows": 3}', r".*run/result.json: not the result of a run"),
+    ],
+)
+def test_a_store_that_cannot_be_read_is_left_alone(preset, tmp_path, capfd, file, content, expected):
+    path = tmp_path / "out" / file
+    path.parent.mkdir(parents=True)
+    path.write_text(content)
+    if file == "run/result.json":
+        (tmp_path / "out" / "store.json").write_text(f'{{"format": {FORMAT}}}')
+    before = sorted(tmp_path.rglob("*"))
+    (line,) = refused(["--config", preset, "--out", tmp_path / "out"], capfd)
+    assert re.match(f"error: {expected}", line), line
+    assert sorted(tmp_path.rglob("*")) == before
+
+
+@pytest.mark.skipif(os.geteuid() == 0, reason="nothing is forbidden to this user")
+def test_a_folder_that_is_forbidden(preset, tmp_path, capfd):
+    (tmp_path / "out").mkdir(mode=0o500)
+    (line,) = refused(["--config", preset, "--out", tmp_path / "out"], capfd)
+    assert line.startswith(f"error: out: {tmp_path / 'out'} cannot be")
 
 
 def test_a_fresh_process_prints_mistakes_and_no_traceback(preset, tmp_path):
