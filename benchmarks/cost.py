@@ -2,7 +2,8 @@
 
 In five parts: speed against width, layers, vocabulary and window; one training against two side by side, with the
 memory that each takes; the share of a training that goes into making its batches; measuring N people against training
-on them; the generator's memory against N. One thread a training, the fastest kernels of this machine, the best of a few turns each.
+on them; the memory of the generator against N. One thread a training, the fastest kernels of this machine, the best of
+a few turns each.
 """
 
 import argparse

@@ -41,6 +41,9 @@ KIND = ["dataset", "exposures", "junk", "recipe"]
 DATASETS = {"bios": "bioS", "biod": "bioD"}
 """The data sets as Allen-Zhu and Li (arXiv 2404.05405) write them."""
 
+MOST_SHOWN = 500
+"""Runs in a printed table; results.csv has them all."""
+
 HOW_TO_READ = "R = bits per parameter: 2 is the law; R max is all that there is to learn, so R never exceeds it."
 
 
@@ -97,6 +100,9 @@ def show(frame: pd.DataFrame, console: Console) -> None:
     if frame.empty:
         console.print("No finished run.")
         return
+    if (count := frame["run_id"].nunique()) > MOST_SHOWN:
+        console.print(f"{count:,} runs, the last {MOST_SHOWN} of them here:")
+        frame = frame[frame["run_id"].isin(frame["run_id"].unique()[-MOST_SHOWN:])]
     widest = console.options.update(max_width=1000)
     loose, tight = (_table(frame, space) for space in (1, 0))
     width = console.width

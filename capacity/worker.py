@@ -42,7 +42,7 @@ from train.inference import Inference
 from train.loop import Diverged, Settings, Trainer, train
 from train.model import GPT, initialize, parameter_counts
 from train.native.library import instruction_set
-from train.ranks import ALONE, Ranks, join
+from train.ranks import ALONE, Ranks, join, leave
 from train.sizes import parse_size
 
 _CURVE_PEOPLE = 2000
@@ -363,7 +363,6 @@ def main(arguments: list[str] | None = None) -> int:
         try:
             run = Run(folder, device, claim, options.save_seconds, ranks)
             finished = run.go(lambda: stopped or driver.gone)
-            ranks.leave()
         except Lost:
             return _exit_code(ranks, TAKEN)
         except KeyboardInterrupt:
@@ -405,4 +404,4 @@ def _reason(error: Exception) -> str:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    leave(main())

@@ -1,5 +1,6 @@
 """Any model of transformers: read as it computes, counted as the paper counts, refused in one line where it is none."""
 
+import contextlib
 import json
 import shutil
 
@@ -146,3 +147,23 @@ def test_loading_is_silent_and_leaves_progress_bars_as_they_were(broken, capfd):
     load(str(broken))
     assert logging.is_progress_bar_enabled()
     assert capfd.readouterr() == ("", "")
+
+
+def test_code_in_a_folder_is_not_run(broken):
+    code = f"open({str(broken / 'exploded')!r}, 'w')\nclass Model: pass\nclass Config: pass\nclass Tokenizer: pass\n"
+    for name in ("evil.py", "modeling_gpt2.py", "tokenization_gpt2.py", "__init__.py", "setup.py"):
+        (broken / name).write_text(code)
+    maps = {
+        "config.json": {"AutoConfig": "evil.Config", "AutoModelForCausalLM": "evil.Model"},
+        "tokenizer_config.json": {"AutoTokenizer": ["evil.Tokenizer", "evil.Tokenizer"]},
+    }
+    for file, auto_map in maps.items():
+        content = json.loads((broken / file).read_text())
+        (broken / file).write_text(json.dumps(content | {"auto_map": auto_map}))
+    with contextlib.suppress(ValueError):  # refused, or read by transformers' own classes: both will do
+        load(str(broken))
+    config = json.loads((broken / "config.json").read_text())
+    (broken / "config.json").write_text(json.dumps(config | {"model_type": "evil"}))
+    with pytest.raises(ValueError, match=r"^model: "):
+        load(str(broken))
+    assert not (broken / "exploded").exists()

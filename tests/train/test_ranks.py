@@ -1,11 +1,12 @@
 """Shares of a batch: together they are the batch, and they are equally large."""
 
 import numpy as np
+import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from train.ranks import ALONE, Ranks, join
+from train.ranks import ALONE, Ranks, join, leave
 
 
 @given(rows=st.integers(1, 40), size=st.integers(1, 9))
@@ -25,4 +26,6 @@ def test_alone_a_process_agrees_with_itself():
     module = torch.nn.Linear(2, 2)
     assert ALONE.wrap(module, torch.device("cpu")) is module
     assert join(torch.device("cpu")) == (ALONE, torch.device("cpu"))
-    ALONE.leave()
+    with pytest.raises(SystemExit) as ended:
+        leave(3)
+    assert ended.value.code == 3
