@@ -138,7 +138,7 @@ def explain(error: ValidationError) -> list[str]:
 
 
 def run_main(main: Callable[[], int]) -> NoReturn:
-    """Run a program: a UserError is printed and ends it with exit code 2."""
+    """Run a program: a UserError is printed and ends it with exit code 2, Ctrl-C ends it with 130."""
     try:
         sys.exit(main())
     except UserError as error:
@@ -146,6 +146,9 @@ def run_main(main: Callable[[], int]) -> NoReturn:
             shown = "".join(c if c.isprintable() else repr(c)[1:-1] for c in line)  # keys can hold anything
             print(f"error: {shown}", file=sys.stderr)
         sys.exit(2)
+    except KeyboardInterrupt:
+        print("Stopped.", file=sys.stderr)
+        sys.exit(130)
 
 
 def _flags(model: type[BaseModel], *, with_file: bool = False) -> type:

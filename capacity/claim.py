@@ -7,6 +7,7 @@ watcher's own clock (so no two clocks are compared). Whoever sees a later claim 
 no more. Only creating and renaming files in one folder is asked of the file system.
 """
 
+import errno
 import json
 import os
 import platform
@@ -26,6 +27,7 @@ STALE_SECONDS = 60.0
 
 _CLAIM, _RELEASED = "claim-", "released-"
 _HEARTBEAT = "heartbeat.json"
+_HIDDEN = "hidden"
 
 
 class Lost(Exception):
@@ -45,15 +47,14 @@ def started(pid: int) -> str | None:
     """When a process of this machine started, as the kernel counts; None for a process that is gone."""
     try:
         fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
-    except (FileNotFoundError, ProcessLookupError):
-        if Path("/proc/self/stat").exists():
+    except OSError:  # gone; or hidden, as another user's may be; or this system has no /proc
+        try:
+            os.kill(pid, 0)
+        except ProcessLookupError:
             return None
-        with suppress(PermissionError):  # no /proc on this system; the process may be another user's
-            try:
-                os.kill(pid, 0)
-            except ProcessLookupError:
-                return None
-        return "running"
+        except PermissionError:
+            pass
+        return _HIDDEN
     return None if fields[0] in "ZX" else fields[19]
 
 
@@ -75,7 +76,8 @@ class Process:
         """Whether it is gone; None where only its heartbeat can tell."""
         if self.machine != this_machine():
             return None
-        return started(self.pid) != self.started
+        now = started(self.pid)
+        return now != self.started and not (now == _HIDDEN and self.started is not None)
 
 
 @dataclass
@@ -86,6 +88,8 @@ class Claim:
     number: int
     notice: dict[str, Any] = field(default_factory=dict)
     """What the heartbeat tells besides: how far the run is."""
+    lost: bool = False
+    """Whether the heartbeat has met a later claim."""
     finished: bool = False
     """Whether the run is done; then no trace of claims is left."""
 
@@ -115,7 +119,8 @@ class Claim:
 
     def check(self) -> None:
         """Raises Lost if somebody has taken the run over."""
-        if not self.held:
+        if self.lost or not self.held:
+            self.lost = True
             raise Lost(f"{self.folder.name}: another process has taken this run over")
 
     def tell(self, notice: dict[str, Any]) -> None:
@@ -126,13 +131,14 @@ class Claim:
         while not self._over.wait(BEAT_SECONDS):
             with suppress(OSError):  # a full disk is no reason to die of
                 if not self.held:
+                    self.lost = True
                     return
                 self._beat()
 
     def _beat(self) -> None:
         self._beats += 1
         content = json.dumps({"claim": self.number, "beat": self._beats, **self.notice})
-        temporary = self.folder / f".{_HEARTBEAT}.{secrets.token_hex(4)}.tmp"
+        temporary = self.folder / f".{_HEARTBEAT}.{self.number}.tmp"  # always the same: a full disk collects no more
         temporary.write_text(content)
         temporary.replace(self.folder / _HEARTBEAT)
 
@@ -140,7 +146,7 @@ class Claim:
 def acquire(folder: Path, *, over: int = 0) -> Claim | None:
     """Claim a run; None if somebody else has it. over: the number of a claim whose heartbeat stood still."""
     number, holder = _latest(folder)
-    if holder is not None and number > over and holder.dead is not True:
+    if holder is not None and holder.dead is not True and (number > over or _beats(folder)):
         return None
     number += 1
     if not _create(folder / f"{_CLAIM}{number}", json.dumps(vars(Process.this()))):
@@ -149,7 +155,7 @@ def acquire(folder: Path, *, over: int = 0) -> Claim | None:
         # Between the look and the claim, somebody else had this number and is through with it.
         (folder / f"{_CLAIM}{number}").unlink(missing_ok=True)
         return None
-    for earlier in set(_numbers(folder)) - {number}:
+    for earlier in (one for one in _numbers(folder) if one < number):
         for kind in (_CLAIM, _RELEASED):
             (folder / f"{kind}{earlier}").unlink(missing_ok=True)
     return Claim(folder, number)
@@ -176,6 +182,7 @@ class Watch:
     def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
         self._clock = clock
         self._seen: dict[Path, tuple[tuple[int, str], float]] = {}
+        self._looked: dict[Path, float] = {}
 
     def free(self, folder: Path) -> int | None:
         """Whether a run can be claimed: None if not yet, else what to give `acquire` as `over`."""
@@ -184,27 +191,41 @@ class Watch:
             return 0
         if (dead := holder.dead) is not None:
             return 0 if dead else None
-        try:
-            beat = (folder / _HEARTBEAT).read_text()
-        except OSError:
-            beat = ""
-        seen, now = (number, beat), self._clock()
+        seen, now = (number, _beat_of(folder)), self._clock()
         before, since = self._seen.get(folder, (None, now))
-        if before != seen:
-            self._seen[folder] = (seen, now)
-            return None
+        # Whoever has not looked for a while, because the file server hung perhaps, can't say that nothing beat.
+        if before != seen or now - self._looked.get(folder, now) > STALE_SECONDS / 2:
+            since = now
+        self._seen[folder], self._looked[folder] = (seen, since), now
         return number if now - since >= STALE_SECONDS else None
+
+
+def _beat_of(folder: Path) -> str:
+    try:
+        return (folder / _HEARTBEAT).read_text()
+    except OSError:
+        return ""
+
+
+def _beats(folder: Path) -> bool:
+    """Whether a heart that was taken for dead beats all the same: it may have been some time ago."""
+    before = _beat_of(folder)
+    time.sleep(3 * BEAT_SECONDS)
+    return _beat_of(folder) != before
 
 
 def _create(path: Path, content: str) -> bool:
     """Make a file with this content in one step; False if it is there already."""
     temporary = path.with_name(f".{path.name}.{secrets.token_hex(4)}.tmp")
-    temporary.write_text(content)
     try:
+        temporary.write_text(content)
         os.link(temporary, path)
     except FileExistsError:
         return False
-    except OSError:  # a file system without links: then a reader may meet the file while it is empty
+    except OSError as error:
+        if error.errno not in (errno.EPERM, errno.ENOTSUP, errno.EOPNOTSUPP, errno.ENOSYS):
+            raise
+        # A file system without links: a reader may meet the file while it is empty.
         try:
             with path.open("x") as file:
                 file.write(content)

@@ -9,9 +9,9 @@ import os
 import signal
 import subprocess
 import sys
-from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Protocol, runtime_checkable
 
 import torch
@@ -78,7 +78,7 @@ def worker_command(folder: RunFolder, over: int, options: WorkerOptions) -> list
 def start_worker(
     folder: RunFolder, over: int, options: WorkerOptions, environment: dict[str, str]
 ) -> subprocess.Popen[bytes]:
-    """Start a worker that ends when this process does."""
+    """Start a worker that stops training when this process ends (what it measures, it finishes)."""
     variables = os.environ | environment | {PARENT: json.dumps(vars(Process.this()))}
     with folder.log.open("ab") as log:
         return subprocess.Popen(
@@ -99,6 +99,12 @@ def outcome(code: int | None, folder: RunFolder, options: WorkerOptions) -> int 
 
 
 ONE_THREAD = {"OMP_NUM_THREADS": "1", "MKL_NUM_THREADS": "1", "TOKENIZERS_PARALLELISM": "false"}
+
+
+def visible_gpus() -> list[str]:
+    """The GPUs that this process may use, as CUDA names them: a scheduler may have left it but some."""
+    named = os.environ.get("CUDA_VISIBLE_DEVICES")
+    return named.split(",") if named else [str(number) for number in range(torch.cuda.device_count())]
 
 
 def default_workers(device: str, processes: int = 1) -> int:
@@ -124,13 +130,28 @@ class LocalJob:
         return outcome(self.process.poll(), self.folder, self.options)
 
     def stop(self) -> None:
-        """See `Job`."""
-        self.process.send_signal(signal.SIGTERM)
+        """See `Job`. Torchrun would give its processes half a minute and complain: they are asked themselves."""
+        for pid in self._ranks() or [self.process.pid]:
+            with suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGTERM)
 
     def kill(self) -> None:
         """See `Job`."""
-        with suppress(ProcessLookupError):
-            os.killpg(self.process.pid, signal.SIGKILL)  # it leads a session of its own
+        for pid in [self.process.pid, *self._ranks()]:
+            with suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGKILL)
+
+    def _ranks(self) -> list[int]:
+        """The processes that torchrun started, where the system tells."""
+        if self.options.processes == 1 or self.process.poll() is not None:
+            return []
+        try:
+            return [
+                int(pid)
+                for pid in Path(f"/proc/{self.process.pid}/task/{self.process.pid}/children").read_text().split()
+            ]
+        except OSError:
+            return []
 
 
 @dataclass
@@ -160,9 +181,8 @@ class LocalEngine:
 
     def _environment(self, slot: int) -> dict[str, str]:
         if self.options.device in ("auto", "cuda") and torch.cuda.is_available():
-            return {"CUDA_VISIBLE_DEVICES": ",".join(map(str, self._gpus(slot, torch.cuda.device_count())))}
+            ours = visible_gpus()
+            first = slot * self.options.processes
+            numbers = (ours[(first + number) % len(ours)] for number in range(self.options.processes))
+            return {"CUDA_VISIBLE_DEVICES": ",".join(numbers)}
         return ONE_THREAD
-
-    def _gpus(self, slot: int, count: int) -> Sequence[int]:
-        first = slot * self.options.processes
-        return [(first + number) % count for number in range(self.options.processes)]

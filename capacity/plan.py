@@ -76,7 +76,7 @@ def make_plans(preset: Preset) -> list[Plan]:
     mistakes: list[str] = []
     cached = cache(_corpus_like)
     if not preset.dry_run:
-        mistakes += _device_mistakes(preset.device)
+        mistakes += _device_mistakes(preset.device, preset.processes, preset.engine)
     for one in _each(preset):
         try:
             mistakes += _group_mistakes(one)
@@ -100,10 +100,13 @@ def _each(preset: Preset) -> Iterator[Preset]:
         yield preset.model_copy(update={name: (value,) for name, value in zip(lists, values, strict=True)})
 
 
-def _device_mistakes(device: str) -> list[str]:
+def _device_mistakes(device: str, processes: int, engine: str) -> list[str]:
     """A device that this machine lacks; a dry run may plan for one."""
     here = {"cuda": torch.cuda.is_available(), "mps": torch.backends.mps.is_available()}
     if here.get(device, True):
+        count = torch.cuda.device_count() if device in ("auto", "cuda") and here["cuda"] else processes
+        if engine == "local" and processes > count:
+            return [f"processes: {processes} is not allowed; this machine has {count} GPUs"]
         return []
     allowed = ", ".join(["auto", "cpu", *(name for name in here if here[name])])
     return [f"device: {device!r} is not on this machine; must be one of {allowed}"]

@@ -5,9 +5,9 @@ machine with room and starts a task there; the task starts a worker process as t
 What dies with a worker or a machine, the sweep starts again: Ray moves work, the store on disk owns the truth.
 """
 
-import os
 import signal
 import socket
+import time
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,16 +16,17 @@ from typing import Any
 import torch
 
 from biogen.flags import UserError
-from capacity.engine import ONE_THREAD, WorkerOptions, outcome, start_worker
+from capacity.engine import ONE_THREAD, LocalJob, WorkerOptions, start_worker
 from capacity.plan import Plan
-from capacity.store import STOPPED, RunFolder
+from capacity.store import FAILED, STOPPED, RunFolder, fail
 
 try:
     import ray
-    from ray.exceptions import RayError, TaskCancelledError
+    from ray.exceptions import RayError, RayTaskError, TaskCancelledError
 except ImportError:
     raise UserError(["engine: ray is not installed; pip install '.[ray]' in the project's folder"]) from None
 
+_POLL_SECONDS = 0.2
 _WAITING = 2
 """Tasks offered beyond what the cluster has room for, so that one that grows on demand does."""
 _SMALL = ((1_000_000, 0.125), (10_000_000, 0.25), (50_000_000, 0.5))
@@ -34,14 +35,14 @@ _SMALL = ((1_000_000, 0.125), (10_000_000, 0.25), (50_000_000, 0.5))
 
 def check_address(address: str | None) -> None:
     """Raises UserError if nobody listens at HOST:PORT; Ray itself would try for minutes."""
-    host, colon, port = (address or "").removeprefix("ray://").rpartition(":")
-    if not colon:
+    if address in (None, "auto", "local"):
         return
+    host, _, port = address.removeprefix("ray://").rpartition(":")
     try:
         socket.create_connection((host, int(port)), timeout=5).close()
     except (OSError, ValueError, OverflowError) as error:
         raise UserError(
-            [f"ray_address: {address!r} cannot be reached ({error}); must be auto, HOST:PORT or ray://HOST:PORT"]
+            [f"ray_address: {address!r} cannot be reached ({error}); must be auto, local, HOST:PORT or ray://HOST:PORT"]
         ) from None
 
 
@@ -56,18 +57,19 @@ def work(folder: str, over: int, options: WorkerOptions) -> int:
     """Do a run on the machine where this is called; returns the worker's exit code."""
     run = RunFolder(Path(folder))
     worker = start_worker(run, over, options, {} if torch.cuda.is_available() else ONE_THREAD)
+    job = LocalJob(worker, run, options)
     try:
-        code = worker.wait()
+        while job.poll() is None:
+            time.sleep(_POLL_SECONDS)  # where cancelling can reach it; waiting for a child it could not
     except KeyboardInterrupt:  # cancelled: the worker leaves a checkpoint
-        worker.terminate()
-        code = worker.wait()
+        job.stop()
+        worker.wait()
     finally:
         if worker.poll() is None:
-            with suppress(ProcessLookupError):
-                os.killpg(worker.pid, signal.SIGKILL)
-    found = outcome(code, run, options)
-    assert found is not None
-    return found
+            job.kill()
+    code = job.poll()
+    assert code is not None
+    return code
 
 
 @dataclass
@@ -75,6 +77,7 @@ class RayJob:
     """A task of the cluster."""
 
     task: "ray.ObjectRef[int]"
+    folder: RunFolder
     stopping: bool = False
 
     def poll(self) -> int | None:
@@ -86,6 +89,11 @@ class RayJob:
             return int(ray.get(self.task))
         except TaskCancelledError:
             return STOPPED
+        except RayTaskError as error:  # the task could not even start the worker: a folder that is not seen there, say
+            reason = next(reversed(str(error).strip().splitlines()), "")
+            with suppress(OSError):
+                fail(self.folder, f"on the cluster: {reason}")
+            return FAILED
         except RayError:  # the machine or the process of the task died
             return STOPPED if self.stopping else -signal.SIGKILL
 
@@ -106,11 +114,10 @@ class RayEngine:
     def __init__(self, workers: int | None, options: WorkerOptions, gpus: float | None, address: str | None) -> None:
         self._workers, self._gpus = workers, gpus
         self._options = options
+        self._smallest = 1.0
         try:
-            ray.init(address=address, log_to_driver=True, configure_logging=False, include_dashboard=False)
-        except ValueError:  # an option that only a new cluster takes
             ray.init(address=address, log_to_driver=True, configure_logging=False)
-        except (ConnectionError, RuntimeError) as error:
+        except (ConnectionError, RuntimeError, ValueError) as error:
             reason = " ".join(str(error).split())[:200]
             raise UserError([f"ray_address: {address!r} cannot be reached ({reason})"]) from None
 
@@ -119,9 +126,10 @@ class RayEngine:
         if self._workers is not None:
             return self._workers
         has = ray.cluster_resources()
-        share = self._gpus or 1.0
-        room = has.get("GPU", 0) / share if self._on_gpus(has) else has.get("CPU", 0)
-        return max(1, int(room // self._options.processes)) + _WAITING
+        room = has.get("CPU", 0) / self._options.processes
+        if self._on_gpus(has):
+            room = min(room, has["GPU"] / self._smallest)
+        return max(1, int(room)) + _WAITING
 
     def start(self, plan: Plan, folder: RunFolder, over: int) -> RayJob:
         """See `Engine`."""
@@ -129,9 +137,10 @@ class RayEngine:
         needs: dict[str, Any] = {"num_cpus": processes, "max_retries": 0}
         if self._on_gpus(ray.cluster_resources()):
             needs["num_gpus"] = gpus_of(plan, processes, self._gpus)
+            self._smallest = min(self._smallest, needs["num_gpus"])
         task = ray.remote(work).options(name=folder.path.name, **needs)
         absolute = str(folder.path.resolve())
-        return RayJob(task.remote(absolute, over, self._options))
+        return RayJob(task.remote(absolute, over, self._options), folder)
 
     def close(self) -> None:
         """See `Engine`."""

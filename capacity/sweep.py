@@ -58,12 +58,17 @@ def run_all(plans: list[Plan], out: Path, engine: Engine, console: Console) -> d
     """
     with _signals() as received, display(console, plans) as shown:
         sweep = _Sweep(plans, out, engine, shown)
-        while (sweep.waiting and not received) or sweep.jobs:
-            if not received:
-                sweep.start()
-            time.sleep(_POLL_SECONDS)
-            _forward(received, sweep.jobs)
-            sweep.look(stopping=bool(received))
+        try:
+            while (sweep.waiting and not received) or sweep.jobs:
+                if not received:
+                    sweep.start()
+                time.sleep(_POLL_SECONDS)
+                _forward(received, sweep.jobs)
+                sweep.look(stopping=bool(received))
+        finally:  # nobody is left behind, whatever happens here
+            for run in sweep.jobs:
+                assert run.job is not None
+                run.job.stop()
     if received:
         raise Stopped(received[0])
     return sweep.failures
@@ -135,9 +140,16 @@ class _Sweep:
         """What to make of a worker's end; returns whether its run is to be taken up again."""
         folder = run.folder
         if folder.done:
+            folder.clear_finished()  # which its worker may have been killed before
             self._display.done(run.plan, folder)
             return False
         if stopping:
+            if (reason := folder.read_failure()) is not None:
+                self._failed(run, reason)
+            elif code != STOPPED:
+                self._display.say(
+                    f"{folder.path.name}: ended before it left a checkpoint; it goes on from its last one"
+                )
             return False
         if code == TAKEN:
             run.look_again = time.monotonic() + _LOOK_AGAIN_SECONDS

@@ -1,9 +1,9 @@
 """One run, from people to its result: `python -m capacity.worker RUN_FOLDER` (an engine starts it).
 
 In: a folder with a resolved config.yaml. Out, in the same folder: metrics.jsonl while it goes on, the model in
-Hugging Face form, and result.json at the end; or failed.json with the reason. Stopped by a signal, or when the process
-that started it is gone, it leaves a checkpoint to go on from. It works under a claim (capacity/claim.py), and
-writes nothing once it has lost it.
+Hugging Face form, and result.json at the end; or failed.json with the reason. Stopped by a signal, or while it trains
+by the end of the process that started it, it leaves a checkpoint to go on from. It works under a claim
+(capacity/claim.py), and writes nothing once it has lost it.
 
 Started by torchrun, several processes train one model together; the first of them does all else.
 """
@@ -132,8 +132,10 @@ class Run:
             if not finished:
                 return False
             self.seconds = time.monotonic() - self.started
-            self.measuring = True
             self._save(self.batches.state())  # a measurement that fails does not cost the training
+            self.measuring = True
+            if stop():
+                return False
             self._finish()
         return True
 
@@ -190,6 +192,8 @@ class Run:
             self.claim.tell(record)
 
     def _write(self, record: dict[str, Any]) -> None:
+        if self.claim is not None and self.claim.lost:
+            return
         record["seconds"] = time.monotonic() - self.started
         self._metrics.write(json.dumps(record) + "\n")
         self._metrics.flush()
@@ -215,8 +219,9 @@ class Run:
             quantize_embedding=options.quantize_embedding,
             people=options.eval_people,
         )
-        self._write({"kind": "recall", "exposures": self.config.exposures, **records[0]})
         self._check_claim()
+        self._write({"kind": "recall", "exposures": self.config.exposures, **records[0]})
+        os.fsync(self._metrics.fileno())
         self.folder.write_model(self._write_model)
         write_json(
             self.folder.result,
@@ -343,8 +348,8 @@ def main(arguments: list[str] | None = None) -> int:
 
     def on_signal(*_: Any) -> None:
         nonlocal stopped
-        stopped = True
-        if run is not None and run.measuring:  # the training is saved; what is measured can be measured again
+        first, stopped = not stopped, True
+        if first and run is not None and run.measuring:  # the training is saved; it can be measured again
             raise KeyboardInterrupt
 
     for number in (signal.SIGINT, signal.SIGTERM):
@@ -352,22 +357,28 @@ def main(arguments: list[str] | None = None) -> int:
     if options.device.type == "cpu":
         torch.set_num_threads(1)
     ranks, device = join(options.device)
-    claim = acquire(folder.path, over=options.over) if ranks.first else None
+    try:
+        claim = acquire(folder.path, over=options.over) if ranks.first else None
+    except OSError as error:
+        return _fail(folder, error, ranks)
     if not ranks.agree(claim is not None):
         return _exit_code(ranks, TAKEN)
     with claim or contextlib.nullcontext():
         if ranks.agree(folder.done):  # by somebody else, in the meantime
             if claim is not None:
+                folder.clear_finished()
                 claim.finished = True
             return 0
         try:
             run = Run(folder, device, claim, options.save_seconds, ranks)
-            finished = run.go(lambda: stopped or driver.gone)
+            finished = run.go(lambda: stopped or driver.gone or (claim is not None and claim.lost))
         except Lost:
             return _exit_code(ranks, TAKEN)
         except KeyboardInterrupt:
             return _exit_code(ranks, STOPPED)
         except Exception as error:
+            if claim is not None and not claim.held:  # whose files may have gone from under it
+                return _exit_code(ranks, TAKEN)
             return _fail(folder, error, ranks)
     return 0 if finished else _exit_code(ranks, STOPPED)
 

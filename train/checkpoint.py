@@ -160,5 +160,6 @@ def restore_training(model: nn.Module, optimizers: list[Optimizer], tensors: dic
         for name, tensor in tensors.items():
             kind, *where = name.split(".")
             if kind == "optimizer" and int(where[0]) == number:
-                state.setdefault(int(where[1]), {})[where[2]] = tensor
+                # A copy: the tensor may be a view of the file, whose space a deletion should give back.
+                state.setdefault(int(where[1]), {})[where[2]] = tensor.clone()
         optimizer.load_state_dict({**optimizer.state_dict(), "state": state})

@@ -224,20 +224,20 @@ def train(
             log(record := _record(trainer))
             trainer.since = Since()
         while due and _reached(trainer, due[0]):
-            mean_loss(trainer)
+            check_finite(trainer)
             observe(due.pop(0))
             clock = _Clock(trainer)
         now = time.monotonic()
         if now - clock.since >= show_seconds:
-            record = _record(trainer) if trainer.since.steps else record
+            record = _record(trainer, check=False) if trainer.since.steps else record
             show(record | {"tokens_per_second": clock.speed()})
             clock = _Clock(trainer)
         if trainer.ranks.agree(stop()):
-            mean_loss(trainer)
+            check_finite(trainer)
             save(state)
             return False
         if now - saved >= save_seconds:
-            mean_loss(trainer)  # refuses a loss that is not finite, so no checkpoint goes on from one
+            check_finite(trainer)  # no checkpoint goes on from a loss that is not
             save(state)
             saved = time.monotonic()
     if trainer.since.steps:
@@ -251,11 +251,19 @@ def _reached(trainer: Trainer, mark: int) -> bool:
     return trainer.exposures >= mark - 1e-9
 
 
-def mean_loss(trainer: Trainer) -> float:
-    """Of the steps since the last record, in nats a token. Raises Diverged."""
-    loss = float(trainer.since.loss) / max(1, trainer.since.steps)
+def check_finite(trainer: Trainer) -> None:
+    """Raises Diverged if a loss since the last record was not finite; the next record would say so anyway."""
+    loss = float(trainer.since.loss)
     if not math.isfinite(loss):
         raise Diverged(f"loss: {loss} after {trainer.exposures:.1f} exposures; a smaller lr may help")
+
+
+def _mean_loss(trainer: Trainer, *, check: bool) -> float:
+    """Of the steps since the last record, in nats a token. Raises Diverged."""
+    loss = float(trainer.since.loss) / max(1, trainer.since.steps)
+    if not check:
+        return loss
+    check_finite(trainer)
     limit = EXPLODED * math.log(max(2, trainer.model.vocab))
     if loss > limit:
         raise Diverged(
@@ -265,12 +273,13 @@ def mean_loss(trainer: Trainer) -> float:
     return loss
 
 
-def _record(trainer: Trainer) -> dict[str, Any]:
+def _record(trainer: Trainer, *, check: bool = True) -> dict[str, Any]:
+    """check: look at the mean loss too, at steps that the clock has no say in."""
     return {
         "exposures": trainer.exposures,
         "steps": trainer.steps,
         "tokens": trainer.tokens,
-        "loss": mean_loss(trainer),
+        "loss": _mean_loss(trainer, check=check),
         "lr": trainer.lr,
     }
 

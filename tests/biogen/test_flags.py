@@ -205,3 +205,13 @@ def test_programs_end_with_two_for_mistakes(capsys: pytest.CaptureFixture[str]):
     with pytest.raises(SystemExit) as ended:
         run_main(lambda: 0)
     assert ended.value.code == 0
+
+
+def test_ctrl_c_ends_a_program_without_a_traceback(capfd):
+    def interrupted():
+        raise KeyboardInterrupt
+
+    with pytest.raises(SystemExit) as ended:
+        run_main(interrupted)
+    assert ended.value.code == 130
+    assert capfd.readouterr() == ("", "Stopped.\n")

@@ -1,5 +1,6 @@
 """Claims: one holder at a time, the dead are replaced and the living are not, whoever has lost a run knows it."""
 
+import errno
 import json
 import multiprocessing
 import os
@@ -7,6 +8,7 @@ import subprocess
 import sys
 import threading
 import time
+from pathlib import Path
 
 import pytest
 
@@ -29,6 +31,46 @@ def dead(tmp_path):
         (folder / f"claim-{number}").write_text(json.dumps(vars(holder)))
 
     return make
+
+
+@pytest.fixture(autouse=True)
+def quick(monkeypatch):
+    monkeypatch.setattr(claim, "BEAT_SECONDS", 0.05)
+
+
+def test_a_heart_that_beats_again_is_not_taken_over(tmp_path, dead):
+    dead(machine="another")
+
+    def beat():
+        time.sleep(0.05)
+        (tmp_path / "heartbeat.json").write_text("it lives")
+
+    thread = threading.Thread(target=beat)
+    thread.start()
+    assert acquire(tmp_path, over=1) is None
+    thread.join()
+    assert acquire(tmp_path, over=1).number == 2
+
+
+def test_whoever_looks_away_can_not_say_that_nothing_beat(tmp_path, dead):
+    dead(machine="another")
+    now = 100.0
+    watch = Watch(lambda: now)
+    assert watch.free(tmp_path) is None
+    now += 10 * claim.STALE_SECONDS
+    assert watch.free(tmp_path) is None
+    for _ in range(5):
+        now += claim.STALE_SECONDS / 4
+        found = watch.free(tmp_path)
+    assert found == 1
+
+
+def test_another_users_process_is_taken_for_alive(monkeypatch):
+    monkeypatch.setattr(Path, "read_text", lambda self: (_ for _ in ()).throw(FileNotFoundError()))
+    monkeypatch.setattr(os, "kill", lambda pid, number: (_ for _ in ()).throw(PermissionError()))
+    assert Process(this_machine(), 1, "123").dead is False
+    monkeypatch.setattr(os, "kill", lambda pid, number: (_ for _ in ()).throw(ProcessLookupError()))
+    assert Process(this_machine(), 1, "123").dead is True
 
 
 def test_a_process_is_known_by_its_number_and_start():
@@ -63,13 +105,15 @@ def test_the_dead_of_another_are_replaced_when_their_heartbeat_stands_still(tmp_
     now = 100.0
     watch = Watch(lambda: now)
     assert watch.free(tmp_path) is None
-    now += claim.STALE_SECONDS - 1
-    assert watch.free(tmp_path) is None
+    for _ in range(3):
+        now += claim.STALE_SECONDS / 3 - 1
+        assert watch.free(tmp_path) is None
     (tmp_path / "heartbeat.json").write_text("it lives")
     assert watch.free(tmp_path) is None
-    now += claim.STALE_SECONDS - 1
-    assert watch.free(tmp_path) is None
-    now += 1
+    for _ in range(3):
+        now += claim.STALE_SECONDS / 3 - 1
+        assert watch.free(tmp_path) is None
+    now += 3
     assert watch.free(tmp_path) == 1
     assert acquire(tmp_path) is None  # without having seen it dead
     assert acquire(tmp_path, over=1).number == 2
@@ -88,11 +132,12 @@ def test_whoever_was_replaced_knows_it_and_stops_beating(tmp_path, monkeypatch):
     monkeypatch.setattr(claim, "BEAT_SECONDS", 0.01)
     with acquire(tmp_path) as first:
         first.check()
-        second = acquire(tmp_path, over=1)
-        assert second.number == 2
+        (tmp_path / "claim-2").write_text("{}")  # while this process could not beat, say
+        (tmp_path / "claim-1").unlink()
         with pytest.raises(Lost):
             first.check()
         time.sleep(0.1)
+        assert first.lost
         (tmp_path / "heartbeat.json").unlink()
         time.sleep(0.1)
         assert names(tmp_path) == ["claim-2"]
@@ -126,7 +171,7 @@ def test_a_heart_beats_on_when_the_disk_is_full(tmp_path, monkeypatch):
 
 def test_a_file_system_without_links_will_do(tmp_path, monkeypatch):
     def refuses(*_):
-        raise OSError("no links here")
+        raise OSError(errno.EPERM, "no links here")
 
     monkeypatch.setattr(os, "link", refuses)
     assert acquire(tmp_path).number == 1

@@ -105,14 +105,17 @@ def nobody_left(out):
 
 
 def disturb(sweeps, out, changes, kills, seed, who):
-    """Kill workers or the driver at random moments until `kills` have struck; returns how many struck."""
+    """Kill workers or the driver at random moments, so many times; a sweep that ends before is begun anew."""
     chance = random.Random(seed)
     driver, struck = sweeps.start(out, changes, "--retry-failed"), 0
     try:
         while struck < kills:
-            time.sleep(chance.uniform(0.05, 5.0))
+            time.sleep(chance.uniform(0.05, 4.0))
             if driver.poll() is not None:
-                return struck
+                assert driver.returncode == 0
+                same(out, sweeps.undisturbed(changes))
+                shutil.rmtree(out)
+                driver = sweeps.start(out, changes, "--retry-failed")
             victims = workers_of(out)
             target = who if who != "both" else chance.choice(["worker", "driver", "all"])
             if target in ("worker", "all") and victims:
@@ -124,7 +127,6 @@ def disturb(sweeps, out, changes, kills, seed, who):
                 driver.wait()
                 struck += target == "driver"
                 driver = sweeps.start(out, changes, "--retry-failed")
-        return struck
     finally:
         kill(driver.pid)
         driver.wait()
@@ -132,22 +134,22 @@ def disturb(sweeps, out, changes, kills, seed, who):
 
 def test_a_worker_and_a_driver_killed_once(sweeps, tmp_path):
     out = tmp_path / "out"
-    assert disturb(sweeps, out, SHORT, 1, 0, "both") <= 1
+    disturb(sweeps, out, SHORT, 1, 0, "both")
     sweeps.finish(out, SHORT)
     same(out, sweeps.undisturbed(SHORT))
     nobody_left(out)
 
 
 @pytest.mark.faults
-@pytest.mark.parametrize(("who", "kills"), [("worker", 20), ("driver", 10), ("both", 12)])
-@pytest.mark.parametrize("optimizer", ["muon", "adamw"])
+@pytest.mark.parametrize(
+    ("who", "kills", "optimizer"), [("worker", 20, "muon"), ("driver", 10, "adamw"), ("both", 12, "muon")]
+)
 def test_killed_at_random_moments(sweeps, tmp_path, who, kills, optimizer):
-    out, changes = tmp_path / "out", {"optimizer": optimizer, "exposures": 30_000}
-    struck = disturb(sweeps, out, changes, kills, kills, who)
+    out, changes = tmp_path / "out", {"optimizer": optimizer, "exposures": 15_000}
+    disturb(sweeps, out, changes, kills, kills, who)
     sweeps.finish(out, changes)
     same(out, sweeps.undisturbed(changes))
     nobody_left(out)
-    assert struck == kills
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])

@@ -290,8 +290,11 @@ def test_workers_by_default(monkeypatch):
 def test_every_worker_sees_its_own_gpus(monkeypatch, processes, seen):
     monkeypatch.setattr(engine.torch.cuda, "is_available", lambda: True)
     monkeypatch.setattr(engine.torch.cuda, "device_count", lambda: 4)
+    monkeypatch.delenv("CUDA_VISIBLE_DEVICES", raising=False)
     local = LocalEngine(5, WorkerOptions("auto", processes))
     assert [local._environment(slot) for slot in range(5)] == [{"CUDA_VISIBLE_DEVICES": text} for text in seen]
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "7,GPU-2")  # what a scheduler left to this process
+    assert LocalEngine(2, WorkerOptions("auto"))._environment(1) == {"CUDA_VISIBLE_DEVICES": "GPU-2"}
 
 
 def test_several_processes_are_started_by_torchrun(tmp_path):
