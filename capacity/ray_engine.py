@@ -1,4 +1,4 @@
-"""The Ray engine: the workers of a sweep on the machines of a Ray cluster (Ray Core; `pip install .[ray]`).
+"""The Ray engine: the workers of a sweep on the machines of a Ray cluster (Ray Core; `pip install -e '.[ray]'`).
 
 In: the folder of a run, which all machines of the cluster must see under the same path. Out: a `Job`. Ray finds a
 machine with room and starts a task there; the task starts a worker process as the local engine does, and waits for it.
@@ -24,7 +24,7 @@ try:
     import ray
     from ray.exceptions import RayError, RayTaskError, TaskCancelledError
 except ImportError:
-    raise UserError(["engine: ray is not installed; pip install '.[ray]' in the project's folder"]) from None
+    raise UserError(["engine: ray is not installed; pip install -e '.[ray]' in the project's folder"]) from None
 
 _POLL_SECONDS = 0.2
 _WAITING = 2

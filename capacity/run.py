@@ -4,6 +4,7 @@ In: a preset and flags. Out: a folder of runs with results.csv and plots/, and a
 Exit codes: 0 all done, 1 a run failed, 2 a mistake in the options, 130 or 143 stopped by a signal.
 """
 
+import math
 import os
 import shlex
 import signal
@@ -46,6 +47,11 @@ def main(arguments: list[str] | None = None) -> int:
         console.print(f"Tokenizer {preset.tokenizer} is not on this machine: V and tokens are those of whole words.")
         planned = preset.model_copy(update={"tokenizer": "word"})
     plans = make_plans(planned)
+    lists = (preset.sizes, preset.people, preset.exposures, preset.junk, preset.seeds)
+    if left_out := math.prod(len(set(one)) for one in lists) - len(plans):
+        console.print(
+            f"{left_out} combinations are left out: their R max is outside r_max {preset.r_max}.", soft_wrap=True
+        )
     if preset.dry_run:
         workers = preset.workers or default_workers(preset.device, preset.processes)
         show_plans(plans, workers, Console(width=max(console.width, 165)))
@@ -61,7 +67,9 @@ def main(arguments: list[str] | None = None) -> int:
     except Stopped as stopped:
         name = signal.Signals(stopped.signal_number).name
         again = shlex.join(["python", "-m", "capacity.run", *(sys.argv[1:] if arguments is None else arguments)])
-        console.print(escape(f"Stopped by {name}; checkpoints are written. To go on: {again}"), soft_wrap=True)
+        console.print(
+            escape(f"Stopped by {name}; runs go on from their last checkpoints. To go on: {again}"), soft_wrap=True
+        )
         return 128 + stopped.signal_number
     except OSError as error:  # a full disk; the runs that are done are
         print(f"error: {error.filename or preset.out}: {error.strerror}; what was there is whole", file=sys.stderr)

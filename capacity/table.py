@@ -164,7 +164,9 @@ def _read_rows(folder: str) -> list[dict[str, Any]]:
     except FileNotFoundError:
         return []
     except (ValueError, KeyError, TypeError) as error:
-        raise ValueError(f"{path}: not the result of a run ({type(error).__name__}: {error})") from error
+        raise ValueError(
+            f"{path}: not the result of a run ({type(error).__name__}: {error}); delete it to do the run again"
+        ) from error
 
 
 def _sort_key(row: dict[str, Any]) -> tuple[Any, ...]:

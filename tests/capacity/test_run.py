@@ -284,7 +284,10 @@ def story(preset, tmp_path_factory):
 def test_an_interrupted_sweep_says_how_to_go_on(story):
     assert story["code"] == 130
     again = f"python -m capacity.run {' '.join(story['flags'])}"
-    assert story["said"].splitlines()[-1] == f"Stopped by SIGINT; checkpoints are written. To go on: {again}"
+    assert (
+        story["said"].splitlines()[-1]
+        == f"Stopped by SIGINT; runs go on from their last checkpoints. To go on: {again}"
+    )
     assert len(story["folders"][0].checkpoints.paths) == 1
     assert not story["folders"][0].metrics.read_text().startswith("\0")
     assert not story["folders"][0].done
