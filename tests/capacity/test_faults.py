@@ -215,12 +215,12 @@ def test_a_full_disk_damages_nothing(sweeps, tmp_path):
     if subprocess.run(["mount", "-t", "tmpfs", "-o", "size=600k", "none", disk], capture_output=True).returncode:
         pytest.skip("no disk can be mounted here")
     try:
-        driver = sweeps.start(disk / "out", {"exposures": 2000})
+        driver = sweeps.start(disk / "out", {"exposures": 400})
         assert driver.wait(300) == 1
         said = (disk / "out.log").read_text() if (disk / "out.log").stat().st_size else ""
         subprocess.run(["mount", "-o", "remount,size=50m", disk], check=True)
         assert "Traceback" not in said
-        sweeps.finish(disk / "out", {"exposures": 2000})
-        same(disk / "out", sweeps.undisturbed({"exposures": 2000}))
+        sweeps.finish(disk / "out", {"exposures": 400})
+        same(disk / "out", sweeps.undisturbed({"exposures": 400}))
     finally:
         subprocess.run(["umount", "-l", disk], check=False)

@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 import torch
 import yaml
-from hypothesis import given, settings
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from biogen.flags import UserError, run_main
@@ -180,7 +180,7 @@ yaml_values = st.recursive(
 KEYS = [name for name in Preset.model_fields if name not in ("tokenizer", "engine", "out", "dry_run")]
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(
     content=st.one_of(
         st.binary(max_size=60),
