@@ -181,8 +181,8 @@ class Watch:
 
     def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
         self._clock = clock
-        self._seen: dict[Path, tuple[tuple[int, str], float]] = {}
-        self._looked: dict[Path, float] = {}
+        self._looks: dict[Path, tuple[tuple[int, str], float, float]] = {}
+        """Of each run: the last beat seen, since when it has stood, and when it was last looked at."""
 
     def free(self, folder: Path) -> int | None:
         """Whether a run can be claimed: None if not yet, else what to give `acquire` as `over`."""
@@ -192,11 +192,11 @@ class Watch:
         if (dead := holder.dead) is not None:
             return 0 if dead else None
         seen, now = (number, _beat_of(folder)), self._clock()
-        before, since = self._seen.get(folder, (None, now))
+        before, since, looked = self._looks.get(folder, (None, now, now))
         # Whoever has not looked for a while, because the file server hung perhaps, can't say that nothing beat.
-        if before != seen or now - self._looked.get(folder, now) > STALE_SECONDS / 2:
+        if before != seen or now - looked > STALE_SECONDS / 2:
             since = now
-        self._seen[folder], self._looked[folder] = (seen, since), now
+        self._looks[folder] = seen, since, now
         return number if now - since >= STALE_SECONDS else None
 
 

@@ -104,8 +104,8 @@ def _device_mistakes(device: str, processes: int, engine: str) -> list[str]:
     """A device that this machine lacks; a dry run may plan for one."""
     here = {"cuda": torch.cuda.is_available(), "mps": torch.backends.mps.is_available()}
     if here.get(device, True):
-        count = torch.cuda.device_count() if device in ("auto", "cuda") and here["cuda"] else processes
-        if engine == "local" and processes > count:
+        on_gpus = engine == "local" and device in ("auto", "cuda") and here["cuda"]
+        if on_gpus and processes > (count := torch.cuda.device_count()):
             return [f"processes: {processes} is not allowed; this machine has {count} GPUs"]
         return []
     allowed = ", ".join(["auto", "cpu", *(name for name in here if here[name])])

@@ -16,7 +16,7 @@ import yaml
 
 from capacity.claim import last_notice
 from capacity.config import FORMAT, RunConfig
-from train.checkpoint import Checkpoints, replace_file
+from train.checkpoint import Checkpoints, replace_file, sync
 
 FAILED, TAKEN, STOPPED = 1, 75, 130
 """Exit codes of a worker besides 0: it wrote a failed.json; another has the run; it left a checkpoint behind."""
@@ -100,8 +100,8 @@ class RunFolder:
         temporary = self.path / ".model.tmp"
         shutil.rmtree(temporary, ignore_errors=True)
         write(temporary)
-        for file in temporary.iterdir():  # to the disk, before a result.json says that they are there
-            replace_file(file, file.read_bytes())
+        for path in [*temporary.iterdir(), temporary]:  # before a result.json says that they are there
+            sync(path)
         shutil.rmtree(self.model, ignore_errors=True)
         temporary.rename(self.model)
 

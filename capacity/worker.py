@@ -104,6 +104,7 @@ class Run:
             batch=training.batch,
             exposures=self.config.exposures,
         )
+        self.log_steps = max(1, self.batches.expected_steps() // _RECORDS)
         self.counts = parameter_counts(self.size, self.corpus.tokenizer.vocab)
         self.seconds = 0.0
         self.parts: list[dict[str, Any]] = []
@@ -123,7 +124,7 @@ class Run:
                 marks=marks,
                 observe=self._observe,
                 log=lambda record: self._write({"kind": "train", **record}),
-                log_steps=max(1, self.batches.expected_steps() // _RECORDS),
+                log_steps=self.log_steps,
                 show=self._tell,
                 save=self._save,
                 save_seconds=self.save_seconds,
@@ -142,16 +143,17 @@ class Run:
     def _help(self) -> bool:
         """Train along with the first process, which does all else."""
         quiet: dict[str, Any] = {"observe": lambda mark: None, "log": lambda record: None, "save": lambda state: None}
-        log_steps = max(1, self.batches.expected_steps() // _RECORDS)
-        return train(self.trainer, self.batches, marks=[], log_steps=log_steps, **quiet)
+        return train(self.trainer, self.batches, marks=[], log_steps=self.log_steps, **quiet)
 
     def _resume(self) -> None:
         checkpoints, keep = self.folder.checkpoints, 0
+        found = None
         if self.ranks.first:
             self.folder.clear_leftovers()
-            checkpoints.load()  # deletes what is damaged
+            found = checkpoints.load()  # and deletes what is damaged, before the others look
         self.ranks.agree(0)
-        found = checkpoints.load()
+        if not self.ranks.first:
+            found = checkpoints.load()
         if found is not None:
             tensors, record = found.tensors, found.record
             batches = {k.removeprefix(_BATCHES): v.numpy() for k, v in tensors.items() if k.startswith(_BATCHES)}

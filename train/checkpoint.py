@@ -35,7 +35,7 @@ def replace_file(path: Path, content: bytes) -> None:
     except OSError:  # a full disk needs its space back
         temporary.unlink(missing_ok=True)
         raise
-    _sync_folder(path.parent)
+    sync(path.parent)  # without this a rename may be forgotten when the power fails
 
 
 def _write_through(path: Path, content: bytes) -> None:
@@ -49,11 +49,11 @@ def _write_through(path: Path, content: bytes) -> None:
         os.close(file)
 
 
-def _sync_folder(folder: Path) -> None:
-    """Without this a rename may be forgotten when the power fails."""
-    if not hasattr(os, "O_DIRECTORY"):
+def sync(path: Path) -> None:
+    """Flush a file, or the names in a folder, to the disk."""
+    if path.is_dir() and not hasattr(os, "O_DIRECTORY"):  # a system that does not open folders
         return
-    opened = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
+    opened = os.open(path, os.O_RDONLY)
     try:
         os.fsync(opened)
     finally:

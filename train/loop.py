@@ -224,7 +224,7 @@ def train(
             log(record := _record(trainer))
             trainer.since = Since()
         while due and _reached(trainer, due[0]):
-            check_finite(trainer)
+            _check_finite(trainer)
             observe(due.pop(0))
             clock = _Clock(trainer)
         now = time.monotonic()
@@ -233,11 +233,11 @@ def train(
             show(record | {"tokens_per_second": clock.speed()})
             clock = _Clock(trainer)
         if trainer.ranks.agree(stop()):
-            check_finite(trainer)
+            _check_finite(trainer)
             save(state)
             return False
         if now - saved >= save_seconds:
-            check_finite(trainer)  # no checkpoint goes on from a loss that is not
+            _check_finite(trainer)  # no checkpoint goes on from a loss that is not
             save(state)
             saved = time.monotonic()
     if trainer.since.steps:
@@ -251,7 +251,7 @@ def _reached(trainer: Trainer, mark: int) -> bool:
     return trainer.exposures >= mark - 1e-9
 
 
-def check_finite(trainer: Trainer) -> None:
+def _check_finite(trainer: Trainer) -> None:
     """Raises Diverged if a loss since the last record was not finite; the next record would say so anyway."""
     loss = float(trainer.since.loss)
     if not math.isfinite(loss):
@@ -263,7 +263,7 @@ def _mean_loss(trainer: Trainer, *, check: bool) -> float:
     loss = float(trainer.since.loss) / max(1, trainer.since.steps)
     if not check:
         return loss
-    check_finite(trainer)
+    _check_finite(trainer)
     limit = EXPLODED * math.log(max(2, trainer.model.vocab))
     if loss > limit:
         raise Diverged(

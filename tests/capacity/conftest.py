@@ -1,6 +1,8 @@
 """Small presets, and runs of them in this process."""
 
 import json
+from contextlib import suppress
+from pathlib import Path
 
 import pytest
 import torch
@@ -20,6 +22,24 @@ BIOS = {
     **{"dataset": "bios", "sizes": ["1x16"], "people": 90, "exposures": 3, "device": "cpu", "quantize": []},
     **{"pools": POOLS | {"birth_cities": 9, "universities": 9}, "templates": 12, "tokenizer": "word"},
 }
+
+
+def metrics_of(run, kind=None):
+    """The metrics in a run's folder, or those of a kind, without the time that they were written at."""
+    records = [json.loads(line) for line in (run / "metrics.jsonl").read_text().splitlines()]
+    return [record | {"seconds": 0} for record in records if kind in (None, record["kind"])]
+
+
+def workers_of(folder):
+    """Process numbers of the workers of a store or of a run, of this machine."""
+    found = []
+    for entry in Path("/proc").iterdir():
+        if entry.name.isdigit():
+            with suppress(OSError):
+                command = (entry / "cmdline").read_bytes().decode(errors="replace")
+                if "capacity.worker" in command and str(folder) in command:
+                    found.append(int(entry.name))
+    return found
 
 
 @pytest.fixture(autouse=True, scope="module")

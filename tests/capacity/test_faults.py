@@ -19,6 +19,8 @@ import pandas as pd
 import pytest
 import yaml
 
+from tests.capacity.conftest import metrics_of, workers_of
+
 ROOT = Path(__file__).parents[2]
 PRESET = {
     **{"dataset": "biod", "sizes": ["1x16", "2x16"], "people": [60, 90], "exposures": 3000, "batch": 64},
@@ -74,22 +76,6 @@ def same(out, expected):
         assert metrics_of(out / name) == metrics_of(expected / name)
         left = {path.name for path in (out / name).iterdir()} - {"worker.log"}
         assert left == {"config.yaml", "metrics.jsonl", "model", "result.json"}
-
-
-def metrics_of(run):
-    return [json.loads(line) | {"seconds": 0} for line in (run / "metrics.jsonl").read_text().splitlines()]
-
-
-def workers_of(out):
-    """Process numbers of the workers of a store, of this machine."""
-    found = []
-    for entry in Path("/proc").iterdir():
-        if entry.name.isdigit():
-            with suppress(OSError):
-                command = (entry / "cmdline").read_bytes().decode(errors="replace")
-                if "capacity.worker" in command and str(out) in command:
-                    found.append(int(entry.name))
-    return found
 
 
 def kill(pid, number=signal.SIGKILL):

@@ -3,31 +3,25 @@
 import json
 import subprocess
 import time
-from contextlib import suppress
-from pathlib import Path
 
 import pytest
 
 from capacity.claim import last_notice
 from capacity.engine import ONE_THREAD, LocalJob, WorkerOptions, outcome, start_worker
 from capacity.store import STOPPED, TAKEN
+from tests.capacity.conftest import metrics_of, workers_of
 
 TWO = WorkerOptions("cpu", processes=2, save_seconds=0.5)
 PYTORCH = {"kernels": "pytorch", "precision": "fp32", "batch": 17}  # 17 rows don't divide by two
 
 
-def records_of(folder, kind):
-    lines = folder.metrics.read_text().splitlines()
-    return [record for record in map(json.loads, lines) if record["kind"] == kind]
-
-
 def alike(one, two):
-    for ours, theirs in zip(records_of(one, "train"), records_of(two, "train"), strict=True):
+    for ours, theirs in zip(metrics_of(one.path, "train"), metrics_of(two.path, "train"), strict=True):
         assert {k: ours[k] for k in ("steps", "tokens", "exposures", "lr")} == {
             k: theirs[k] for k in ("steps", "tokens", "exposures", "lr")
         }
         assert ours["loss"] == pytest.approx(theirs["loss"], rel=2e-4)
-    for ours, theirs in zip(records_of(one, "recall"), records_of(two, "recall"), strict=True):
+    for ours, theirs in zip(metrics_of(one.path, "recall"), metrics_of(two.path, "recall"), strict=True):
         assert ours["loss_name"] == pytest.approx(theirs["loss_name"], rel=2e-3)
 
 
@@ -44,16 +38,6 @@ def test_two_processes_have_the_losses_of_one(prepare, do, changes):
     assert not list(two.path.glob("claim*"))
 
 
-def ranks_of(folder):
-    found = []
-    for entry in Path("/proc").iterdir():
-        if entry.name.isdigit():
-            with suppress(OSError):
-                if str(folder.path) in (entry / "cmdline").read_bytes().decode():
-                    found.append(int(entry.name))
-    return found
-
-
 @pytest.mark.faults
 @pytest.mark.parametrize("victim", ["all", "a rank"])
 def test_two_processes_that_are_stopped_go_on(prepare, victim):
@@ -68,12 +52,12 @@ def test_two_processes_that_are_stopped_go_on(prepare, victim):
     if victim == "all":
         LocalJob(worker, two, TWO).stop()
     else:
-        subprocess.run(["kill", "-9", str(max(ranks_of(two)))], check=True)
+        subprocess.run(["kill", "-9", str(max(workers_of(two.path)))], check=True)
     code = worker.wait(60)
     assert (code == 0) == (victim == "all")
     assert victim == "a rank" or not two.log.read_bytes()
     deadline = time.monotonic() + 60
-    while ranks_of(two):
+    while workers_of(two.path):
         assert time.monotonic() < deadline
         time.sleep(0.1)
     assert not two.done
@@ -81,8 +65,7 @@ def test_two_processes_that_are_stopped_go_on(prepare, victim):
     worker = start_worker(two, 0, TWO, ONE_THREAD)
     assert outcome(worker.wait(300), two, TWO) == 0, two.log.read_text()
     for kind in ("train", "recall"):  # two processes repeat to the bit, too: a + b is b + a
-        expected, found = ([r | {"seconds": 0} for r in records_of(run, kind)] for run in (whole, two))
-        assert found == expected
+        assert metrics_of(two.path, kind) == metrics_of(whole.path, kind)
 
 
 def test_what_torchrun_says_is_told_from_the_folder(prepare):

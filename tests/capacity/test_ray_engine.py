@@ -16,8 +16,8 @@ from capacity.engine import WorkerOptions  # noqa: E402
 from capacity.plan import make_plans  # noqa: E402
 from capacity.ray_engine import RayEngine, gpus_of  # noqa: E402
 from capacity.sweep import Stopped, run_all  # noqa: E402
-from tests.capacity.conftest import BIOD  # noqa: E402
-from tests.capacity.test_faults import metrics_of, nobody_left, workers_of  # noqa: E402
+from tests.capacity.conftest import BIOD, metrics_of, workers_of  # noqa: E402
+from tests.capacity.test_faults import nobody_left  # noqa: E402
 
 pytestmark = pytest.mark.filterwarnings("default")  # of Ray's own
 OPTIONS = WorkerOptions("cpu", save_seconds=0.2)

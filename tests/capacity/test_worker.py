@@ -17,6 +17,7 @@ from capacity.engine import ONE_THREAD, WorkerOptions, start_worker
 from capacity.store import FAILED, STOPPED, TAKEN
 from capacity.table import COLUMNS
 from capacity.worker import Run, log_spaced, main, pick_device, provenance
+from tests.capacity.conftest import metrics_of
 from tests.train.test_loop import SETTINGS
 from train.export import load_pretrained
 from train.native.library import instruction_set
@@ -24,17 +25,11 @@ from train.native.library import instruction_set
 CPU = torch.device("cpu")
 
 
-def metrics_of(folder, kind=None):
-    """The metrics, or those of a kind, without the time that they were written at."""
-    records = [json.loads(line) for line in folder.metrics.read_text().splitlines()]
-    return [record | {"seconds": 0} for record in records if kind in (None, record["kind"])]
-
-
 def alike(whole, parts, rows_of):
     """Whether two runs ended the same: results, metrics and weights, to the last bit."""
     for ours, theirs in zip(rows_of(whole), rows_of(parts), strict=True):
         assert ours | {"seconds": 0} == theirs | {"seconds": 0}
-    assert metrics_of(parts) == metrics_of(whole)
+    assert metrics_of(parts.path) == metrics_of(whole.path)
     contents = [(folder.model / "model.safetensors").read_bytes() for folder in (whole, parts)]
     assert contents[0] == contents[1]
 
@@ -154,7 +149,7 @@ def test_a_result_says_what_a_table_needs(prepare, do, rows_of):
 def test_the_learning_curve_ends_with_the_result(prepare, do, rows_of):
     folder = prepare(eval_people=7)
     assert do(folder)
-    curve = metrics_of(folder, "recall")
+    curve = metrics_of(folder.path, "recall")
     assert [record["exposures"] for record in curve] == [1, 2, 4]
     assert curve[-1]["loss_value"] == rows_of(folder)[0]["loss_value"]
     assert {record["people_measured"] for record in curve} == {7}
@@ -328,7 +323,7 @@ def test_a_measurement_that_fails_costs_no_training(prepare, rows_of, capfd, mon
     monkeypatch.undo()
     assert main([str(undisturbed.path)]) == 0
     assert rows_of(folder)[0] | {"seconds": 0} == rows_of(undisturbed)[0] | {"seconds": 0}
-    assert metrics_of(folder) == metrics_of(undisturbed)
+    assert metrics_of(folder.path) == metrics_of(undisturbed.path)
 
 
 @pytest.mark.parametrize(
