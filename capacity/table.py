@@ -114,6 +114,9 @@ def show(frame: pd.DataFrame, console: Console) -> None:
         console.width = width
     console.print(f"{_shared(frame)}Losses in nats; accuracy of values completed.", highlight=False)
     console.print(HOW_TO_READ, highlight=False)
+    runs = frame.drop_duplicates("run_id")
+    if alike := int(runs.duplicated([*KIND, "size", "params", "people", "seed"], keep=False).sum()):
+        console.print(f"{alike} runs differ from each other only in options without a column; figures take their mean.")
 
 
 def by_precision(quantization: str) -> tuple[float, str]:
