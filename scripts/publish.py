@@ -1,0 +1,75 @@
+"""Put finished runs into results/: `.venv/bin/python -m scripts.publish results/NAME OUT [OUT ...]`.
+
+In: folders of sweeps, and what results/NAME/runs holds already (delete there what new runs replace). Out, in
+results/NAME: each run's result and metrics, results.csv and the plots of all of them; their table, in Markdown, is
+printed.
+"""
+
+import argparse
+import shutil
+import tempfile
+from pathlib import Path
+
+import pandas as pd
+
+from capacity.plots import draw_all
+from capacity.table import DATASETS, by_precision, collect, write_csv
+
+ONE = "{}.json", "{}.metrics.jsonl"
+"""Files of a run in results/NAME/runs: result.json and metrics.jsonl of its folder."""
+
+
+def gather(published: Path, stores: list[Path]) -> None:
+    """Copy results and metrics of finished runs into `published`."""
+    published.mkdir(parents=True, exist_ok=True)
+    for result in (path for store in stores for path in store.glob("*/result.json")):
+        for name, source in zip(ONE, (result, result.with_name("metrics.jsonl")), strict=True):
+            shutil.copy(source, published / name.format(result.parent.name))
+
+
+def as_store(published: Path, store: Path) -> None:
+    """Lay published runs out as a sweep does."""
+    for result in published.glob("*.json"):
+        folder = store / result.stem
+        folder.mkdir()
+        shutil.copy(result, folder / "result.json")
+        shutil.copy(published / ONE[1].format(result.stem), folder / "metrics.jsonl")
+
+
+def markdown(frame: pd.DataFrame) -> str:
+    """One line a run."""
+    schemes = sorted(set(frame["quantization"]) - {"none"}, key=by_precision)
+    R = frame.pivot_table(index="run_id", columns="quantization", values="bits_per_param", aggfunc="first")
+    names = ["data", "size", "P", "N", "exposures", "recipe", "seed", "loss_name", "loss_value", "R", "R max"]
+    names += ["accuracy", *schemes]
+    lines = [names, ["---"] * len(names)]
+    for run in frame.drop_duplicates("run_id").itertuples():
+        whole = [f"{number:,}" for number in (run.params, run.people, run.exposures)]
+        reals = [f"{run.loss_name:.2f}", f"{run.loss_value:.2f}", f"**{run.bits_per_param:.3f}**"]
+        ends = [f"{run.max_bits_per_param:.3f}", f"{run.qa_accuracy:.0%}"]
+        ends += [f"{R[scheme][run.run_id]:.3f}" for scheme in schemes]
+        lines.append([DATASETS[run.dataset], run.size, *whole, run.recipe, str(run.seed), *reals, *ends])
+    return "\n".join("| " + " | ".join(line) + " |" for line in lines)
+
+
+def main() -> None:
+    """Read the arguments, copy, draw, print."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("results", type=Path)
+    parser.add_argument("stores", type=Path, nargs="*")
+    options = parser.parse_args()
+    gather(options.results / "runs", options.stores)
+    shutil.rmtree(options.results / "plots", ignore_errors=True)
+    with tempfile.TemporaryDirectory() as folder:
+        as_store(options.results / "runs", Path(folder))
+        frame = collect(Path(folder))
+        write_csv(frame, options.results / "results.csv")
+        for drawn in draw_all(frame, Path(folder)):
+            if drawn.suffix == ".png" or drawn.stem == "law":  # of one figure vectors, too: they take much space
+                (options.results / "plots").mkdir(exist_ok=True)
+                shutil.copy(drawn, options.results / "plots")
+    print(markdown(frame))
+
+
+if __name__ == "__main__":
+    main()
