@@ -80,21 +80,18 @@ static void steps() {
         if (!step(muon, weight, grad, average, shape[0], shape[1], shape[2], 1, rates[0], rates[1], rates[2])) abort();
     }
     answer("weight", weight, size * 4l);
-    answer("average", average, size * 4l);
 }
 
-// How a process ended that ran the cases, or the first of them without asking for tiles.
-static int run(const char* path, bool ask) {
+// How a process ended that ran the cases of a file, or the first of them without asking for tiles.
+static int run(const char* path, const char* file, void (*one)(), bool ask) {
     const pid_t child = fork();
     if (!child) {
-        silent = !ask, cases = fopen("/cases", "rb"), library = dlopen(path, RTLD_NOW);
+        silent = !ask, cases = fopen(file, "rb"), library = dlopen(path, RTLD_NOW);
         if (!cases || !library) abort();
         const char permitted = ask && function<bool (*)()>("kc_permitted")();
         answer("allowed", &permitted, 1);
-        for (int kind; fread(&kind, 4, 1, cases) == 1;) {
-            (kind ? steps : passes)();
-            if (!ask) break;
-        }
+        do one();
+        while (ask && ungetc(fgetc(cases), cases) != EOF);
         _exit(0);
     }
     int status = -1;
@@ -110,10 +107,11 @@ int main(int count, char** names) {
         snprintf(path, sizeof path, "/%s.so", names[n]);
         if (access(path, R_OK)) continue;  // an option of the kernel
         answer("library", names[n], strlen(names[n]));
-        for (int ask = 0; ask < 2; ask++) {
-            const int status = run(path, ask);
-            answer(ask ? "ended" : "unasked", &status, 4);
-        }
+        for (int ask = 0; ask < 2; ask++)
+            for (int kind = 0; kind < 2; kind++) {
+                const int status = run(path, kind ? "/steps" : "/passes", kind ? steps : passes, ask);
+                answer(ask ? "ended" : "unasked", &status, 4);
+            }
     }
     answer("end", "", 0);
     outsb(0x8900, "Shutdown", 8);

@@ -55,32 +55,32 @@ def kernels(request, compiled):
     return library(bf16)
 
 
+def build_model(size, vocab, seed=0):
+    """A model whose norms and biases matter too."""
+    model = GPT(parse_size(size), vocab)
+    initialize(model, "width", seed)
+    generator = torch.Generator().manual_seed(seed)
+    with torch.no_grad():
+        for parameter in model.parameters():
+            if parameter.ndim == 1:
+                parameter += 0.1 * torch.randn(parameter.shape, generator=generator)
+    return model
+
+
+def draw_windows(vocab, rows, time, seed=0):
+    """Inputs and targets [rows, time], a tenth of the targets left out."""
+    rng = np.random.default_rng(seed)
+    inputs, targets = rng.integers(0, vocab, (2, rows, time), dtype=np.int32)
+    targets[rng.random(targets.shape) < 0.1] = -1
+    targets[0, 0] = vocab - 1  # something to predict
+    return inputs, targets
+
+
 @pytest.fixture
 def make_model():
-    """A model whose norms and biases matter too."""
-
-    def make(size, vocab, seed=0):
-        model = GPT(parse_size(size), vocab)
-        initialize(model, "width", seed)
-        generator = torch.Generator().manual_seed(seed)
-        with torch.no_grad():
-            for parameter in model.parameters():
-                if parameter.ndim == 1:
-                    parameter += 0.1 * torch.randn(parameter.shape, generator=generator)
-        return model
-
-    return make
+    return build_model
 
 
 @pytest.fixture
 def make_windows():
-    """Inputs and targets [rows, time], a tenth of the targets left out."""
-
-    def make(vocab, rows, time, seed=0):
-        rng = np.random.default_rng(seed)
-        inputs, targets = rng.integers(0, vocab, (2, rows, time), dtype=np.int32)
-        targets[rng.random(targets.shape) < 0.1] = -1
-        targets[0, 0] = vocab - 1  # something to predict
-        return inputs, targets
-
-    return make
+    return draw_windows
