@@ -136,7 +136,7 @@ _FAST_WEIGHTS = 80_000
 _FAST_GROWTH = 8.0
 """To so many times as much at most: nothing larger was tried."""
 _FAST_DECAY = 0.1
-"""Stores 5 to 10 % more than none at 100, 300 and 1000 exposures and at widths 16 to 48; 0.3 stores less."""
+"""Stored 3 to 10 % more bioD than none at widths 16 to 48, and more than 0.3 at 300 exposures (docs/notebook.md)."""
 
 
 def _fast(size: Size, people: int, exposures: int) -> dict[str, Any]:

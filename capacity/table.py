@@ -100,6 +100,8 @@ def show(frame: pd.DataFrame, console: Console) -> None:
     if frame.empty:
         console.print("No finished run.")
         return
+    runs = frame.drop_duplicates("run_id")
+    alike = int(runs.duplicated([*KIND, "size", "params", "people", "seed"], keep=False).sum())
     if (count := frame["run_id"].nunique()) > MOST_SHOWN:
         console.print(f"{count:,} runs, the last {MOST_SHOWN} of them here:")
         frame = frame[frame["run_id"].isin(frame["run_id"].unique()[-MOST_SHOWN:])]
@@ -114,9 +116,9 @@ def show(frame: pd.DataFrame, console: Console) -> None:
         console.width = width
     console.print(f"{_shared(frame)}Losses in nats; accuracy of values completed.", highlight=False)
     console.print(HOW_TO_READ, highlight=False)
-    runs = frame.drop_duplicates("run_id")
-    if alike := int(runs.duplicated([*KIND, "size", "params", "people", "seed"], keep=False).sum()):
-        console.print(f"{alike} runs differ from each other only in options without a column; figures take their mean.")
+    if alike:
+        told = "runs differ from another one only in options without a column; figures take the mean of such runs."
+        console.print(f"{alike} {told}", highlight=False, soft_wrap=True)
 
 
 def by_precision(quantization: str) -> tuple[float, str]:

@@ -6,6 +6,7 @@ printed.
 """
 
 import argparse
+import json
 import shutil
 import tempfile
 from pathlib import Path
@@ -36,11 +37,11 @@ def as_store(published: Path, store: Path) -> None:
         shutil.copy(published / ONE[1].format(result.stem), folder / "metrics.jsonl")
 
 
-def markdown(frame: pd.DataFrame) -> str:
-    """One line a run."""
+def markdown(frame: pd.DataFrame, published: Path) -> str:
+    """One line a run; `decay` is its weight decay, the option that recipes have changed most."""
     schemes = sorted(set(frame["quantization"]) - {"none"}, key=by_precision)
     R = frame.pivot_table(index="run_id", columns="quantization", values="bits_per_param", aggfunc="first")
-    names = ["data", "size", "P", "N", "exposures", "recipe", "seed", "loss_name", "loss_value", "R", "R max"]
+    names = ["data", "size", "P", "N", "exposures", "recipe", "decay", "seed", "loss_name", "loss_value", "R", "R max"]
     names += ["accuracy", *schemes]
     lines = [names, ["---"] * len(names)]
     for run in frame.drop_duplicates("run_id").itertuples():
@@ -48,7 +49,9 @@ def markdown(frame: pd.DataFrame) -> str:
         reals = [f"{run.loss_name:.2f}", f"{run.loss_value:.2f}", f"**{run.bits_per_param:.3f}**"]
         ends = [f"{run.max_bits_per_param:.3f}", f"{run.qa_accuracy:.0%}"]
         ends += [f"{R[scheme][run.run_id]:.3f}" for scheme in schemes]
-        lines.append([DATASETS[run.dataset], run.size, *whole, run.recipe, str(run.seed), *reals, *ends])
+        training = json.loads((published / ONE[0].format(run.run_id)).read_text())["config"]["training"]
+        how = [run.recipe, f"{training['weight_decay']:g}", str(run.seed)]
+        lines.append([DATASETS[run.dataset], run.size, *whole, *how, *reals, *ends])
     return "\n".join("| " + " | ".join(line) + " |" for line in lines)
 
 
@@ -68,7 +71,7 @@ def main() -> None:
             if drawn.suffix == ".png" or drawn.stem == "law":  # of one figure vectors, too: they take much space
                 (options.results / "plots").mkdir(exist_ok=True)
                 shutil.copy(drawn, options.results / "plots")
-    print(markdown(frame))
+    print(markdown(frame, options.results / "runs"))
 
 
 if __name__ == "__main__":

@@ -182,10 +182,10 @@ def test_columns_appear_where_runs_differ_and_fit_a_terminal(tmp_path):
 
 
 def test_runs_that_look_alike_are_told_apart_by_their_folders(tmp_path):
-    store(tmp_path, [make_row("folder-a"), make_row("folder-b")])
+    store(tmp_path, [make_row("folder-a"), make_row("folder-b"), make_row("c", people=7), make_row("d", people=7)])
     text = printed(collect(tmp_path))
     assert "folder-b" in text
-    assert "2 runs differ from each other only in options" in text
+    assert "4 runs differ from another one only in options" in text
 
 
 def test_runs_of_several_seeds_do_not_look_alike(tmp_path):
