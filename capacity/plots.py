@@ -11,6 +11,7 @@ import math
 import re
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from itertools import cycle
 from pathlib import Path
 from typing import Any, SupportsFloat
 
@@ -88,7 +89,8 @@ def draw_all(frame: pd.DataFrame, out: Path) -> list[Path]:
 def law(frame: pd.DataFrame) -> Figure | None:
     """The best R over N against parameters, a curve for each kind of run; None if no kind has several sizes.
 
-    A hollow point is a lower bound: the best N is the smallest or the largest that was tried.
+    Curves of one color differ in exposures alone: solid for the most of them, then broken lines. A hollow point is a
+    lower bound: the best N is the smallest or the largest that was tried.
     """
     if frame.empty or frame.groupby(KIND, dropna=False)["params"].nunique().max() < 2:
         return None
@@ -100,16 +102,21 @@ def law(frame: pd.DataFrame) -> Figure | None:
     marks: dict[str, Any] = {"linestyle": "", "fillstyle": "none", "markeredgewidth": 0.8, "markersize": 5.5}
     groups: list[tuple[Any, pd.DataFrame]] = list(best.groupby(KIND, sort=False, dropna=False))
     keys = []
-    for color, (kind, rows) in zip(_colors(SIZE_COLORS, len(groups)), groups, strict=True):
+    exposures = sorted({kind[1] for kind, _ in groups}, reverse=True)
+    others = list(dict.fromkeys(str((kind[0], *kind[2:])) for kind, _ in groups))
+    lines = dict(zip(exposures, cycle(("-", "--", ":", "-.")), strict=False))
+    colors = dict(zip(others, _colors(SIZE_COLORS, len(others)), strict=True))
+    for kind, rows in groups:
+        line, color = lines[kind[1]], colors[str((kind[0], *kind[2:]))]
         plain = rows[rows["quantization"] == "none"].sort_values("params")
         bars = np.array([plain["R"] - plain["low"], plain["high"] - plain["R"]]).clip(min=0)
-        axes.errorbar(plain["params"], plain["R"], bars, fmt="o-", color=color, elinewidth=0.8, zorder=2)
+        axes.errorbar(plain["params"], plain["R"], bars, fmt="o", ls=line, color=color, elinewidth=0.8, zorder=2)
         edge = plain[~plain["bracketed"]]
         axes.plot(edge["params"], edge["R"], "o", color=color, markerfacecolor="white", zorder=3)
         for scheme, mark in zip(schemes, "s^D", strict=False):
             found = rows[rows["quantization"] == scheme]
             axes.plot(found["params"], found["R"], marker=mark, color=color, zorder=4, **marks)
-        keys.append(Line2D([], [], color=color, marker="o", label=_kind(*kind)))
+        keys.append(Line2D([], [], color=color, linestyle=line, marker="o", label=_kind(*kind)))
     P_low, P_high = _limits(frame["params"])
     axes.set(xscale="log", xlim=(P_low, P_high), ylim=(0, max(2.3, 1.08 * best["high"].max())))
     axes.set(xlabel="Model parameters P", ylabel="Bits per parameter R = bits / P")
