@@ -136,7 +136,7 @@ _FAST_WEIGHTS = 80_000
 _FAST_GROWTH = 8.0
 """To so many times as much at most: nothing larger was tried."""
 _FAST_DECAY = 0.1
-"""Stored 3 to 10 % more bioD than none at widths 16 to 48, and more than 0.3 at 300 exposures (docs/notebook.md)."""
+"""Stored 3 to 10 % more bioD than none, and up to a tenth less bioS at 100 exposures (docs/notebook.md)."""
 
 
 def _fast(size: Size, people: int, exposures: int) -> dict[str, Any]:
