@@ -103,11 +103,11 @@ def law(frame: pd.DataFrame) -> Figure | None:
     groups: list[tuple[Any, pd.DataFrame]] = list(best.groupby(KIND, sort=False, dropna=False))
     keys = []
     exposures = sorted({kind[1] for kind, _ in groups}, reverse=True)
-    others = list(dict.fromkeys(str((kind[0], *kind[2:])) for kind, _ in groups))
+    others = [str((dataset, junk, recipe)) for (dataset, _, junk, recipe), _ in groups]
     lines = dict(zip(exposures, cycle(("-", "--", ":", "-.")), strict=False))
-    colors = dict(zip(others, _colors(SIZE_COLORS, len(others)), strict=True))
-    for kind, rows in groups:
-        line, color = lines[kind[1]], colors[str((kind[0], *kind[2:]))]
+    colors = dict(zip(dict.fromkeys(others), _colors(SIZE_COLORS, len(set(others))), strict=True))
+    for other, (kind, rows) in zip(others, groups, strict=True):
+        line, color = lines[kind[1]], colors[other]
         plain = rows[rows["quantization"] == "none"].sort_values("params")
         bars = np.array([plain["R"] - plain["low"], plain["high"] - plain["R"]]).clip(min=0)
         axes.errorbar(plain["params"], plain["R"], bars, fmt="o", ls=line, color=color, elinewidth=0.8, zorder=2)

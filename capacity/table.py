@@ -100,8 +100,7 @@ def show(frame: pd.DataFrame, console: Console) -> None:
     if frame.empty:
         console.print("No finished run.")
         return
-    runs = frame.drop_duplicates("run_id")
-    alike = int(runs.duplicated([*KIND, "size", "params", "people", "seed"], keep=False).sum())
+    alike = _alike(frame)
     if (count := frame["run_id"].nunique()) > MOST_SHOWN:
         console.print(f"{count:,} runs, the last {MOST_SHOWN} of them here:")
         frame = frame[frame["run_id"].isin(frame["run_id"].unique()[-MOST_SHOWN:])]
@@ -204,6 +203,12 @@ def _varies(frame: pd.DataFrame, name: str) -> bool:
     return bool(frame[name].nunique(dropna=False) > 1)
 
 
+def _alike(frame: pd.DataFrame) -> int:
+    """How many runs differ from another one only in options that have no column in the printed table."""
+    runs = frame.drop_duplicates("run_id")
+    return int(runs.duplicated([*KIND, "size", "params", "people", "seed"], keep=False).sum())
+
+
 def _shared(frame: pd.DataFrame) -> str:
     """What all runs have in common, for the caption."""
     first = frame.iloc[0]
@@ -220,8 +225,6 @@ def _table(frame: pd.DataFrame, space: int) -> Table:
     """One line for each run, columns `space` blanks further apart than the least."""
     runs = frame.drop_duplicates("run_id")  # a run's first row is the one without quantization
     varied = [name for name in ("dataset", "junk", "recipe", "seed") if _varies(frame, name)]
-    # Runs may differ in options that have no column here; then only the names of their folders tell them apart.
-    alike = runs.duplicated(["size", "params", "people", "exposures", *varied]).any()
     table = Table(box=SIMPLE_HEAD, show_edge=False, pad_edge=False, padding=(0, space, 0, 0))
     lines: list[list[str]] = []
 
@@ -229,7 +232,7 @@ def _table(frame: pd.DataFrame, space: int) -> Table:
         table.add_column(header, justify=side, no_wrap=True)
         lines.append(["-" if pd.isna(value) else text(value) for value in values])
 
-    if alike:
+    if _alike(frame):  # then only the names of their folders tell them apart
         add("run", runs["run_id"], str, "left")
     if "dataset" in varied:
         add("data", runs["dataset"], lambda name: DATASETS.get(name, name), "left")
