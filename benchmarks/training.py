@@ -5,15 +5,17 @@ Trainer over GPT2LMHeadModel, and a plain PyTorch loop over it, eager and compil
 this one process on one thread, and of each the fastest turn counts: other programs disturb. Seconds are CPU seconds.
 
 The floor of a size is the time of the same matrix products alone (forward, backward, inside attention the whole
-window), each by PyTorch at the better of fp32 and bf16 in these turns. Nothing else is in it: no softmax, no optimizer.
+window), each by the fastest of PyTorch and these kernels, in fp32 and, where the processor has instructions for it, in
+bf16. Nothing else is in it: no softmax, no optimizer.
 """
 
 import argparse
+import math
 import platform
 import tempfile
 import time
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Hashable
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -22,7 +24,7 @@ import torch
 from eval.quiet import quiet
 from train.loop import Settings, Trainer
 from train.model import GPT, initialize
-from train.native.library import instruction_set
+from train.native.library import instruction_set, library
 from train.sizes import Size, parse_size
 
 with quiet():
@@ -39,6 +41,7 @@ SHAPES = [  # size, vocabulary, rows, window, optimizer
 ]
 NAMES = ["native bf16", "native fp32", "PyTorch path", "PyTorch path, compiled"]
 OTHERS = ["plain loop", "plain loop, compiled", "Trainer"]
+PART = 256
 Step = Callable[[], object]
 Clock = Callable[[int], float]
 """Makes a number of steps and gives the CPU seconds of one."""
@@ -152,19 +155,24 @@ def products(size: Size, vocab: int, rows: int, window: int) -> list[tuple[int, 
     return forms + [(count * size.layers, each, *form) for count, *form in inner]
 
 
-def product_times(size: Size, vocab: int, rows: int, window: int) -> list[tuple[int, list[Clock]]]:
-    """For each of `products` how often it occurs, and clocks in fp32 and bf16."""
-    out = []
-    for times, batch, M, K, N in products(size, vocab, rows, window):
-        clocks = []
-        for dtype in (torch.float32, torch.bfloat16):
-            a, b = torch.randn(batch, M, K, dtype=dtype), torch.randn(batch, K, N, dtype=dtype)
-            clocks.append(steps_of(lambda a=a, b=b: torch.bmm(a, b)))
-        out.append((times, clocks))
-    return out
+def product_clocks(batch: int, M: int, K: int, N: int) -> list[Clock]:
+    """Whatever can do `batch` products of that shape here; these kernels by parts that the cache holds."""
+    clocks: list[Clock] = []
+    part = (min(M, PART), N, min(K, PART))
+    parts = batch * M * K / (part[0] * part[2])
+    for bf16 in (False, True):
+        if instruction_set(bf16):
+            seconds = library(bf16).kc_product_seconds
+            clocks.append(lambda count, seconds=seconds: parts * seconds(*part, math.ceil(count * parts)))
+        if bf16 and not torch.cpu._is_avx512_bf16_supported():
+            continue  # PyTorch could, a hundred times slower
+        dtype = torch.bfloat16 if bf16 else torch.float32
+        a, b = torch.randn(batch, M, K, dtype=dtype), torch.randn(batch, K, N, dtype=dtype)
+        clocks.append(steps_of(lambda a=a, b=b: torch.bmm(a, b)))
+    return clocks
 
 
-def fastest(jobs: dict[str, Clock], turns: int, repeats: int) -> dict[str, float]:
+def fastest(jobs: dict[Hashable, Clock], turns: int, repeats: int) -> dict[Hashable, float]:
     """Seconds a step of each job, the least over its turns."""
     for clock in jobs.values():
         clock(2)
@@ -191,13 +199,12 @@ def measure(text: str, vocab: int, count: int, window: int, optimizer: str, *, q
         jobs["PyTorch path, compiled"] = steps_of(ours(size, vocab, batch, optimizer=optimizer, compile=True))
         if optimizer == "adamw":
             jobs["plain loop, compiled"] = steps_of(plain(size, vocab, batch, compiled=True))
-    forms = product_times(size, vocab, count, window)
-    for i, (_, clocks) in enumerate(forms):
-        jobs |= {f"product {i} {kind}": clock for kind, clock in zip(("fp32", "bf16"), clocks, strict=True)}
+    forms = products(size, vocab, count, window)
+    clocks = {(form, i): clock for form in forms for i, clock in enumerate(product_clocks(*form[1:]))}
     tokens = count * window
-    best = fastest(jobs, turns=2 if quick else 4, repeats=max(1, 4096 // tokens))
-    floor = sum(times * min(best[f"product {i} fp32"], best[f"product {i} bf16"]) for i, (times, _) in enumerate(forms))
-    return {name: tokens / seconds for name, seconds in best.items()} | {"floor": tokens / floor}
+    best = fastest(jobs | clocks, turns=2 if quick else 4, repeats=max(1, 4096 // tokens))
+    floor = sum(form[0] * min(best[key] for key in clocks if key[0] == form) for form in forms)
+    return {name: tokens / best[name] for name in jobs} | {"floor": tokens / floor}
 
 
 def main() -> None:

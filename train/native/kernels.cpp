@@ -1,6 +1,8 @@
 // Training on one core without PyTorch's operators: the functions that train/native's Python files call.
 // Compiled once for each instruction set; nothing here runs before Python has asked what the processor can do.
 
+#include <ctime>
+
 #include "optimizer.h"
 
 extern "C" {
@@ -69,5 +71,22 @@ bool kc_muon_step(void* muon, float* weight, const float* grad, float* average, 
         return false;
     }
     return true;
+}
+
+// CPU seconds of a product [M, K] · [K, N] as passes do them, the mean of `count`: for the floor of a benchmark. -1: out of memory.
+double kc_product_seconds(int M, int N, int K, int count) {
+    try {
+        Memory memory;
+        Operand a;
+        Packed<Number> b;
+        a.make(memory, M, K), b.make(memory, K, N);
+        const Lines c = make_lines(memory, M, round_up(N, PANEL));
+        const TileSession session;
+        const std::clock_t start = std::clock();
+        for (int i = 0; i < count; i++) product(M, round_up(N, LANES), K, a.left(), b.right(), c.data, c.stride);
+        return (double)(std::clock() - start) / CLOCKS_PER_SEC / count;
+    } catch (const std::bad_alloc&) {
+        return -1;
+    }
 }
 }

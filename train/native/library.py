@@ -24,6 +24,7 @@ _SIGNATURES: dict[str, tuple[object, list[object]]] = {
     "kc_muon": (_POINTER, []),
     "kc_free_muon": (None, [_POINTER]),
     "kc_muon_step": (ctypes.c_bool, [*[_POINTER] * 4, *[_INT] * 3, *[_FLOAT] * 4]),
+    "kc_product_seconds": (_DOUBLE, [_INT] * 4),
 }
 
 

@@ -63,3 +63,8 @@ def test_built_libraries_are_as_wide_as_they_say(bf16):
     found = module.library(bf16)
     assert found.kc_lanes() == (8 if name == "avx2" else 16)
     assert found.kc_bf16() == bf16
+
+
+@pytest.mark.parametrize(("M", "N", "K"), [(256, 64, 192), (7, 5, 3), (96, 16, 97)])
+def test_products_of_any_shape_take_time(kernels, M, N, K):
+    assert kernels.kc_product_seconds(M, N, K, 1000) > 0
