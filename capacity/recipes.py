@@ -43,7 +43,7 @@ def resolve(options: TrainingOptions, *, size: Size, data: DataConfig, exposures
     """Decide what the options leave open. text_tokens: mean tokens a biography."""
     recipe = _paper if options.recipe == "paper" else _fast
     layout = options.layout or ("packed" if options.recipe == "paper" else "rows")
-    decided = recipe(size, data.people, exposures)
+    decided = recipe(size, data, exposures)
     tokens = data.people * exposures * text_tokens / (1 - float(data.junk))
     window = options.context if layout == "packed" else text_tokens
     batch_tokens = max(decided.pop("batch_tokens"), tokens / decided.pop("most_steps"))
@@ -82,7 +82,7 @@ def settings_of(training: Training, exposures: int, *, width: int, on_gpu: bool,
     )
 
 
-def _paper(size: Size, people: int, exposures: int) -> dict[str, Any]:
+def _paper(size: Size, data: DataConfig, exposures: int) -> dict[str, Any]:
     """The paper's protocol, read off its table at the nearest N.
 
     Where it has no row we extend it and say how: below N = 10,000, see `_below_the_paper`; at 100 exposures the batch
@@ -91,6 +91,7 @@ def _paper(size: Size, people: int, exposures: int) -> dict[str, Any]:
     betas and eps open; we take (0.9, 0.98) and 1e-8, because the 1e-6 of Part 3.1 (arXiv 2309.14316) costs narrow
     models much at the end (docs/notebook.md).
     """
+    people = data.people
     table = _PAPER_1000 if exposures > math.sqrt(100 * 1000) else _PAPER_100
     row_people, lr, weight_decay, batch = min(table, key=lambda row: abs(math.log(row[0] / people)))
     shrink = min(1.0, people / row_people) if row_people == table[0][0] else 1.0
@@ -134,12 +135,12 @@ _FAST_STEPS = 20_000
 _FAST_WEIGHTS = 80_000
 """Non-embedding parameters from which on batches grow with the model: at 250 K small ones kept it from learning."""
 _FAST_GROWTH = 8.0
-"""To so many times as much at most: nothing larger was tried."""
-_FAST_DECAY = 0.1
-"""Stored 3 to 10 % more bioD than none, and up to a tenth less bioS at 100 exposures (docs/notebook.md)."""
+"""To so many times as much at most; tried up to three."""
+_FAST_DECAY = {"biod": 0.1, "bios": 0.0}
+"""Weight decay by data set: it lets a model store more bioD, and at 100 exposures less bioS (docs/notebook.md)."""
 
 
-def _fast(size: Size, people: int, exposures: int) -> dict[str, Any]:
+def _fast(size: Size, data: DataConfig, exposures: int) -> dict[str, Any]:
     """Muon inside the blocks, small batches, one setting for all sizes; docs/notebook.md says what was tried."""
     growth = min(_FAST_GROWTH, max(1.0, non_embedding(size) / _FAST_WEIGHTS))
     return {
@@ -149,7 +150,7 @@ def _fast(size: Size, people: int, exposures: int) -> dict[str, Any]:
         "initialization": "width",
         "lr": 0.015,
         "embedding_lr": 0.015,
-        "weight_decay": _FAST_DECAY,
+        "weight_decay": _FAST_DECAY[data.dataset],
         "beta1": 0.9,
         "beta2": 0.98,
         "eps": 1e-8,

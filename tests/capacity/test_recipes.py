@@ -11,8 +11,8 @@ from capacity.recipes import resolve, settings_of
 from train.sizes import parse_size
 
 
-def resolved(people=1000, exposures=100, size="2x48", text_tokens=73.0, junk="0", **options):
-    data = DataConfig(people=people, junk=junk)
+def resolved(people=1000, exposures=100, size="2x48", text_tokens=73.0, junk="0", dataset="bios", **options):
+    data = DataConfig(dataset=dataset, people=people, junk=junk)
     found = TrainingOptions(**options)
     return resolve(found, size=parse_size(size), data=data, exposures=exposures, text_tokens=text_tokens)
 
@@ -54,6 +54,11 @@ def test_fast_batches_grow_with_the_model_and_the_data():
     assert resolved(4400, 100, "5x64x2", **rows).batch == round(64 * 245_760 / 80_000)
     assert resolved(4400, 1000, "12-12", **rows).batch == 8 * 64
     assert resolved(13_000, 1000, "2x48", **rows).batch == 650  # 20K steps
+
+
+def test_fast_decays_weights_for_biod_only():
+    assert resolved(dataset="biod").weight_decay == 0.1
+    assert resolved(dataset="bios").weight_decay == 0
 
 
 GIVEN = {
