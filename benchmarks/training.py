@@ -4,12 +4,13 @@ This project's kernels and its PyTorch path, eager and compiled, beside what any
 Trainer over GPT2LMHeadModel, and a plain PyTorch loop over it, eager and compiled. All jobs of a size take turns in
 this one process on one thread, and of each the fastest turn counts: other programs disturb. Seconds are CPU seconds.
 
-The floor of a size is the time of the same matrix products alone (forward, backward, inside attention the whole
-window), each by the fastest of PyTorch and these kernels, in fp32 and, where the processor has instructions for it, in
-bf16. Nothing else is in it: no softmax, no optimizer.
+The floor of a size is the time of the same matrix products alone (forward, backward; inside attention the half that
+is causal), each by the fastest of PyTorch and these kernels, in fp32 and, where the processor has instructions for it,
+in bf16. Nothing else is in it: no softmax, no optimizer.
 """
 
 import argparse
+import ctypes
 import math
 import platform
 import tempfile
@@ -39,9 +40,10 @@ SHAPES = [  # size, vocabulary, rows, window, optimizer
     *[("2x32x2", 1024, 64, 96, "adamw"), ("2x64x1", 1024, 64, 96, "adamw"), ("4x64x4", 1024, 64, 96, "adamw")],
     *[("4x128x2", 1024, 64, 96, "adamw"), ("2x48x2", 663, 32, 46, "muon"), ("2x48x2", 69, 64, 24, "muon")],
 ]
-NAMES = ["native bf16", "native fp32", "PyTorch path", "PyTorch path, compiled"]
+NAMES = ["native bf16", "native fp32", "PyTorch path", "PyTorch path, bf16", "PyTorch path, compiled"]
 OTHERS = ["plain loop", "plain loop, compiled", "Trainer"]
-PART = 256
+PARTS = (48, 256)
+"""Rows of a product that the kernels do at a time: those of the head, and those of the layers."""
 Step = Callable[[], object]
 Clock = Callable[[int], float]
 """Makes a number of steps and gives the CPU seconds of one."""
@@ -137,8 +139,8 @@ def hugging_face(size: Size, vocab: int, batch: Rows) -> Clock:
     return clock
 
 
-def products(size: Size, vocab: int, rows: int, window: int) -> list[tuple[int, int, int, int, int]]:
-    """(times, batch, M, K, N) of the matrix products of a step."""
+def products(size: Size, vocab: int, rows: int, window: int) -> list[tuple[float, int, int, int, int]]:
+    """(times, batch, M, K, N) of the matrix products of a step; times may be half a product."""
     tokens, W, heads = rows * window, size.width, size.heads
     maps = [
         (size.layers, W, 3 * W),
@@ -152,24 +154,37 @@ def products(size: Size, vocab: int, rows: int, window: int) -> list[tuple[int, 
         forms += [(times, 1, tokens, K, N), (times, 1, tokens, N, K), (times, 1, N, tokens, K)]
     head, each = W // heads, rows * heads
     inner = [(2, window, head, window), (4, window, window, head)]  # scores and their gradients; all others
-    return forms + [(count * size.layers, each, *form) for count, *form in inner]
+    causal = (window + 1) / (2 * window)
+    return forms + [(count * size.layers * causal, each, *form) for count, *form in inner]
 
 
 def product_clocks(batch: int, M: int, K: int, N: int) -> list[Clock]:
     """Whatever can do `batch` products of that shape here; these kernels by parts that the cache holds."""
     clocks: list[Clock] = []
-    part = (min(M, PART), N, min(K, PART))
-    parts = batch * M * K / (part[0] * part[2])
     for bf16 in (False, True):
         if instruction_set(bf16):
-            seconds = library(bf16).kc_product_seconds
-            clocks.append(lambda count, seconds=seconds: parts * seconds(*part, math.ceil(count * parts)))
+            clocks += [by_kernels(library(bf16), batch, M, K, N, rows) for rows in PARTS]
         if bf16 and not torch.cpu._is_avx512_bf16_supported():
             continue  # PyTorch could, a hundred times slower
         dtype = torch.bfloat16 if bf16 else torch.float32
         a, b = torch.randn(batch, M, K, dtype=dtype), torch.randn(batch, K, N, dtype=dtype)
-        clocks.append(steps_of(lambda a=a, b=b: torch.bmm(a, b)))
+        out = torch.empty(batch, M, N, dtype=dtype)
+        clocks.append(steps_of(lambda a=a, b=b, out=out: torch.bmm(a, b, out=out)))
     return clocks
+
+
+def by_kernels(kernels: ctypes.CDLL, batch: int, M: int, K: int, N: int, rows: int) -> Clock:
+    """The same by these kernels, `rows` of the left matrix and 256 along the sum at a time."""
+    part = (min(M, rows), N, min(K, 256))
+    parts = batch * M * K / (part[0] * part[2])
+
+    def clock(count: int) -> float:
+        seconds = kernels.kc_product_seconds(*part, math.ceil(count * parts))
+        if seconds < 0:
+            raise MemoryError(f"kernels: no memory for a product of {M} x {K} x {N}")
+        return parts * seconds
+
+    return clock
 
 
 def fastest(jobs: dict[Hashable, Clock], turns: int, repeats: int) -> dict[Hashable, float]:
@@ -194,6 +209,8 @@ def measure(text: str, vocab: int, count: int, window: int, optimizer: str, *, q
     if optimizer == "adamw":
         jobs["plain loop"] = steps_of(plain(size, vocab, batch, compiled=False))
         jobs["Trainer"] = hugging_face(size, vocab, batch)
+    if torch.cpu._is_avx512_bf16_supported():
+        jobs["PyTorch path, bf16"] = steps_of(ours(size, vocab, batch, optimizer=optimizer, bf16=True))
     if not quick:
         torch.compiler.reset()
         jobs["PyTorch path, compiled"] = steps_of(ours(size, vocab, batch, optimizer=optimizer, compile=True))
@@ -212,8 +229,8 @@ def main() -> None:
     parser.add_argument("--quick", action="store_true", help="fewer turns, nothing compiled")
     quick = parser.parse_args().quick
     torch.set_num_threads(1)
-    sets = " and ".join(f"{instruction_set(bf16)} ({name})" for bf16, name in ((True, "bf16"), (False, "fp32")))
-    print(f"{platform.machine()}, PyTorch {torch.__version__}, kernels {sets}, one thread; thousand tokens a second\n")
+    sets = " and ".join(name for name in (instruction_set(True), instruction_set()) if name) or "none"
+    print(f"{platform.machine()}, PyTorch {torch.__version__}, kernels: {sets}; one thread; thousand tokens a second\n")
     ratios = ["/ PyTorch path", "/ plain compiled", "/ Trainer", "of the floor"]
     print("| " + " | ".join(["size", "V", "batch", "optimizer", *NAMES, *OTHERS, "floor", *ratios]) + " |")
     print("| --- | --- | --- | --- |" + " ---: |" * (len(NAMES) + len(OTHERS) + 1 + len(ratios)))

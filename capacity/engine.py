@@ -111,7 +111,7 @@ def default_workers(device: str, processes: int = 1) -> int:
     """One training a GPU, or one a core; fewer where several processes train one model."""
     if device in ("auto", "cuda") and torch.cuda.is_available():
         return max(1, torch.cuda.device_count() // processes)
-    if device == "mps" or (device == "auto" and torch.backends.mps.is_available()):
+    if device == "mps":
         return 1
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else (os.cpu_count() or 1)
     return max(1, cores // processes)

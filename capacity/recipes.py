@@ -68,11 +68,16 @@ def settings_of(training: Training, exposures: int, *, width: int, on_gpu: bool,
     bf16 = training.precision == "bf16" or (training.precision == "auto" and (on_gpu or fast))
     native = fast if bf16 else exact
     if training.kernels == "native" and not native:
-        raise ValueError(
-            "kernels: native needs a CPU with AVX2 (for precision bf16: AVX512_BF16 or AMX), the libraries that an "
-            "installation with a C++ compiler builds, compile off, one process and a width that is a multiple of 16; "
-            "otherwise it must be auto or pytorch"
-        )
+        missing = {
+            "a CPU (device cpu)": on_gpu,
+            "compile off": compiled,
+            "a width that is a multiple of 16": width % 16,
+            "one process": processes > 1,
+            "a CPU with AVX2 and the libraries that an installation with a C++ compiler builds": not instruction_set(),
+            "a CPU with AVX512_BF16 or AMX, or precision fp32": bf16 and not instruction_set(True),
+        }
+        needs = " and ".join(need for need, lacks in missing.items() if lacks)
+        raise ValueError(f"kernels: native needs {needs}; otherwise it must be auto or pytorch")
     return Settings(
         exposures=exposures,
         bf16=bf16,

@@ -55,12 +55,10 @@ PARENT = "CAPACITY_PARENT"
 
 
 def pick_device(name: str) -> torch.device:
-    """The device of that name; `auto` takes CUDA, then MPS, then the CPU."""
+    """The device of that name; `auto` takes CUDA where there is one, and the CPU elsewhere: MPS was never tried."""
     if name != "auto":
         return torch.device(name)
-    if torch.cuda.is_available():
-        return torch.device("cuda")
-    return torch.device("mps" if torch.backends.mps.is_available() else "cpu")
+    return torch.device("cuda" if torch.cuda.is_available() else "cpu")
 
 
 def log_spaced(exposures: int) -> list[int]:

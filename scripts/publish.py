@@ -48,7 +48,7 @@ def markdown(frame: pd.DataFrame, published: Path) -> str:
         whole = [f"{number:,}" for number in (run.params, run.people, run.exposures)]
         reals = [f"{run.loss_name:.2f}", f"{run.loss_value:.2f}", f"**{run.bits_per_param:.3f}**"]
         ends = [f"{run.max_bits_per_param:.3f}", f"{run.qa_accuracy:.0%}"]
-        ends += [f"{R[scheme][run.run_id]:.3f}" for scheme in schemes]
+        ends += [f"{R[scheme][run.run_id]:.3f}".replace("nan", "-") for scheme in schemes]
         training = json.loads((published / ONE[0].format(run.run_id)).read_text())["config"]["training"]
         how = [run.recipe, f"{training['weight_decay']:g}", str(run.seed)]
         lines.append([DATASETS[run.dataset], run.size, *whole, *how, *reals, *ends])
@@ -62,12 +62,13 @@ def main() -> None:
     parser.add_argument("stores", type=Path, nargs="*")
     options = parser.parse_args()
     gather(options.results / "runs", options.stores)
-    shutil.rmtree(options.results / "plots", ignore_errors=True)
     with tempfile.TemporaryDirectory() as folder:
         as_store(options.results / "runs", Path(folder))
         frame = collect(Path(folder))
+        figures = draw_all(frame, Path(folder))
         write_csv(frame, options.results / "results.csv")
-        for drawn in draw_all(frame, Path(folder)):
+        shutil.rmtree(options.results / "plots", ignore_errors=True)
+        for drawn in figures:
             if drawn.suffix == ".png" or drawn.stem == "law":  # of one figure vectors, too: they take much space
                 (options.results / "plots").mkdir(exist_ok=True)
                 shutil.copy(drawn, options.results / "plots")

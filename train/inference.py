@@ -4,7 +4,7 @@ import numpy as np
 import torch
 from jaxtyping import Bool, Float, Int
 
-from train.head import token_scores
+from train.head import chunk_for, token_scores
 from train.model import GPT
 from train.native.library import library
 from train.native.model import NativeModel
@@ -26,7 +26,7 @@ class Inference:
             return self._native.score(inputs, targets)
         hidden = self.model(torch.from_numpy(inputs).to(self.device)).flatten(0, 1)
         flat = torch.from_numpy(targets).to(self.device).flatten()
-        nats, correct = token_scores(hidden, self.model.embedding.weight, flat)
+        nats, correct = token_scores(hidden, self.model.embedding.weight, flat, chunk_for(self.device))
         return nats.float().cpu().numpy().reshape(inputs.shape), correct.cpu().numpy().reshape(inputs.shape)
 
     @torch.no_grad()

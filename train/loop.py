@@ -16,7 +16,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from train.head import CHUNK, IGNORE, linear_cross_entropy
+from train.head import IGNORE, chunk_for, linear_cross_entropy
 from train.model import GPT
 from train.native.library import library
 from train.native.update import NativeUpdate
@@ -25,8 +25,6 @@ from train.ranks import ALONE, Ranks
 
 _AHEAD = 4
 """Batches made ahead of the training."""
-_GPU_CHUNK = 8192
-"""Tokens whose logits exist at a time on a GPU."""
 _MICRO_TOKENS = 1 << 16
 """A larger batch is taken in parts whose gradients add up, so that a GPU can hold what they keep (not tried on one)."""
 
@@ -156,6 +154,8 @@ class Trainer:
 
     def _update(self, batch: WindowBatch, count: int) -> Tensor:
         ours = self.ranks.share(batch.inputs, 0), self.ranks.share(batch.targets, IGNORE)
+        if self.settings.compile:
+            ours = _few_lengths(ours[0], 0), _few_lengths(ours[1], IGNORE)
         inputs, targets = _to_device(*ours, self.device)
         rows = max(1, _MICRO_TOKENS // inputs.shape[1])
         loss = torch.zeros((), device=self.device)
@@ -163,7 +163,7 @@ class Trainer:
             share = self._total_loss(part, expected) / count
             (share * self.ranks.size).backward()  # whose gradients are means over the processes
             loss += share.detach()
-        torch.nn.utils.clip_grad_norm_(self._parameters, self.settings.clip, foreach=True)
+        torch.nn.utils.clip_grad_norm_(self._parameters, self.settings.clip)
         for optimizer in self.optimizers:
             optimizer.step()
             optimizer.zero_grad(set_to_none=True)
@@ -176,14 +176,22 @@ class _TotalLoss(nn.Module):
     def __init__(self, model: GPT, settings: Settings, device: torch.device) -> None:
         super().__init__()
         self.model, self._bf16 = model, settings.bf16
-        self._chunk = CHUNK if device.type == "cpu" else _GPU_CHUNK
+        self._chunk = chunk_for(device)
         # The head stays outside: its loop over chunks is fast as it is, and would be unrolled.
-        self._hidden = torch.compile(model) if settings.compile else model
+        self._hidden = torch.compile(model, dynamic=False) if settings.compile else model
 
     def forward(self, inputs: Tensor, targets: Tensor) -> Tensor:
+        self.model.grow_rotation(inputs.shape[1])
         with torch.autocast(inputs.device.type, torch.bfloat16, enabled=self._bf16):
             hidden = self._hidden(inputs).flatten(0, 1)
             return linear_cross_entropy(hidden, self.model.embedding.weight, targets.flatten(), self._chunk)
+
+
+def _few_lengths(rows: np.ndarray, value: int) -> np.ndarray:
+    """Rows filled up to one of four lengths an octave (multiples of 8), for each of which a graph is compiled once."""
+    time = rows.shape[1]
+    multiple = max(8, 1 << max(0, time.bit_length() - 3))
+    return np.pad(rows, ((0, 0), (0, -time % multiple)), constant_values=value)
 
 
 def _to_device(inputs: np.ndarray, targets: np.ndarray, device: torch.device) -> tuple[Tensor, Tensor]:

@@ -124,16 +124,16 @@ class GPT(nn.Module):
         self.register_buffer("partner", partner, persistent=False)
         assert count_parameters(self) == parameter_counts(size, vocab)
 
-    def _grow_rotation(self, time: int) -> None:
-        """Make the cached angles long enough for windows of `time` tokens."""
+    def grow_rotation(self, time: int) -> None:
+        """Make the cached angles long enough for windows of `time` tokens: rarely, as compiled code depends on them."""
         if time > self.own.shape[0]:
-            own, partner = qkv_rotation(time, self.size)
+            own, partner = qkv_rotation(max(512, 1 << (time - 1).bit_length()), self.size)
             self.own, self.partner = own.to(self.own), partner.to(self.partner)
 
     def forward(self, tokens: Int[Tensor, "batch time"]) -> Float[Tensor, "batch time width"]:
         """Hidden states after the final norm; position t sees tokens 0..t."""
         time = tokens.shape[1]
-        self._grow_rotation(time)
+        self.grow_rotation(time)
         own, partner = self.own[:time], self.partner[:time]
         x = self.embedding(tokens)
         for block in self.blocks:

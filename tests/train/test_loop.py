@@ -2,6 +2,8 @@
 
 import itertools
 import math
+import subprocess
+import sys
 import threading
 from dataclasses import dataclass, replace
 
@@ -398,3 +400,37 @@ def test_a_batch_in_parts_is_the_same_batch(monkeypatch, optimizer):
         assert other.losses == pytest.approx(trainers[0].losses, rel=1e-5)
         for one, two in zip(trainers[0].model.parameters(), other.model.parameters(), strict=True):
             torch.testing.assert_close(one, two, rtol=1e-4, atol=1e-5)
+
+
+MANY_LENGTHS = """
+from dataclasses import replace
+import numpy as np, torch
+from tests.train.test_loop import SETTINGS, VOCAB, Rows
+from train.loop import Trainer
+from train.model import GPT, initialize
+from train.sizes import parse_size
+
+graphs, compile_it = [], torch.compile
+
+def count(graph, _):
+    graphs.append(graph)
+    return graph.forward
+
+torch.compile = lambda model, dynamic: compile_it(model, dynamic=dynamic, backend=count)
+trainers = []
+for compiled in (True, False):
+    model = GPT(parse_size("1x16"), VOCAB)
+    initialize(model, "width", 0)
+    settings = replace(SETTINGS, optimizer="adamw", warmup_steps=0, eps=1e-3, compile=compiled)
+    trainers.append(Trainer(model, settings, torch.device("cpu")))
+for length in range(66, 130):
+    batch = Rows(*np.random.default_rng(length).integers(0, VOCAB, (2, 2, length), dtype=np.int32), 0.0)
+    one, other = (float(trainer.step(batch)) for trainer in trainers)
+    assert abs(one - other) < 1e-5 * other, (length, one, other)
+print(len(graphs))
+"""
+
+
+def test_rows_of_many_lengths_compile_to_few_graphs_and_train_the_same():
+    found = subprocess.run([sys.executable, "-c", MANY_LENGTHS], check=True, capture_output=True, text=True)
+    assert int(found.stdout) == 5  # of 80, 96, 112, 128 and 160 tokens

@@ -57,7 +57,7 @@ void kc_adamw(float* weight, const float* grad, float* mean, float* square, floa
     adamw(weight, grad, mean, square, step, size, factor, lr, decay, beta1, beta2, eps);
 }
 
-void* kc_muon() { return new Muon; }
+void* kc_muon() { return new (std::nothrow) Muon; }
 
 void kc_free_muon(void* muon) { delete static_cast<Muon*>(muon); }
 

@@ -29,10 +29,13 @@ _SIGNATURES: dict[str, tuple[object, list[object]]] = {
 
 
 def open_library(path: Path) -> ctypes.CDLL:
-    """The functions of a library, with their types."""
+    """The functions of a library, with their types. Raises ValueError for one that was built from earlier sources."""
     library = ctypes.CDLL(str(path))
     for name, (result, arguments) in _SIGNATURES.items():
-        function = getattr(library, name)
+        try:
+            function = getattr(library, name)
+        except AttributeError:
+            raise ValueError(f"kernels: '{path.name}' was built from earlier sources; install again") from None
         function.restype, function.argtypes = result, arguments
     return library
 

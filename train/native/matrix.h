@@ -50,10 +50,11 @@ struct Memory {  // lines of numbers of 32 bits, 64 bytes aligned, freed togethe
     template <class T = float>
     T* take(size_t count) {
         static_assert(sizeof(T) == 4);
-        void* block = std::aligned_alloc(64, (count * 4 + 127) / 64 * 64);
+        const size_t bytes = (count * 4 + 127) / 64 * 64;
+        blocks.push_back(nullptr);
+        void* block = blocks.back() = std::aligned_alloc(64, bytes);
         if (!block) throw std::bad_alloc();
-        std::memset(block, 0, (count * 4 + 127) / 64 * 64);
-        blocks.push_back(block);
+        std::memset(block, 0, bytes);
         return static_cast<T*>(block);
     }
     void clear() {

@@ -83,6 +83,7 @@ class Model {
     Norm last;
     Packed<float> turned;        // keys or values of one row and head, transposed: [head, time]
     float *o, *d_q, *d_k, *d_v;  // an output of one row and head, and gradients: [time, head]
+    bool keeps_all = false;  // layers, for a backward pass; scores need one layer at a time
     int most_tokens = 0, most_time = 0, time = 0, padded_time = 0, padded_head = 0, rows = 0, tokens = 0;
     const float* const* P = nullptr;
     float* const* G = nullptr;
@@ -94,17 +95,19 @@ class Model {
     // Buffers for the largest group so far: short windows use a part of them.
     void reserve(int rows, int time) {
         this->time = time, turned.K = head, turned.N = time;
-        if (rows * time <= most_tokens && time <= most_time) return;
+        if (rows * time <= most_tokens && time <= most_time && keeps_all >= (G != nullptr)) return;
         const int M = std::max(most_tokens, rows * time), longest = std::max(most_time, time);
         padded_time = round_up(longest, 16) + PAD, padded_head = round_up(head, 16) + PAD;
         sized.clear();
         most_tokens = most_time = 0;  // until all of it is there
+        keeps_all |= G != nullptr;
         auto lines = [&](int columns) { return make_lines(sized, M, columns); };
         auto make_norm = [&](Norm& norm) {
             norm.normed.make(sized, M, width), norm.hat = lines(width), norm.scale = sized.take(M);
         };
         auto by_head = [&](long tokens) { return sized.take((size_t)tokens * padded_head); };
-        for (Kept& k : kept) {
+        for (int l = 0; l < (keeps_all ? layers : 1); l++) {
+            Kept& k = kept[l];
             make_norm(k.norm1), make_norm(k.norm2), k.mixed.make(sized, M, width);
             k.gelu.make(sized, M, 4 * width), k.slope = lines(4 * width);
             k.q = by_head((long)M * heads), k.k = by_head((long)M * heads), k.v = by_head((long)M * heads);
@@ -176,7 +179,7 @@ class Model {
         const int W = width;
         for (int m = 0; m < tokens; m++) std::copy_n(P[0] + (long)inputs[m] * W, W, x[m]);
         for (int l = 0; l < layers; l++) {
-            Kept& k = kept[l];
+            Kept& k = kept[G ? l : 0];
             const Weights& w = weights[l];
             normalize(k.norm1, parameter(l, NORM1), parameter(l, NORM1_BIAS));
             product(tokens, 3 * W, W, k.norm1.normed.left(), w.qkv.right(), wide.data, wide.stride, parameter(l, QKV_BIAS));

@@ -45,7 +45,7 @@ class NativeModel:
         size = model.size
         self._handle = self.kernels.kc_model(size.layers, size.width, size.heads, model.vocab)
         if not self._handle:
-            raise MemoryError(f"no memory for a model of size {size}")
+            raise MemoryError(f"kernels: no memory for a model of size {size}")
         weakref.finalize(self, self.kernels.kc_free_model, self._handle)
         self._cos, self._sin = rotation(0, size.head_width)
 
@@ -78,6 +78,7 @@ class NativeModel:
             if array.size and not least <= int(array.min()) <= int(array.max()) < self.model.vocab:
                 raise ValueError(f"{name}: a token is not allowed; must be {least} to {self.model.vocab - 1}")
         assert inputs.shape == targets.shape
+        assert inputs.shape[1] > 0
         return np.ascontiguousarray(inputs, np.int32), np.ascontiguousarray(targets, np.int32)
 
     def _arguments(self, inputs: np.ndarray, targets: np.ndarray) -> tuple[int, ...]:

@@ -13,7 +13,8 @@ static float clip_factor(const float* const* grads, const int64_t* sizes, int co
         for (; i < sizes[p]; i++) squares += (double)grads[p][i] * grads[p][i];
         squares += sum(total);
     }
-    return std::min(1.0f, most / ((float)std::sqrt(squares) + 1e-6f));
+    const float factor = most / ((float)std::sqrt(squares) + 1e-6f);
+    return factor >= 1 ? 1 : factor;  // not a number where a gradient is not
 }
 
 static void adamw(float* w, const float* grad, float* mean, float* square, float* step, int64_t size, float factor, double lr,
@@ -78,12 +79,13 @@ class Muon {
 
     void reserve(int rows, int columns) {
         if (rows == R && columns == C) return;
-        R = rows, C = columns;
+        R = C = 0;  // until all of it is there
         memory.clear();
-        auto lines = [&](int width) { return make_lines(memory, R, round_up(width, PANEL)); };
-        x = lines(C), next = lines(C), gram = lines(R), square = lines(R);
-        read.make_copy(memory, R, C), factor.make_copy(memory, R, R);
-        turned.make(memory, C, R);
+        auto lines = [&](int width) { return make_lines(memory, rows, round_up(width, PANEL)); };
+        x = lines(columns), next = lines(columns), gram = lines(rows), square = lines(rows);
+        read.make_copy(memory, rows, columns), factor.make_copy(memory, rows, rows);
+        turned.make(memory, columns, rows);
+        R = rows, C = columns;
     }
 
     // x <- a·x + (b·g + c·g²)·x with g = x·xᵀ

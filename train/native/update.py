@@ -17,6 +17,8 @@ from train.model import GPT
 from train.native.model import NativeModel, pointers
 from train.optim import Muon
 
+NO_MEMORY = "kernels: no memory for the buffers of Muon"
+
 
 class NativeUpdate:
     """Forward, backward, clipping and optimizers, one call a step. `clip`: largest norm of the gradient.
@@ -77,12 +79,14 @@ class NativeUpdate:
         kernels = self.native.kernels
         if shape not in self._muons:
             self._muons[shape] = kernels.kc_muon()
+            if not self._muons[shape]:
+                raise MemoryError(NO_MEMORY)
             weakref.finalize(self, kernels.kc_free_muon, self._muons[shape])
         where = [self._muons[shape], *(tensor.data_ptr() for tensor in (p, grad, state["momentum_buffer"]))]
 
         def step(factor: float) -> None:
             decay, momentum = group["weight_decay"], group["momentum"]
             if not kernels.kc_muon_step(*where, *shape, factor, group["lr"], decay, momentum):
-                raise MemoryError("kernels: no memory for the buffers of Muon")
+                raise MemoryError(NO_MEMORY)
 
         return step
