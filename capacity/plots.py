@@ -104,7 +104,7 @@ def law(frame: pd.DataFrame) -> Figure | None:
     keys = []
     exposures = sorted({kind[1] for kind, _ in groups}, reverse=True)
     others = [str((dataset, junk, recipe)) for (dataset, _, junk, recipe), _ in groups]
-    lines = dict(zip(exposures, cycle(("-", "--", ":", "-.")), strict=False))
+    lines = dict(zip(exposures, cycle(("-", "--", ":", "-.", (0, (6, 1, 1, 1, 1, 1)), (0, (1, 4)))), strict=False))
     colors = dict(zip(dict.fromkeys(others), _colors(SIZE_COLORS, len(set(others))), strict=True))
     for other, (kind, rows) in zip(others, groups, strict=True):
         line, color = lines[kind[1]], colors[other]

@@ -1,0 +1,42 @@
+"""What stands under results/ is what its runs say."""
+
+from pathlib import Path
+
+import pytest
+
+from capacity.table import collect, write_csv
+from scripts.publish import as_store, gather, markdown
+
+RESULTS = Path(__file__).parents[2] / "results"
+FOLDERS = sorted(runs.parent for runs in RESULTS.glob("*/runs"))
+
+
+@pytest.fixture
+def frame_of(tmp_path):
+    """The table of published runs, collected anew."""
+
+    def frame_of(published):
+        as_store(published, tmp_path)
+        return collect(tmp_path)
+
+    return frame_of
+
+
+@pytest.mark.parametrize("folder", FOLDERS, ids=lambda folder: folder.name)
+def test_committed_tables_are_those_of_their_runs(folder, frame_of, tmp_path):
+    write_csv(frame_of(folder / "runs"), tmp_path / "results.csv")
+    assert (tmp_path / "results.csv").read_bytes() == (folder / "results.csv").read_bytes()
+
+
+def test_the_printed_table_of_the_law_is_that_of_its_runs(frame_of):
+    published = RESULTS / "law-laptop" / "runs"
+    assert markdown(frame_of(published), published) in (RESULTS / "README.md").read_text()
+
+
+def test_publishing_adds_finished_runs_only(tmp_path):
+    source = next((FOLDERS[0] / "runs").glob("*.json"))
+    as_store(source.parent, tmp_path)
+    (tmp_path / source.stem / "result.json").unlink()
+    gather(tmp_path / "published", [tmp_path])
+    names = {path.name for path in source.parent.iterdir()} - {source.name, f"{source.stem}.metrics.jsonl"}
+    assert {path.name for path in (tmp_path / "published").iterdir()} == names
