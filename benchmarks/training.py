@@ -219,7 +219,7 @@ def measure(text: str, vocab: int, count: int, window: int, optimizer: str, *, q
     forms = products(size, vocab, count, window)
     clocks = {(form, i): clock for form in forms for i, clock in enumerate(product_clocks(*form[1:]))}
     tokens = count * window
-    best = fastest(jobs | clocks, turns=2 if quick else 4, repeats=max(1, 4096 // tokens))
+    best = fastest(jobs | clocks, turns=2 if quick else 3, repeats=max(1, 4096 // tokens))
     floor = sum(form[0] * min(best[key] for key in clocks if key[0] == form) for form in forms)
     return {name: tokens / best[name] for name in jobs} | {"floor": tokens / floor}
 
