@@ -140,7 +140,7 @@ def hugging_face(size: Size, vocab: int, batch: Rows) -> Clock:
 
 
 def products(size: Size, vocab: int, rows: int, window: int) -> list[tuple[float, int, int, int, int]]:
-    """(times, batch, M, K, N) of the matrix products of a step; times may be half a product."""
+    """(times, batch, M, K, N) of the matrix products of a step; of a causal product only the half counts."""
     tokens, W, heads = rows * window, size.width, size.heads
     maps = [
         (size.layers, W, 3 * W),
@@ -217,7 +217,7 @@ def measure(text: str, vocab: int, count: int, window: int, optimizer: str, *, q
         if optimizer == "adamw":
             jobs["plain loop, compiled"] = steps_of(plain(size, vocab, batch, compiled=True))
     forms = products(size, vocab, count, window)
-    clocks = {(form, i): clock for form in forms for i, clock in enumerate(product_clocks(*form[1:]))}
+    clocks = {(form, i): clock for form in set(forms) for i, clock in enumerate(product_clocks(*form[1:]))}
     tokens = count * window
     best = fastest(jobs | clocks, turns=2 if quick else 3, repeats=max(1, 4096 // tokens))
     floor = sum(form[0] * min(best[key] for key in clocks if key[0] == form) for form in forms)
