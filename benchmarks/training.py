@@ -25,7 +25,7 @@ import torch
 from eval.quiet import quiet
 from train.loop import Settings, Trainer
 from train.model import GPT, initialize
-from train.native.library import instruction_set, library
+from train.native.library import instruction_set, library, supported
 from train.sizes import Size, parse_size
 
 with quiet():
@@ -164,7 +164,7 @@ def product_clocks(batch: int, M: int, K: int, N: int) -> list[Clock]:
     for bf16 in (False, True):
         if instruction_set(bf16):
             clocks += [by_kernels(library(bf16), batch, M, K, N, rows) for rows in PARTS]
-        if bf16 and not torch.cpu._is_avx512_bf16_supported():
+        if bf16 and "avx512_bf16" not in supported():
             continue  # PyTorch could, a hundred times slower
         dtype = torch.bfloat16 if bf16 else torch.float32
         a, b = torch.randn(batch, M, K, dtype=dtype), torch.randn(batch, K, N, dtype=dtype)
@@ -209,7 +209,7 @@ def measure(text: str, vocab: int, count: int, window: int, optimizer: str, *, q
     if optimizer == "adamw":
         jobs["plain loop"] = steps_of(plain(size, vocab, batch, compiled=False))
         jobs["Trainer"] = hugging_face(size, vocab, batch)
-    if torch.cpu._is_avx512_bf16_supported():
+    if "avx512_bf16" in supported():
         jobs["PyTorch path, bf16"] = steps_of(ours(size, vocab, batch, optimizer=optimizer, bf16=True))
     if not quick:
         torch.compiler.reset()

@@ -334,7 +334,7 @@ def test_a_curve_has_log_spaced_points(exposures, marks):
     assert log_spaced(exposures) == marks
 
 
-def test_the_device_is_the_fastest_at_hand(monkeypatch):
+def test_of_devices_cuda_is_taken_and_apples_only_by_name(monkeypatch):
     assert pick_device("cpu") == CPU
     monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
     assert pick_device("auto").type == "cuda"

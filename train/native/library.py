@@ -47,7 +47,7 @@ def built() -> dict[str, Path]:
     return {name: path for name, path in paths if path.exists()}
 
 
-def _supported() -> set[str]:
+def supported() -> set[str]:
     """The instruction sets of this processor."""
     avx512 = torch.backends.cpu.get_cpu_capability() == "AVX512"
     bf16 = avx512 and torch.cpu._is_avx512_bf16_supported()
@@ -68,8 +68,8 @@ def instruction_set(bf16: bool = False) -> str | None:
     """The fastest instruction set for products of fp32 or of bf16 numbers that this processor runs and that kernels
     were built for; None: there are none.
     """
-    here, supported = built(), _supported()
-    names = (name for name in (_BF16 if bf16 else _FP32) if name in here and name in supported)
+    here, able = built(), supported()
+    names = (name for name in (_BF16 if bf16 else _FP32) if name in here and name in able)
     return next((name for name in names if name != "amx" or open_library(here[name]).kc_permitted()), None)
 
 
