@@ -13,7 +13,7 @@ setup:
 
 test:
 	@"$(ROOT)/scripts/setup" test
-	@cd "$(ROOT)" && .venv/bin/ruff check . && .venv/bin/ruff format --check . && .venv/bin/mypy && .venv/bin/pytest -n auto
+	@cd "$(ROOT)" && .venv/bin/ruff check . && .venv/bin/ruff format --check . && .venv/bin/mypy && OMP_NUM_THREADS=1 .venv/bin/pytest -n auto
 
 test-faults:
 	@"$(ROOT)/scripts/setup" test

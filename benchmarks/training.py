@@ -206,15 +206,14 @@ def measure(text: str, vocab: int, count: int, window: int, optimizer: str, *, q
         if instruction_set(bf16):
             step = ours(size, vocab, batch, optimizer=optimizer, native=True, bf16=bf16)
             jobs["native bf16" if bf16 else "native fp32"] = steps_of(step)
+    if "avx512_bf16" in supported():
+        jobs["PyTorch path, bf16"] = steps_of(ours(size, vocab, batch, optimizer=optimizer, bf16=True))
     if optimizer == "adamw":
         jobs["plain loop"] = steps_of(plain(size, vocab, batch, compiled=False))
         jobs["Trainer"] = hugging_face(size, vocab, batch)
-    if "avx512_bf16" in supported():
-        jobs["PyTorch path, bf16"] = steps_of(ours(size, vocab, batch, optimizer=optimizer, bf16=True))
-    if not quick:
-        torch.compiler.reset()
-        jobs["PyTorch path, compiled"] = steps_of(ours(size, vocab, batch, optimizer=optimizer, compile=True))
-        if optimizer == "adamw":
+        if not quick:
+            torch.compiler.reset()
+            jobs["PyTorch path, compiled"] = steps_of(ours(size, vocab, batch, optimizer=optimizer, compile=True))
             jobs["plain loop, compiled"] = steps_of(plain(size, vocab, batch, compiled=True))
     forms = products(size, vocab, count, window)
     clocks = {(form, i): clock for form in set(forms) for i, clock in enumerate(product_clocks(*form[1:]))}

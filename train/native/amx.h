@@ -88,24 +88,7 @@ static void tile_block(int K, Left<Pair> a, Right<Pair> b, float* c, long stride
     if constexpr (TALL && WIDE) _tile_stored(3, below + EDGE, line);
 }
 
-// 16 x 16 elements turned over their diagonal: four rounds that swap ever larger squares.
-static inline void turn(const Pair* from, long step, Pair* to, long row) {
-    PairVec lines[EDGE], lane;
-    for (int i = 0; i < EDGE; i++) lines[i] = load(from + i * step), lane[i] = i;
-#pragma GCC unroll 4
-    for (int d = 1; d < EDGE; d *= 2) {
-        const PairVec low = (lane & d) == 0 ? lane : lane - d + EDGE, high = (lane & d) == 0 ? lane + d : lane + EDGE;
-        for (int i = 0; i < EDGE; i++) {
-            if (i & d) continue;
-            const PairVec first = lines[i], second = lines[i + d];
-            lines[i] = __builtin_shuffle(first, second, low);
-            lines[i + d] = __builtin_shuffle(first, second, high);
-        }
-    }
-    for (int i = 0; i < EDGE; i++) store(to + i * row, lines[i]);
-}
-
-// The same matrix with steps of 1: M and K multiples of EDGE.
+// A matrix by lines, from one by columns: M and K multiples of EDGE.
 static Left<Pair> turned(int M, int K, Left<Pair> a) {
     static thread_local std::vector<Pair> copy;
     const long row = K + PAD;

@@ -45,7 +45,7 @@ static inline Right<T> as_stored(const T* data, long stride) {
     return {data, PANEL, stride};
 }
 
-struct Memory {  // lines of numbers of 32 bits, 64 bytes aligned, freed together
+struct Memory {  // lines of numbers of 32 bits, zero at first, 64 bytes aligned, freed together
     std::vector<void*> blocks;
     template <class T = float>
     T* take(size_t count) {
@@ -68,74 +68,12 @@ struct Lines {  // a matrix with a stride
     float* data = nullptr;
     long stride = 0;
     float* operator[](long row) const { return data + row * stride; }
-    Left<float> left() const { return {data, stride, 1}; }
-    Left<float> transposed() const { return {data, 1, stride}; }
-    Right<float> right() const { return as_stored<float>(data, stride); }
 };
 
 static Lines make_lines(Memory& memory, long count, int columns) {
     const long stride = round_up(columns, 16) + PAD;
     return {memory.take(count * stride), stride};
 }
-
-// A matrix [rows, columns] as products read it: on the left as it is or transposed, on the right as it is.
-#if KC_BF16
-using Number = Pair;
-class Operand {  // rounded to bf16 twice over: in pairs along the columns, and in pairs of rows
-  public:
-    void make(Memory& memory, long count, int columns) {
-        by_column_stride = round_up(columns, 32) / 2 + PAD, by_row_stride = round_up(columns, 16) + PAD;
-        by_column = memory.take<Pair>(count * by_column_stride), by_row = memory.take<Pair>((count + 1) / 2 * by_row_stride);
-    }
-    void make_copy(Memory& memory, long count, int columns) { make(memory, count, columns); }
-    // Rows must come in order from an even one: the second row of a pair joins the first.
-    void put(int row, int column, Vec x) {
-        const PairVec low = rounded(x);
-        store(reinterpret_cast<uint16_t*>(by_column + row * by_column_stride) + column, __builtin_convertvector(low, HalfVec));
-        Pair* to = by_row + row / 2 * by_row_stride + column;
-        store(to, row % 2 ? load(to) | low << 16 : low);
-    }
-    Vec get(int row, int column) const {
-        const uint16_t* from = reinterpret_cast<const uint16_t*>(by_column + row * by_column_stride) + column;
-        return (Vec)(__builtin_convertvector(*reinterpret_cast<const LooseHalfVec*>(from), PairVec) << 16);
-    }
-    void take_row(int row, const float* from, int columns) {
-        for (int i = 0; i < columns; i += LANES) put(row, i, load(from + i));
-    }
-    void take(const Lines& from, int rows, int columns) {
-        for (int row = 0; row < rows; row++) take_row(row, from[row], columns);
-    }
-    Lines draft(const Lines& scratch) const { return scratch; }
-    Left<Pair> left(int row = 0) const { return {by_column + row * by_column_stride, by_column_stride, 1}; }
-    Left<Pair> transposed() const { return {by_row, 1, by_row_stride}; }
-    Right<Pair> right() const { return as_stored<Pair>(by_row, by_row_stride); }
-
-  private:
-    Pair *by_column = nullptr, *by_row = nullptr;
-    long by_column_stride = 0, by_row_stride = 0;
-};
-#else
-using Number = float;
-class Operand {  // the matrix itself
-  public:
-    void make(Memory& memory, long count, int columns) { lines = make_lines(memory, count, columns); }
-    void make_copy(Memory&, long, int) {}  // only to `take`, which needs no memory
-    void put(int row, int column, Vec x) { store(lines[row] + column, x); }
-    Vec get(int row, int column) const { return load(lines[row] + column); }
-    void take_row(int row, const float* from, int columns) {
-        if (from != lines[row]) std::copy_n(from, columns, lines[row]);
-    }
-    void take(const Lines& from, int, int) { lines = from; }
-    // Where to write the whole matrix before `take`: here itself, where there is nothing to convert.
-    Lines draft(const Lines&) const { return lines; }
-    Left<float> left(int row = 0) const { return {lines[row], lines.stride, 1}; }
-    Left<float> transposed() const { return lines.transposed(); }
-    Right<float> right() const { return lines.right(); }
-
-  private:
-    Lines lines;
-};
-#endif
 
 // Two numbers that follow each other in the sum, as one element.
 static inline void join(float& to, float first, float) { to = first; }
@@ -174,3 +112,104 @@ struct Packed {
             }
     }
 };
+
+// A matrix [rows, columns] of numbers T as products read it: on the left as it is or transposed, on the right as it is; from
+// some row on, which must be even where the matrix is read in pairs of rows.
+template <class T>
+class Matrix;
+
+#if KC_AMX
+// LANES x LANES elements turned over their diagonal, by rounds that swap ever larger squares.
+static inline void turn(const Pair* from, long step, Pair* to, long row) {
+    PairVec lines[LANES], lane;
+    for (int i = 0; i < LANES; i++) lines[i] = load(from + i * step), lane[i] = i;
+#pragma GCC unroll 4
+    for (int d = 1; d < LANES; d *= 2) {
+        const PairVec low = (lane & d) == 0 ? lane : lane - d + LANES, high = (lane & d) == 0 ? lane + d : lane + LANES;
+        for (int i = 0; i < LANES; i++) {
+            if (i & d) continue;
+            const PairVec first = lines[i], second = lines[i + d];
+            lines[i] = __builtin_shuffle(first, second, low);
+            lines[i + d] = __builtin_shuffle(first, second, high);
+        }
+    }
+    for (int i = 0; i < LANES; i++) store(to + i * row, lines[i]);
+}
+#endif
+
+#if KC_BF16
+template <>
+class Matrix<Pair> {  // rounded to bf16 twice over: in pairs along the columns, and in pairs of rows
+  public:
+    void make(Memory& memory, long count, int columns) {
+        by_column_stride = round_up(columns, 32) / 2 + PAD, by_row_stride = round_up(columns, 16) + PAD;
+        by_column = memory.take<Pair>(count * by_column_stride), by_row = memory.take<Pair>((count + 1) / 2 * by_row_stride);
+    }
+    void make_copy(Memory& memory, long count, int columns) { make(memory, count, columns); }
+    // Rows must come in order from an even one: the second row of a pair joins the first.
+    void put(long row, int column, Vec x) {
+        const PairVec low = rounded(x);
+        store(reinterpret_cast<uint16_t*>(by_column + row * by_column_stride) + column, __builtin_convertvector(low, HalfVec));
+        Pair* to = by_row + row / 2 * by_row_stride + column;
+        store(to, row % 2 ? load(to) | low << 16 : low);
+    }
+    Vec get(long row, int column) const {
+        const uint16_t* from = reinterpret_cast<const uint16_t*>(by_column + row * by_column_stride) + column;
+        return (Vec)(__builtin_convertvector(*reinterpret_cast<const LooseHalfVec*>(from), PairVec) << 16);
+    }
+    void take_row(long row, const float* from, int columns) {
+        for (int i = 0; i < columns; i += LANES) put(row, i, load(from + i));
+    }
+    void take(const Lines& from, int rows, int columns) {
+        for (int row = 0; row < rows; row++) take_row(row, from[row], columns);
+    }
+    Lines draft(const Lines& scratch, long = 0) const { return scratch; }
+    Left<Pair> left(long row = 0) const { return {by_column + row * by_column_stride, by_column_stride, 1}; }
+    Left<Pair> transposed(long row = 0) const { return {by_row + row / 2 * by_row_stride, 1, by_row_stride}; }
+    Right<Pair> right(long row = 0) const { return as_stored<Pair>(by_row + row / 2 * by_row_stride, by_row_stride); }
+#if KC_AMX
+    // [to.K, to.N] from as many lines, with zeros behind what there is: both multiples of 2 LANES.
+    void transpose(long row, int, Packed<Pair>& to) const {
+        const Right<Pair> panels = to.right();
+        for (int n = 0; n < to.N; n += LANES)
+            for (int k = 0; k < to.K / 2; k += LANES)
+                turn(by_column + (row + n) * by_column_stride + k, by_column_stride,
+                     to.data + n / PANEL * panels.panel + k * PANEL + n % PANEL, PANEL);
+    }
+#endif
+
+  private:
+    Pair *by_column = nullptr, *by_row = nullptr;
+    long by_column_stride = 0, by_row_stride = 0;
+};
+#endif
+
+template <>
+class Matrix<float> {  // the matrix itself
+  public:
+    void make(Memory& memory, long count, int columns) { lines = make_lines(memory, count, columns); }
+    void make_copy(Memory&, long, int) {}  // only to `take`, which needs no memory
+    void put(long row, int column, Vec x) { store(lines[row] + column, x); }
+    Vec get(long row, int column) const { return load(lines[row] + column); }
+    void take_row(long row, const float* from, int columns) {
+        if (from != lines[row]) std::copy_n(from, columns, lines[row]);
+    }
+    void take(const Lines& from, int, int) { lines = from; }
+    // Where to write the rows from `row` on before they are taken: here itself, where there is nothing to convert.
+    Lines draft(const Lines&, long row = 0) const { return {lines[row], lines.stride}; }
+    Left<float> left(long row = 0) const { return {lines[row], lines.stride, 1}; }
+    Left<float> transposed(long row = 0) const { return {lines[row], 1, lines.stride}; }
+    Right<float> right(long row = 0) const { return as_stored<float>(lines[row], lines.stride); }
+    // [to.K, to.N] from `count` lines.
+    void transpose(long row, int count, Packed<float>& to) const { to.transpose(lines[row], lines.stride, count); }
+
+  private:
+    Lines lines;
+};
+
+#if KC_BF16
+using Number = Pair;
+#else
+using Number = float;
+#endif
+using Operand = Matrix<Number>;

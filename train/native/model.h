@@ -12,6 +12,17 @@ constexpr int IGNORE = -1;
 constexpr int CHUNK = 48;          // tokens whose logits exist at a time
 constexpr int GROUP_TOKENS = 256;  // tokens that go through the layers together, about
 
+// Attention's numbers, how many lines of a row and head it does together, and whether zeros fill up the last of them.
+#if KC_AMX
+using Attended = Pair;
+constexpr int BLOCK = 2 * EDGE;
+constexpr bool WHOLE_BLOCKS = true;
+#else
+using Attended = float;
+constexpr int BLOCK = TILE_ROWS;
+constexpr bool WHOLE_BLOCKS = false;
+#endif
+
 // The parameters of a block, in the order of `model.parameters()`: weights are [out, in].
 enum { NORM1, NORM1_BIAS, QKV, QKV_BIAS, OUT, OUT_BIAS, NORM2, NORM2_BIAS, UP, UP_BIAS, DOWN, DOWN_BIAS, A_BLOCK };
 
@@ -23,7 +34,7 @@ struct Norm {  // a layer norm's outputs, and what its backward pass needs
 
 struct Kept {  // of one layer, for the backward pass
     Norm norm1, norm2;
-    float *q, *k, *v, *p;  // a row and head at a time: q, k, v [time, head], attention [time, time]
+    Matrix<Attended> q, k, v, p;  // a row and head at a time: [time, head], and attention [time, time]
     Operand mixed, gelu;
     Lines slope;
 };
@@ -58,7 +69,7 @@ class Model {
     double run(const float* const* parameters, float* const* grads, const int32_t* inputs, const int32_t* targets, int rows,
                int time, const float* cos, const float* sin, float scale, float* nats, bool* correct) {
         P = parameters, G = grads, this->cos = cos, this->sin = sin;
-        const int group = std::max(1, std::min(rows, GROUP_TOKENS / time));
+        const int group = std::max(1, std::min(rows, GROUP_TOKENS / padded(time)));
         reserve(group, time);
         pack();
         double total = 0;
@@ -81,10 +92,15 @@ class Model {
     Lines logits, x, wide, d_x, d_normed, scores;
     Operand errors, scaled, d_wide, d_out;  // of logits, and as products read them: wide or d_x when they are gradients
     Norm last;
-    Packed<float> turned;        // keys or values of one row and head, transposed: [head, time]
-    float *o, *d_q, *d_k, *d_v;  // an output of one row and head, and gradients: [time, head]
+    // Of one row and head: keys or values transposed [head, time], gradients of the output [time, head] and of scores.
+    Packed<Attended> turned;
+    Matrix<Attended> d_mixed, d_scores;
+    Lines o, d_q, d_k, d_v;  // the output and gradients [time, head]
+    Lines scratch;  // a line of zeros behind `head` numbers; it and `scores`, a block, are for what must be rounded
+    const int head_columns = round_up(head, LANES), head_depth = WHOLE_BLOCKS ? round_up(head, BLOCK) : head;
     bool keeps_all = false;  // layers, for a backward pass; scores need one layer at a time
-    int most_tokens = 0, most_time = 0, time = 0, padded_time = 0, padded_head = 0, rows = 0, tokens = 0;
+    int most_tokens = 0, most_lines = 0, most_time = 0, rows = 0, tokens = 0;
+    int time = 0, lines = 0;  // of a window: its tokens, and with those that fill the last block
     const float* const* P = nullptr;
     float* const* G = nullptr;
     const float *cos = nullptr, *sin = nullptr;
@@ -94,33 +110,36 @@ class Model {
 
     // Buffers for the largest group so far: short windows use a part of them.
     void reserve(int rows, int time) {
-        this->time = time, turned.K = head, turned.N = time;
-        if (rows * time <= most_tokens && time <= most_time && keeps_all >= (G != nullptr)) return;
-        const int M = std::max(most_tokens, rows * time), longest = std::max(most_time, time);
-        padded_time = round_up(longest, 16) + PAD, padded_head = round_up(head, 16) + PAD;
+        this->time = time, lines = padded(time), turned.K = head_depth, turned.N = lines;
+        const bool fits = rows * time <= most_tokens && rows * lines <= most_lines && lines <= most_time;
+        if (fits && keeps_all >= (G != nullptr)) return;
+        const int M = std::max(most_tokens, rows * time), longest = std::max(most_time, lines);
+        const int all = std::max(most_lines, rows * lines);
         sized.clear();
-        most_tokens = most_time = 0;  // until all of it is there
+        most_tokens = most_lines = most_time = 0;  // until all of it is there
         keeps_all |= G != nullptr;
-        auto lines = [&](int columns) { return make_lines(sized, M, columns); };
+        auto make = [&](int columns) { return make_lines(sized, M, columns); };
         auto make_norm = [&](Norm& norm) {
-            norm.normed.make(sized, M, width), norm.hat = lines(width), norm.scale = sized.take(M);
+            norm.normed.make(sized, M, width), norm.hat = make(width), norm.scale = sized.take(M);
         };
-        auto by_head = [&](long tokens) { return sized.take((size_t)tokens * padded_head); };
         for (int l = 0; l < (keeps_all ? layers : 1); l++) {
             Kept& k = kept[l];
             make_norm(k.norm1), make_norm(k.norm2), k.mixed.make(sized, M, width);
-            k.gelu.make(sized, M, 4 * width), k.slope = lines(4 * width);
-            k.q = by_head((long)M * heads), k.k = by_head((long)M * heads), k.v = by_head((long)M * heads);
-            k.p = sized.take((size_t)M * heads * padded_time);
+            k.gelu.make(sized, M, 4 * width), k.slope = make(4 * width);
+            for (Matrix<Attended>* each : {&k.q, &k.k, &k.v}) each->make(sized, (long)all * heads, head_depth);
+            k.p.make(sized, (long)all * heads, longest);
         }
         make_norm(last);
-        x = lines(width), d_x = lines(width), d_normed = lines(width), wide = lines(4 * width);
+        x = make(width), d_x = make(width), d_normed = make(width), wide = make(4 * width);
         d_wide.make_copy(sized, M, 4 * width), d_out.make_copy(sized, M, width);
-        scores = {sized.take((size_t)longest * padded_time), padded_time};
-        turned.data = sized.take(Packed<float>::size(head, longest));
-        o = by_head(longest), d_q = by_head(longest), d_k = by_head(longest), d_v = by_head(longest);
-        most_tokens = M, most_time = longest;
+        turned.data = sized.take<Attended>(Packed<Attended>::size(head_depth, longest));
+        d_mixed.make(sized, longest, head_depth), d_scores.make(sized, longest, longest);
+        for (Lines* each : {&o, &d_q, &d_k, &d_v}) *each = make_lines(sized, longest, head_columns);
+        if (WHOLE_BLOCKS) scratch = {sized.take(head_columns), 0}, scores = make_lines(sized, BLOCK, longest);
+        most_tokens = M, most_lines = all, most_time = longest;
     }
+
+    static int padded(int time) { return WHOLE_BLOCKS ? round_up(time, BLOCK) : time; }
 
     void pack() {
         embedding.transpose(P[0], width, vocab);
@@ -215,44 +234,68 @@ class Model {
             }
     }
 
-    // Where a row and head keep q, k, v and the attention.
-    size_t place(int row, int h) const { return ((size_t)row * heads + h) * time; }
+    // The first line of a row and head in q, k, v and p.
+    long place(int row, int h) const { return ((long)row * heads + h) * lines; }
 
-    void attend(const Kept& kept, int row, int h) {
-        const int half = head / 2, D = padded_head, T = padded_time;
-        float *q = kept.q + place(row, h) * D, *k = kept.k + place(row, h) * D, *v = kept.v + place(row, h) * D;
-        const float scale = 1.0f / std::sqrt((float)head);
-        for (int t = 0; t < time; t++) {
-            const float* from = wide[row * time + t] + 3 * h * head;
-            const float *c = cos + t * half, *s = sin + t * half;
-            for (int i = 0; i < half; i++) {
-                const float a = from[i], b = from[i + half], e = from[head + i], f = from[head + i + half];
-                q[t * D + i] = (a * c[i] - b * s[i]) * scale, q[t * D + i + half] = (b * c[i] + a * s[i]) * scale;
-                k[t * D + i] = e * c[i] - f * s[i], k[t * D + i + half] = f * c[i] + e * s[i];
-            }
-            std::copy_n(from + 2 * head, head, v + t * D);
-        }
-        const Lines p{kept.p + place(row, h) * T, T}, mixed = kept.mixed.draft(d_normed);
-        turned.transpose(k, D, time);
-        scores_of(q, p);
-        for (int t = 0; t < time; t++) softmax(p[t], t + 1);
-        for (int t = 0; t < time; t += TILE_ROWS) {
-            const int count = std::min(TILE_ROWS, time - t);
-            product(count, D - PAD, t + count, Left<float>{p[t], T, 1}, as_stored<float>(v, D), o + t * D, D);
-        }
-        for (int t = 0; t < time; t++) std::copy_n(o + t * D, head, mixed[row * time + t] + h * head);
+    // A window [time, head] of q, k, v or d_mixed from line `at` on, zeros behind it; `write` makes the `head` numbers of a line.
+    template <class F>
+    void fill(Matrix<Attended>& to, long at, F write) const {
+        const Lines from = to.draft(scratch, at);
+        for (int t = 0; t < time; t++) write(t, from[t]), to.take_row(at + t, from[t], head_columns);
+        for (int t = time; t < lines; t++) clear(to, at + t, head_columns);
     }
 
-    // to[t, s] = from[t] · turned[s] for s <= t, and a few columns more.
-    void scores_of(const float* from, const Lines& to) const {
-        for (int t = 0; t < time; t += TILE_ROWS) {
-            const int count = std::min(TILE_ROWS, time - t);
-            const Left<float> rows{from + t * padded_head, padded_head, 1};
-            product(count, round_up(t + count, LANES), head, rows, turned.right(), to[t], to.stride);
+    static void clear(Matrix<Attended>& to, long row, int columns) {
+        for (int i = 0; i < columns; i += LANES) to.put(row, i, Vec{});
+    }
+
+    // So many columns of a line are read of which `count` are seen: those of its block.
+    static int reach(int count) { return WHOLE_BLOCKS ? round_up(count, BLOCK) : count + PAD; }
+
+    // For each block of lines: from[t] · turned[s] for s <= t (and a few more) is drafted at to[t]; `finish` makes a line of
+    // `to` of it; then `use` takes the block.
+    template <class F, class U>
+    void by_blocks(const Matrix<Attended>& from, long from_at, Matrix<Attended>& to, long to_at, F finish, U use) {
+        for (int t = 0; t < lines; t += BLOCK) {
+            const int count = std::min(BLOCK, lines - t);
+            const Lines draft = to.draft(scores, to_at + t);
+            product(count, round_up(t + count, LANES), head_depth, from.left(from_at + t), turned.right(), draft[0], draft.stride);
+            for (int i = 0; i < count; i++)
+                if (t + i < time)
+                    finish(t + i, draft[i]), to.take_row(to_at + t + i, draft[i], reach(t + i + 1));
+                else
+                    clear(to, to_at + t + i, lines);
+            use(t, count);
         }
     }
 
-    // In place over the first `count`; behind them zeros, as far as a tile that begins before `count` reads.
+    void attend(Kept& kept, int row, int h) {
+        const int half = head / 2;
+        const long at = place(row, h);
+        auto from = [&](int t, int which) { return wide[row * time + t] + (3 * h + which) * head; };
+        auto rotated = [&](int which, float scale) {
+            return [=](int t, float* to) {
+                const float *line = from(t, which), *c = cos + t * half, *s = sin + t * half;
+                for (int i = 0; i < half; i++) {
+                    const float a = line[i], b = line[i + half];
+                    to[i] = (a * c[i] - b * s[i]) * scale, to[i + half] = (b * c[i] + a * s[i]) * scale;
+                }
+            };
+        };
+        fill(kept.q, at, rotated(0, 1.0f / std::sqrt((float)head)));
+        fill(kept.k, at, rotated(1, 1.0f));
+        fill(kept.v, at, [&](int t, float* to) { std::copy_n(from(t, 2), head, to); });
+        kept.k.transpose(at, time, turned);
+        by_blocks(
+            kept.q, at, kept.p, at, [](int t, float* line) { softmax(line, t + 1); },
+            [&](int t, int count) {
+                product(count, head_columns, t + count, kept.p.left(at + t), kept.v.right(at), o[t], o.stride);
+            });
+        const Lines mixed = kept.mixed.draft(d_normed);
+        for (int t = 0; t < time; t++) std::copy_n(o[t], head, mixed[row * time + t] + h * head);
+    }
+
+    // In place over the first `count`; behind them zeros, as far as products reach.
     static void softmax(float* line, int count) {
         const int end = round_up(count, LANES);
         for (int s = count; s < end; s++) line[s] = -1e30f;
@@ -267,42 +310,43 @@ class Model {
         }
         const float scale = 1.0f / sum(total);
         for (int s = 0; s < end; s += LANES) store(line + s, load(line + s) * scale);
-        std::fill(line + count, line + count + PAD, 0.0f);
+        std::fill(line + count, line + reach(count), 0.0f);
     }
 
     void attend_back(const Kept& kept, int row, int h) {
-        const int half = head / 2, D = padded_head, T = padded_time;
-        const float *q = kept.q + place(row, h) * D, *k = kept.k + place(row, h) * D, *v = kept.v + place(row, h) * D;
-        const Lines p{kept.p + place(row, h) * T, T};
-        for (int t = 0; t < time; t++) std::copy_n(d_normed[row * time + t] + h * head, head, o + t * D);
-        turned.transpose(v, D, time);
-        scores_of(o, scores);
-        for (int t = 0; t < time; t++) {
-            Vec along{};
-            float* d = scores[t];
-            for (int s = t + 1; s < round_up(t + 1, LANES); s++) d[s] = 0;
-            for (int s = 0; s <= t; s += LANES) along += load(p[t] + s) * load(d + s);
-            const float mean = sum(along);
-            for (int s = 0; s <= t; s += LANES) store(d + s, load(p[t] + s) * (load(d + s) - mean));
-            std::fill(d + t + 1, d + t + 1 + PAD, 0.0f);
-        }
-        for (int t = 0; t < time; t += TILE_ROWS) {
-            const int count = std::min(TILE_ROWS, time - t), later = time - t;
-            const Left<float> earlier{scores[t], T, 1}, after{scores[t] + t, 1, T}, looks{p[t] + t, 1, T};
-            product(count, D - PAD, t + count, earlier, as_stored<float>(k, D), d_q + t * D, D);
-            product(count, D - PAD, later, after, as_stored<float>(q + t * D, D), d_k + t * D, D);
-            product(count, D - PAD, later, looks, as_stored<float>(o + t * D, D), d_v + t * D, D);
+        const int half = head / 2;
+        const long at = place(row, h);
+        fill(d_mixed, 0, [&](int t, float* to) { std::copy_n(d_normed[row * time + t] + h * head, head, to); });
+        kept.v.transpose(at, time, turned);
+        by_blocks(
+            d_mixed, 0, d_scores, 0,
+            [&](int t, float* d) {
+                Vec along{};
+                for (int s = t + 1; s < round_up(t + 1, LANES); s++) d[s] = 0;
+                for (int s = 0; s <= t; s += LANES) along += kept.p.get(at + t, s) * load(d + s);
+                const float mean = sum(along);
+                for (int s = 0; s <= t; s += LANES) store(d + s, kept.p.get(at + t, s) * (load(d + s) - mean));
+                std::fill(d + t + 1, d + reach(t + 1), 0.0f);
+            },
+            [&](int t, int count) {
+                product(count, head_columns, t + count, d_scores.left(t), kept.k.right(at), d_q[t], d_q.stride);
+            });
+        for (int t = 0; t < lines; t += BLOCK) {
+            const int count = std::min(BLOCK, lines - t), later = lines - t;
+            const Left<Attended> after = d_scores.transposed(t).from(t, 0), looks = kept.p.transposed(at + t).from(t, 0);
+            product(count, head_columns, later, after, kept.q.right(at + t), d_k[t], d_k.stride);
+            product(count, head_columns, later, looks, d_mixed.right(t), d_v[t], d_v.stride);
         }
         const float scale = 1.0f / std::sqrt((float)head);
         for (int t = 0; t < time; t++) {
             float* to = wide[row * time + t] + 3 * h * head;
-            const float *c = cos + t * half, *s = sin + t * half;
+            const float *c = cos + t * half, *s = sin + t * half, *q = d_q[t], *k = d_k[t];
             for (int i = 0; i < half; i++) {
-                const float a = d_q[t * D + i], b = d_q[t * D + i + half], e = d_k[t * D + i], f = d_k[t * D + i + half];
+                const float a = q[i], b = q[i + half], e = k[i], f = k[i + half];
                 to[i] = (a * c[i] + b * s[i]) * scale, to[i + half] = (b * c[i] - a * s[i]) * scale;
                 to[head + i] = e * c[i] + f * s[i], to[head + i + half] = f * c[i] - e * s[i];
             }
-            std::copy_n(d_v + t * D, head, to + 2 * head);
+            std::copy_n(d_v[t], head, to + 2 * head);
         }
     }
 

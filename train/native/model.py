@@ -1,7 +1,7 @@
 """The compiled model: the parameters of a `GPT` and arrays of tokens come in, gradients or scores (nats) go out.
 
-On the calling thread, in fp32; a library for bf16 rounds the inputs of matrix products, except inside attention. The
-parameters stay where PyTorch has them.
+On the calling thread, in fp32; a library for bf16 rounds the inputs of matrix products, inside attention that for
+AMX alone. The parameters stay where PyTorch has them.
 """
 
 import ctypes

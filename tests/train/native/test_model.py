@@ -12,6 +12,7 @@ SHAPES = [  # size, vocabulary, rows, time: the families of sizes, and what does
     *[("2x32", 1024, 8, 96), ("1x64x2", 1024, 3, 96), ("4x64", 300, 2, 70), ("2x128x4", 1000, 2, 40)],
     *[("2-1", 77, 2, 50), ("1x64x1", 7, 2, 530), ("2x48", 69, 24, 24), ("1x16x2", 1, 1, 1), ("1x16x4", 5, 1, 2)],
     *[("3x48x3", 333, 2, 300), ("1x80x2", 131, 5, 7), ("1x48x1", 13, 40, 13), ("1x16", 17, 1, 257)],
+    *[("1x80x1", 9, 5, 33), ("2x48x2", 7, 300, 1)],
 ]
 
 
@@ -86,12 +87,16 @@ def test_of_equal_logits_the_first_is_the_likeliest(kernels, make_model):
 
 
 def test_windows_of_any_length_in_any_order(kernels, make_model, make_windows):
-    """The buffers of one call serve the next: no call depends on those before it."""
+    """The buffers of one call serve the next: no call depends on those before it, numbers or not."""
     model = make_model("2x32", 50)
     one = NativeModel(model, kernels)
     for rows, time in [(3, 20), (1, 90), (30, 4), (2, 57), (1, 1), (3, 20)]:
         inputs, targets = make_windows(50, rows, time)
         found, fresh = ([torch.empty_like(p) for p in model.parameters()] for _ in range(2))
+        embedding = model.embedding.weight.data.clone()
+        model.embedding.weight.data.fill_(torch.nan)
+        assert np.isnan(one.gradients(inputs, targets, found, 1.0))
+        model.embedding.weight.data.copy_(embedding)
         total = one.gradients(inputs, targets, found, 1.0)
         assert total == NativeModel(model, kernels).gradients(inputs, targets, fresh, 1.0)
         assert all(torch.equal(a, b) for a, b in zip(found, fresh, strict=True))

@@ -130,14 +130,14 @@ from pathlib import Path
 import numpy as np, torch
 from train.native.library import open_library
 kernels = open_library(Path(sys.argv[1]))
-muon, side = kernels.kc_muon(), 2000
-weight, grad, average = (np.ones((side, side), np.float32) for _ in range(3))
+muon, shape = kernels.kc_muon(), (64, 64_000)  # large, and few operations
+weight, grad, average = (np.ones(shape, np.float32) for _ in range(3))
 step = lambda: kernels.kc_muon_step(
-    muon, weight.ctypes.data, grad.ctypes.data, average.ctypes.data, side, side, 0, 1, 0.1, 0, 0.9
+    muon, weight.ctypes.data, grad.ctypes.data, average.ctypes.data, *shape, 0, 1, 0.1, 0, 0.9
 )
 used = int(Path("/proc/self/statm").read_text().split()[0]) * resource.getpagesize()
 limits = resource.getrlimit(resource.RLIMIT_AS)
-for spare in (0, 20_000_000, 60_000_000):
+for spare in (0, 20_000_000, 40_000_000):
     resource.setrlimit(resource.RLIMIT_AS, (used + spare, limits[1]))
     assert not step()
 assert (weight == 1).all()
