@@ -102,7 +102,7 @@ def _paper(size: Size, data: DataConfig, exposures: int) -> dict[str, Any]:
     shrink = min(1.0, people / row_people) if row_people == table[0][0] else 1.0
     sizes: dict[str, float] = {"batch_tokens": batch * _PAPER_WINDOW * shrink, "most_steps": math.inf}
     if people < _PAPER_1000[0][0]:
-        lr, weight_decay, sizes = _below_the_paper(size, people)
+        lr, weight_decay, sizes = _below_the_paper(size)
     return {
         **sizes,
         "optimizer": "adamw",
@@ -125,16 +125,14 @@ _PAPER_WIDTH = 768
 _SMALL_BATCH = 960.0
 
 
-def _below_the_paper(size: Size, people: int) -> tuple[float, float, dict[str, float]]:
+def _below_the_paper(size: Size) -> tuple[float, float, dict[str, float]]:
     """Learning rate, weight decay and batches for fewer people than the paper has: its protocol, continued.
 
-    Its lr and weight decay rise as N falls, and ours too, lr from its 1e-3 at 10,000, but no higher than the width
-    allows; its 60K steps stay. Found at widths 48 and 64 with N = 1300 and 2300 (docs/notebook.md), where the paper's
-    1e-3 and 0.02 store a quarter less.
+    Its weight decay rises as N falls, and ours too; its 60K steps stay; lr follows the width from GPT-2's.
+    Found at width 48 with N = 1300 (docs/notebook.md), where the paper's 1e-3 and 0.02 store a quarter less.
     """
-    of_width = max(1.0, _PAPER_WIDTH / size.width) ** (2 / 3)
-    of_people = (_PAPER_1000[0][0] / people) ** (7 / 8)
-    return round(1e-3 * min(of_width, of_people), 5), 0.05, {"batch_tokens": _SMALL_BATCH, "most_steps": 60_000.0}
+    lr = 1e-3 * max(1.0, _PAPER_WIDTH / size.width) ** (2 / 3)
+    return round(lr, 5), 0.05, {"batch_tokens": _SMALL_BATCH, "most_steps": 60_000.0}
 
 
 _FAST_STEPS = 20_000
