@@ -189,6 +189,13 @@ class Preset(DataOptions, TrainingOptions, MeasureOptions):
             raise ValueError("must be two numbers, the smaller first and at least 0")
         return value
 
+    @field_validator("out", mode="before")
+    @classmethod
+    def _named(cls, value: object) -> object:
+        if value == "":
+            raise ValueError("must name a folder")
+        return value
+
     def combinations(self) -> Iterator[tuple[str, int, DataConfig]]:
         """Size, exposures and data of every run, in the order of the lists.
 

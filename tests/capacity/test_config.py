@@ -147,6 +147,11 @@ def read(arguments, file=None):
     return parse(Preset, arguments, program="test", description="", default_file=file)
 
 
+def test_no_folder_is_not_this_one():
+    with pytest.raises(ValidationError, match="must name a folder"):
+        Preset(out="")
+
+
 def test_every_key_of_a_preset_is_a_flag():
     assert SAMPLES.keys() | NESTED.keys() == Preset.model_fields.keys()
     arguments = [text for name, value in SAMPLES.items() for text in flags_of(name, value)]
