@@ -1,5 +1,6 @@
 """The command line: mistakes cost nothing, a run is done once, and what is cut off goes on to the same result."""
 
+import io
 import json
 import os
 import re
@@ -7,8 +8,9 @@ import signal
 import subprocess
 import sys
 import time
-from contextlib import suppress
+from contextlib import redirect_stdout, suppress
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 import torch
@@ -258,14 +260,29 @@ def processes_of(text):
     return [line for line in listed.splitlines() if text in line and "ps -eo" not in line]
 
 
+def sweep(flags):
+    """Exit code and printed text of a sweep in this process."""
+    with redirect_stdout(io.StringIO()) as printed:
+        code = run.main(flags)
+    return SimpleNamespace(code=code, said=printed.getvalue())
+
+
+# One store through what can happen to it, a fixture a chapter: interrupted, gone on with beside a run that fails, asked
+# for again. So a test sees the same whichever ran before it, or in whichever of pytest-xdist's processes.
+
+
 @pytest.fixture(scope="module")
-def story(preset, tmp_path_factory):
-    """One store through what can happen to it: interrupted, continued beside a damaged run, asked for again."""
+def store(preset, tmp_path_factory):
     out = tmp_path_factory.mktemp("store")
     folders = [run_folder(out, plan.config) for plan in make_plans(Preset.model_validate(PRESET))]
     flags = ["--config", str(preset), "--out", str(out), "--workers", "1", "--seeds", "0"]
+    return SimpleNamespace(out=out, flags=flags, good=folders[0], bad=folders[1])
+
+
+@pytest.fixture(scope="module")
+def interrupted(store):
     driver = subprocess.Popen(
-        [sys.executable, "-m", "capacity.run", *flags],
+        [sys.executable, "-m", "capacity.run", *store.flags],
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
         text=True,
@@ -273,76 +290,98 @@ def story(preset, tmp_path_factory):
         env=os.environ | {"COLUMNS": "80"},
     )
     deadline = time.monotonic() + 120
-    while driver.poll() is None and progress_of(folders[0]) is None:
+    while driver.poll() is None and progress_of(store.good) is None:
         assert time.monotonic() < deadline
         time.sleep(0.02)
     driver.send_signal(signal.SIGINT)
     said, _ = driver.communicate(timeout=60)
-    return {"out": out, "folders": folders, "flags": flags, "said": said, "code": driver.returncode}
+    return SimpleNamespace(
+        code=driver.returncode,
+        said=said,
+        checkpoints=len(store.good.checkpoints.paths),
+        metrics=store.good.metrics.read_text(),
+        done=store.good.done,
+        processes=processes_of(str(store.out)),
+    )
 
 
-def test_an_interrupted_sweep_says_how_to_go_on(story):
-    assert story["code"] == 130
-    again = f"python -m capacity.run {' '.join(story['flags'])}"
+@pytest.fixture(scope="module")
+def failed(store, interrupted):
+    store.bad.metrics.mkdir(parents=True)  # in the way
+    ended = sweep([*store.flags, "1"])  # --seeds 0 1
+    return SimpleNamespace(**vars(ended), reason=store.bad.read_failure(), done=store.bad.done)
+
+
+@pytest.fixture(scope="module")
+def asked_again(store, failed):
+    before = store.bad.failure.stat().st_mtime_ns
+    ended = sweep([*store.flags, "1"])
+    return SimpleNamespace(**vars(ended), untouched=store.bad.failure.stat().st_mtime_ns == before)
+
+
+@pytest.fixture(scope="module")
+def finished(store, asked_again):
+    store.bad.metrics.rmdir()
+    return sweep([*store.flags, "1", "--retry-failed"])
+
+
+def test_an_interrupted_sweep_says_how_to_go_on(store, interrupted):
+    assert interrupted.code == 130
+    again = f"python -m capacity.run {' '.join(store.flags)}"
     assert (
-        story["said"].splitlines()[-1]
+        interrupted.said.splitlines()[-1]
         == f"Stopped by SIGINT; runs go on from their last checkpoints. To go on: {again}"
     )
-    assert len(story["folders"][0].checkpoints.paths) == 1
-    assert not story["folders"][0].metrics.read_text().startswith("\0")
-    assert not story["folders"][0].done
-    assert processes_of(str(story["out"])) == []
+    assert interrupted.checkpoints == 1
+    assert not interrupted.metrics.startswith("\0")
+    assert not interrupted.done
+    assert interrupted.processes == []
 
 
-def test_it_goes_on_and_names_what_fails(story, capfd):
-    good, bad = story["folders"]
-    bad.metrics.mkdir(parents=True)  # in the way
-    assert run.main([*story["flags"], "1"]) == 1  # --seeds 0 1
-    *_, failed, advice = capfd.readouterr().out.splitlines()
-    assert failed.startswith(f"failed: {bad.path.name}: IsADirectoryError: ")
+def test_it_goes_on_and_names_what_fails(store, failed):
+    assert failed.code == 1
+    *_, line, advice = failed.said.splitlines()
+    assert line.startswith(f"failed: {store.bad.path.name}: IsADirectoryError: ")
     assert advice == "1 of 2 runs failed; --retry-failed takes them up again."
-    assert good.done
-    assert not bad.done
-    assert not good.checkpoints.paths
-    assert bad.read_failure() == failed.partition(f"{bad.path.name}: ")[2]
+    assert store.good.done
+    assert not failed.done
+    assert not store.good.checkpoints.paths
+    assert failed.reason == line.partition(f"{store.bad.path.name}: ")[2]
 
 
-def test_what_failed_waits_to_be_asked_for(story, capfd):
-    _, bad = story["folders"]
-    before = bad.failure.stat().st_mtime_ns
-    assert run.main([*story["flags"], "1"]) == 1
-    assert f"failed: {bad.path.name}: " in capfd.readouterr().out
-    assert bad.failure.stat().st_mtime_ns == before
-    bad.metrics.rmdir()
-    assert run.main([*story["flags"], "1", "--retry-failed"]) == 0
-    assert bad.done
-    assert not bad.failure.exists()
-    assert "failed" not in capfd.readouterr().out
+def test_what_failed_waits_to_be_asked_for(store, asked_again, finished):
+    assert asked_again.code == 1
+    assert f"failed: {store.bad.path.name}: " in asked_again.said
+    assert asked_again.untouched
+    assert finished.code == 0
+    assert store.bad.done
+    assert not store.bad.failure.exists()
+    assert "failed" not in finished.said
 
 
-def test_its_result_is_that_of_an_undisturbed_run(story, tmp_path):
-    folder = run_folder(tmp_path, story["folders"][0].read_config())
-    folder.write_config(story["folders"][0].read_config())
+def test_its_result_is_that_of_an_undisturbed_run(store, finished, tmp_path):
+    folder = run_folder(tmp_path, store.good.read_config())
+    folder.write_config(store.good.read_config())
     torch.set_num_threads(1)
     assert Run(folder, torch.device("cpu")).go(lambda: False)
-    expected, found = (json.loads(each.result.read_text())["rows"] for each in (folder, story["folders"][0]))
+    expected, found = (json.loads(each.result.read_text())["rows"] for each in (folder, store.good))
     assert [row["quantization"] for row in found] == ["none", "int8"]
     assert losses_of(found) == losses_of(expected)
 
 
-def test_what_is_done_is_not_done_again(story, capfd):
-    good, _ = story["folders"]
-    before = {file: file.stat().st_mtime_ns for file in good.path.rglob("*")}
-    assert run.main(story["flags"]) == 0
-    assert "All 1 runs are done; nothing was left to do." in capfd.readouterr().out
-    assert {file: file.stat().st_mtime_ns for file in good.path.rglob("*")} == before
+def test_what_is_done_is_not_done_again(store, finished):
+    before = {file: file.stat().st_mtime_ns for file in store.good.path.rglob("*")}
+    ended = sweep(store.flags)
+    assert ended.code == 0
+    assert "All 1 runs are done; nothing was left to do." in ended.said
+    assert {file: file.stat().st_mtime_ns for file in store.good.path.rglob("*")} == before
 
 
-def test_the_table_is_rebuilt_byte_by_byte(story, capfd):
-    csv = story["out"] / "results.csv"
+def test_the_table_is_rebuilt_byte_by_byte(store, finished, capfd):
+    csv = store.out / "results.csv"
     before = csv.read_bytes()
     csv.unlink()
-    assert table.main([str(story["out"])]) == 0
+    assert table.main([str(store.out)]) == 0
     capfd.readouterr()
     assert csv.read_bytes() == before
     assert before.count(b"\n") == 5  # a heading, two runs, their quantized copies
