@@ -44,7 +44,7 @@ def main(arguments: list[str] | None = None) -> int:
     except OSError as error:
         raise UserError([f"out: {options.out} cannot be written ({error.strerror}); give another folder"]) from None
     except ValueError as error:
-        raise UserError([str(error)]) from None
+        raise UserError(str(error).splitlines()) from None
     print(f"{rows:,} biographies of {config.people:,} people: {options.out}")
     return 0
 

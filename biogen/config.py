@@ -171,6 +171,8 @@ class DataConfig(DataOptions):
             )
         if self.questions != "none" and self.dataset == "biod":
             raise ValueError("questions: half is for dataset bios; allowed with biod is none")
+        if self.variant != "fresh" and self.dataset == "biod":
+            raise ValueError(f"variant: {self.variant} is for dataset bios; allowed with biod is fresh")
         return self
 
 

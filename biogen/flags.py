@@ -6,6 +6,7 @@ at once) and exit code 2. Later wins: the model's defaults, then the file of `--
 
 import dataclasses
 import difflib
+import signal
 import sys
 from collections.abc import Callable, Sequence
 from itertools import pairwise
@@ -70,7 +71,7 @@ def parse(
     try:
         return _checked(model, values, lines)
     except ValidationError as error:
-        raise UserError(lines + explain(error)) from None
+        raise UserError(lines + explain(error, model)) from None
 
 
 def _checked(model: type[Config], values: dict[str, Any], lines: list[str]) -> Config:
@@ -114,19 +115,25 @@ def read_yaml(path: Path) -> dict[str, Any]:
     except (yaml.YAMLError, ValueError, RecursionError) as error:  # such as a date or a number that cannot be
         problem = _short(" ".join(str(error).split()), 300)
         raise UserError([f"config: {path} is not YAML ({problem})"]) from None
+    if content is None:
+        raise UserError([f"config: {path} is empty; allowed is a mapping of keys to values"])
     if not isinstance(content, dict):
         raise UserError([f"config: {path} holds {type(content).__name__}; allowed is a mapping of keys to values"])
     return {str(key): value for key, value in content.items()}
 
 
-def explain(error: ValidationError) -> list[str]:
+def explain(error: ValidationError, model: type[BaseModel]) -> list[str]:
     """One line for each mistake: the field, the value, what is allowed."""
+    keys = [flag.removeprefix("--").replace("-", "_") for flag in _fields(model)]
     lines = []
     for mistake in error.errors(include_url=False):
         where = ".".join(str(part) for part in mistake["loc"] if not isinstance(part, int))
         message = mistake["msg"].removeprefix("Value error, ")
         if mistake["type"] == "extra_forbidden":
-            lines.append(f"{where}: is not a key; see --help for all of them")
+            near = difflib.get_close_matches(where, keys, n=1)
+            lines.append(f"{where}: is not a key; " + (f"did you mean {near[0]}?" if near else "see --help for all"))
+        elif mistake["type"] == "missing" and isinstance(mistake["loc"][-1], int):
+            lines.append(f"{where}: {_short(repr(mistake['input']))} is not allowed; has too few values")
         elif mistake["type"] == "missing":
             lines.append(f"{where}: is required")
         elif mistake["type"] == "value_error" and isinstance(mistake["input"], dict | BaseModel):
@@ -139,6 +146,8 @@ def explain(error: ValidationError) -> list[str]:
 
 def run_main(main: Callable[[], int]) -> NoReturn:
     """Run a program: a UserError is printed and ends it with exit code 2, Ctrl-C ends it with 130."""
+    if signal.getsignal(signal.SIGINT) is signal.SIG_DFL:  # of the imports: see biogen/__init__.py
+        signal.signal(signal.SIGINT, signal.default_int_handler)
     try:
         sys.exit(main())
     except UserError as error:

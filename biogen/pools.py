@@ -23,6 +23,7 @@ import pkgutil
 from collections.abc import Iterable
 from dataclasses import dataclass
 from importlib import resources
+from pathlib import Path
 
 from pydantic import BaseModel, ConfigDict, Field
 
@@ -119,15 +120,16 @@ def load_pools(sizes: PoolSizes, locale: str | None = None) -> Pools:
     Raises:
         ValueError: a pool is larger than what is stored or what Faker has, or Faker has no such locale.
     """
+    _check(sizes)
     first_names, middle_names = _first_and_middle_names(sizes.first_names, sizes.middle_names, locale)
-    employers = [row.split("\t") for row in _stored("employers", "employers.tsv", sizes.employers)]
+    employers = [row.split("\t") for row in _lines("employers.tsv")[: sizes.employers]]
     return Pools(
         first_names=first_names,
         middle_names=middle_names,
         last_names=_last_names(sizes.last_names, locale),
-        birth_cities=_stored("birth_cities", "birth_cities.txt", sizes.birth_cities),
-        universities=_stored("universities", "universities.txt", sizes.universities),
-        majors=_stored("majors", "majors.txt", sizes.majors),
+        birth_cities=_lines("birth_cities.txt")[: sizes.birth_cities],
+        universities=_lines("universities.txt")[: sizes.universities],
+        majors=_lines("majors.txt")[: sizes.majors],
         employers=tuple(employer for employer, _ in employers),
         company_cities=tuple(city for _, city in employers),
         months=MONTHS[: sizes.months],
@@ -140,11 +142,16 @@ def _lines(file: str) -> tuple[str, ...]:
     return tuple((resources.files("biogen") / "data" / file).read_text(encoding="utf-8").splitlines())
 
 
-def _stored(field: str, file: str, size: int) -> tuple[str, ...]:
-    lines = _lines(file)
-    if size > len(lines):
-        raise ValueError(f"{field}={size}: must be at most {len(lines)}, the number of entries stored")
-    return lines[:size]
+def _check(sizes: PoolSizes) -> None:
+    """Refuse pools larger than the lists that nothing fills up, all of them at once. Raises ValueError."""
+    files = ("birth_cities.txt", "universities.txt", "majors.txt", "employers.tsv")
+    stored = {Path(file).stem: len(_lines(file)) for file in files}
+    if mistakes := [
+        f"pools.{field}: {size} is not allowed; must be at most {most}, the number of entries stored"
+        for field, most in stored.items()
+        if (size := getattr(sizes, field)) > most
+    ]:
+        raise ValueError("\n".join(mistakes))
 
 
 def _first_and_middle_names(first: int, middle: int, locale: str | None) -> tuple[tuple[str, ...], tuple[str, ...]]:
@@ -158,8 +165,8 @@ def _first_and_middle_names(first: int, middle: int, locale: str | None) -> tupl
         more = _shuffled("first name", unstored)
         if more_first + more_middle > len(more):
             raise ValueError(
-                f"first_names={first}, middle_names={middle}: must be at most {len(stored) + len(more)} "
-                f"together, the number of first names in Faker's {_lists(locale)}"
+                f"pools.first_names: {first} with {middle} middle_names is not allowed; must be at most "
+                f"{len(stored) + len(more)} together, the number of first names in Faker's {_lists(locale)}"
             )
     # From the two ends of one list: the pools share no name, and neither depends on the other's size.
     return (
@@ -176,7 +183,7 @@ def _last_names(size: int, locale: str | None) -> tuple[str, ...]:
     names = (*stored, *_shuffled("last name", prefix_free[len(stored) :]))
     if size > len(names):
         raise ValueError(
-            f"last_names={size}: must be at most {len(names)}, "
+            f"pools.last_names: {size} is not allowed; must be at most {len(names)}, "
             f"the number of last names in Faker's {_lists(locale)} of which none begins another"
         )
     return names[:size]
@@ -194,7 +201,9 @@ def _faker_names(kind: str, locale: str | None) -> list[str]:
 
     known = sorted(module.name for module in pkgutil.iter_modules(person.__path__))
     if locale is not None and locale not in known:
-        raise ValueError(f"locale={locale!r}: must be one of Faker's locales of names: {', '.join(known)}")
+        raise ValueError(
+            f"locale: {locale!r} is not allowed; must be one of Faker's locales of names: {', '.join(known)}"
+        )
     names: dict[str, None] = {}
     for name_locale in ENGLISH_LOCALES if locale is None else (locale,):
         provider = importlib.import_module(f"{person.__name__}.{name_locale}").Provider(Generator())

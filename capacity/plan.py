@@ -85,7 +85,7 @@ def make_plans(preset: Preset) -> list[Plan]:
             if _wanted(preset, plan):
                 plans[plan.config.run_id] = plan
         except ValueError as error:
-            mistakes += explain(error) if isinstance(error, ValidationError) else [str(error)]
+            mistakes += explain(error, DataConfig) if isinstance(error, ValidationError) else str(error).splitlines()
     if not plans and not mistakes:
         mistakes.append(f"r_max: {preset.r_max} leaves no run; widen it, or choose other sizes or people")
     if mistakes:

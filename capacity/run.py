@@ -9,6 +9,7 @@ import os
 import shlex
 import signal
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 from rich.console import Console
@@ -20,7 +21,7 @@ from capacity.config import Preset
 from capacity.engine import Engine, LocalEngine, WorkerOptions, default_workers
 from capacity.plan import Plan, make_plans, show_plans
 from capacity.plots import draw_all
-from capacity.store import open_store, run_folder
+from capacity.store import check_store, open_store, run_folder
 from capacity.sweep import Stopped, run_all
 from capacity.table import collect, show, write_csv
 from train.native.library import instruction_set
@@ -53,6 +54,7 @@ def main(arguments: list[str] | None = None) -> int:
             f"{left_out} combinations are left out: their R max is outside r_max {preset.r_max}.", soft_wrap=True
         )
     if preset.dry_run:
+        _usable(preset.out, check_store)
         workers = preset.workers or default_workers(preset.device, preset.processes)
         show_plans(plans, workers, Console(width=max(console.width, 165)))
         return 0
@@ -60,7 +62,9 @@ def main(arguments: list[str] | None = None) -> int:
         from capacity.ray_engine import check_address  # an extra
 
         check_address(preset.ray_address)
-    _open(preset.out)
+    _usable(preset.out, open_store)
+    if not os.access(preset.out, os.W_OK):
+        raise UserError([f"out: {preset.out} cannot be written; give a folder that can"])
     try:
         failures = _do(preset, plans, console)
         _show_results(preset.out, console)
@@ -81,17 +85,16 @@ def main(arguments: list[str] | None = None) -> int:
     return 1 if failures else 0
 
 
-def _open(out: Path) -> None:
-    """See that results can be written, and that those that are there can be read. Raises UserError."""
+def _usable(out: Path, see: Callable[[Path], None]) -> None:
+    """See that a folder can hold results, and that those that are there can be read. Raises UserError."""
     try:
-        open_store(out)
-        collect(out)
+        see(out)
+        if out.exists():
+            collect(out)
     except OSError as error:
         raise UserError([f"out: {out} cannot be made ({error.strerror}); give a folder that can be written"]) from None
     except ValueError as error:
         raise UserError([str(error)]) from None
-    if not os.access(out, os.W_OK):
-        raise UserError([f"out: {out} cannot be written; give a folder that can"])
 
 
 def _do(preset: Preset, plans: list[Plan], console: Console) -> dict[str, str]:

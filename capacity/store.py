@@ -138,17 +138,25 @@ def progress_of(folder: RunFolder) -> dict[str, Any] | None:
 
 def open_store(out: Path) -> None:
     """Make a store, or see that this version can read it. Raises ValueError or OSError."""
-    out.mkdir(parents=True, exist_ok=True)
+    check_store(out)
+    if not (out / _STORE).exists():
+        out.mkdir(parents=True, exist_ok=True)
+        write_json(out / _STORE, {"format": FORMAT})
+
+
+def check_store(out: Path) -> None:
+    """See that a folder is a store that this version can read, or can become one. Raises ValueError or OSError."""
     file = out / _STORE
     try:
         written = json.loads(file.read_text())["format"]
     except FileNotFoundError:
+        if (out / "config.yaml").exists():
+            raise ValueError(f"out: {out} is a data set or a single run; give another folder") from None
         if any(out.glob("*/config.yaml")):
             raise ValueError(
                 f"out: {out} was written by an earlier version of this project (it has no {_STORE}); "
                 "give another folder"
             ) from None
-        write_json(file, {"format": FORMAT})
         return
     except (ValueError, KeyError, TypeError):
         raise ValueError(f"out: {file} is damaged; give another folder") from None

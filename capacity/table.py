@@ -20,6 +20,7 @@ from rich.console import Console, JustifyMethod
 from rich.measure import Measurement
 from rich.table import Table
 
+from biogen.flags import run_main
 from train.checkpoint import replace_file
 
 COLUMNS = (
@@ -264,4 +265,4 @@ def _interval(low: float, high: float) -> str | None:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    run_main(main)

@@ -53,7 +53,7 @@ def read_data(folder: Path) -> DataConfig:
     try:
         return DataConfig.model_validate(content["data"])
     except ValidationError as error:
-        raise UserError([f"{folder / 'config.yaml'}: {line}" for line in explain(error)]) from None
+        raise UserError([f"{folder / 'config.yaml'}: {line}" for line in explain(error, DataConfig)]) from None
 
 
 def read_device(name: str) -> torch.device:

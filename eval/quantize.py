@@ -100,8 +100,9 @@ def quantize(model: Model, scheme: str, *, embedding: bool, group: int | None = 
     for weight in weights:
         width = weight.shape[1]
         if group is not None and width % group:
+            name = names[weight.data_ptr()]
             raise ValueError(
-                f"group = {group}: allowed is a divisor of {width}, the width of {names[weight.data_ptr()]}"
+                f"quantize: {scheme}-g{group} is not allowed; groups must divide {width}, the width of {name}"
             )
     weight_bits = scale_bits = 0
     with torch.no_grad():

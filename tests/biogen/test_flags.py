@@ -139,7 +139,7 @@ def test_all_mistakes_come_at_once(tmp_path: Path):
         "sizes: 'b' is not allowed; must be a valid integer, unable to parse string as an integer",
         "inner.rate: 'fast' is not allowed; must be a valid number, unable to parse string as a number",
         "out: is required",
-        "wrod: is not a key; see --help for all of them",
+        "wrod: is not a key; did you mean word?",
     ]
 
 
@@ -169,7 +169,7 @@ def test_mistakes(flags: list[str], line: str):
     [
         ("a: [", r"is not YAML"),
         ("- a", r"holds list; allowed is a mapping"),
-        ("", r"holds NoneType; allowed is a mapping"),
+        ("", r"is empty; allowed is a mapping"),
     ],
 )
 def test_files_that_cannot_be_read(tmp_path: Path, text: str, line: str):

@@ -157,28 +157,41 @@ def test_names_of_another_locale(locale: str) -> None:
 @pytest.mark.parametrize("pool", VALUES)
 def test_value_pool_beyond_the_stored_is_refused(pool: str) -> None:
     most = len(getattr(POOLS, pool))
-    with pytest.raises(ValueError, match=f"^{pool}={most + 1}: must be at most {most},"):
+    with pytest.raises(ValueError, match=rf"^pools\.{pool}: {most + 1} is not allowed; must be at most {most},"):
         load_pools(PoolSizes(**{pool: most + 1}))
+
+
+def test_all_pools_beyond_the_stored_are_named() -> None:
+    with pytest.raises(ValueError, match="is not allowed") as raised:
+        load_pools(PoolSizes(majors=9999, employers=9999))
+    assert [line.partition(" is not allowed")[0] for line in str(raised.value).splitlines()] == [
+        "pools.majors: 9999",
+        "pools.employers: 9999",
+    ]
 
 
 @pytest.mark.parametrize("pool", ["first_names", "middle_names"])
 def test_more_first_names_than_faker_has_are_refused(pool: str) -> None:
-    with pytest.raises(ValueError, match=rf"{pool}=100000.* must be at most \d+ together.*English lists"):
+    with pytest.raises(ValueError, match=rf"{pool}.* is not allowed; must be at most \d+ together.*English lists"):
         load_pools(PoolSizes(**{pool: 100_000}))
 
 
 def test_more_last_names_than_faker_has_are_refused() -> None:
-    with pytest.raises(ValueError, match=r"^last_names=100000: must be at most \d+,.*English lists"):
+    with pytest.raises(
+        ValueError, match=r"^pools\.last_names: 100000 is not allowed; must be at most \d+,.*English lists"
+    ):
         load_pools(PoolSizes(last_names=100_000))
 
 
 def test_locale_with_too_few_names_is_refused() -> None:
-    with pytest.raises(ValueError, match=r"^last_names=1000: must be at most \d+,.*locale 'ja_JP'"):
+    with pytest.raises(
+        ValueError, match=r"^pools\.last_names: 1000 is not allowed; must be at most \d+,.*locale 'ja_JP'"
+    ):
         load_pools(PoolSizes(first_names=10, middle_names=10), "ja_JP")
 
 
 def test_unknown_locale_is_refused() -> None:
-    with pytest.raises(ValueError, match=r"^locale='xx_XX': must be one of Faker's locales .*de_DE"):
+    with pytest.raises(ValueError, match=r"^locale: 'xx_XX' is not allowed; must be one of Faker's locales .*de_DE"):
         load_pools(PoolSizes(), "xx_XX")
 
 

@@ -43,6 +43,8 @@ def changed(content, path):
     value = place[path[-1]]
     if path[-1] in OTHER:
         place[path[-1]] = OTHER[path[-1]]
+        if path[-1] == "variant":
+            place["dataset"] = "bios"
     elif path[-1] == "questions":
         place |= {"questions": "half", "dataset": "bios"}
     elif isinstance(value, bool):

@@ -77,6 +77,8 @@ def refused(arguments, capfd):
         ("--dataset biox", ["dataset: 'biox' is not allowed; must be 'bios' or 'biod'"]),
         ("--variant sometimes", ["variant: 'sometimes' is not allowed; must be fresh, single or multiM"]),
         ("--questions half", ["questions: half is for dataset bios; allowed with biod is none"]),
+        ("--variant single", ["variant: single is for dataset bios; allowed with biod is fresh"]),
+        ("--r-max 1", ["r_max: .* is not allowed; has too few values"]),
         ("--biod.D 9", ["biod.D: 9 different chunks do not exist; allowed is at most T\\^L = 8"]),
         ("--biod.C 0 --biod.T 1", ["biod.C: '0' is not allowed", "biod.T: '1' is not allowed"]),
         ("--pools.years 201", ["pools.years: '201' is not allowed; must be less than or equal to 200"]),
@@ -126,7 +128,7 @@ def refused(arguments, capfd):
         ("--dataset bios --vocab 3", ["vocab: "]),
         ("--dataset bios --variant multi0", ["variant: 'multi0' is not allowed"]),
         ("--dataset bios --templates 5", ["templates: .*5.* is not allowed"]),
-        ("--dataset bios --locale xx_XX", ["locale='xx_XX': must be one of Faker's locales of names"]),
+        ("--dataset bios --locale xx_XX", ["locale: 'xx_XX' is not allowed; must be one of Faker's locales of names"]),
         ("extra words", ["extra|words"]),
         ("--dataset bios --pools.first-names 9 --tokenizer /none", ["tokenizer: '/none' cannot be loaded"]),
     ],
@@ -145,14 +147,14 @@ def test_a_mistake_is_a_line(flags, expected, preset, tmp_path, capfd):
 @pytest.mark.parametrize(
     ("content", "expected"),
     [
-        ("{peple: 3}", ["peple: is not a key; see --help for all of them"]),
+        ("{peple: 3}", ["peple: is not a key; did you mean people\\?"]),
         ("{people: [3, x, -1], batch: 0}", ["people: 'x' is not", "people: -1 is not", "batch: 0 is not"]),
         ("{biod: {K: 0, Z: 3}, pools: 9}", ["pools: 9 is not", "biod.K: 0 is not", "biod.Z: is not a key"]),
         ("{people: []}", ["people: .* is not allowed"]),
         ("{r_max: [2, 1]}", ["r_max: .* is not allowed; must be two numbers, the smaller first"]),
         ("- people", ["config: .* holds list; allowed is a mapping"]),
         ("{people: 3", ["config: .* is not YAML"]),
-        ("", ["config: .* holds NoneType"]),
+        ("", ["config: .* is empty"]),
         ("{people: 3, people: 4}", ["config: .* is not YAML \\(people is given twice\\)"]),
         ("{people: &a [3], seeds: *a}", ["config: .* is not YAML \\(aliases are not allowed\\)"]),
         ("x: !!python/object/apply:os.system [exit]", ["config: .* is not YAML \\(could not determine a constructor"]),
@@ -227,6 +229,33 @@ def test_a_folder_that_is_forbidden(preset, tmp_path, capfd):
     (tmp_path / "out").mkdir(mode=0o500)
     (line,) = refused(["--config", preset, "--out", tmp_path / "out"], capfd)
     assert line.startswith(f"error: out: {tmp_path / 'out'} cannot be")
+
+
+def test_a_folder_of_something_else_is_no_place_for_runs(preset, tmp_path, capfd):
+    (tmp_path / "data").mkdir()
+    (tmp_path / "data" / "config.yaml").touch()
+    (tmp_path / "file").touch()
+    for out, expected in (
+        ("data", "is a data set or a single run; give another folder"),
+        ("file", "cannot be made (Not a directory); give a folder that can be written"),
+    ):
+        for flags in ([], ["--dry-run"]):
+            assert refused(["--config", preset, "--out", tmp_path / out, *flags], capfd) == [
+                f"error: out: {tmp_path / out} {expected}"
+            ]
+    assert [path.name for path in (tmp_path / "data").iterdir()] == ["config.yaml"]
+
+
+@pytest.mark.parametrize("program", ["capacity.run", "capacity.table", "eval", "biogen"])
+def test_an_interrupt_while_a_program_is_imported_leaves_no_traceback(program, tmp_path):
+    command = [sys.executable, "-X", "importtime", "-m", program, "--help"]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, cwd=ROOT) as process:
+        imported = iter(process.stderr.readline, "")  # a line for each module that is there
+        assert any(line.endswith(" biogen\n") for line in imported)
+        process.send_signal(signal.SIGINT)
+        said, errors = process.communicate(timeout=60)
+    assert (process.returncode, said) == (-signal.SIGINT, "")
+    assert "Traceback" not in errors
 
 
 def test_a_fresh_process_prints_mistakes_and_no_traceback(preset, tmp_path):

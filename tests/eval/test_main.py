@@ -68,7 +68,7 @@ def refused(arguments, capfd):
     ("change", "expected"),
     [
         ({"--quantize": "int9"}, "quantize: 'int9' is not allowed"),
-        ({"--quantize": "int4-g5"}, "group = 5"),
+        ({"--quantize": "int4-g5"}, "quantize: int4-g5 is not allowed; groups must divide"),
         ({"--people": "1"}, "people: '1' is not allowed"),
         ({"--device": "abacus"}, "device: 'abacus' is not here"),
         ({"--peopel": "9"}, "--peopel: is not a flag; did you mean --people?"),

@@ -215,7 +215,9 @@ def test_other_schemes_are_refused(text):
 
 
 def test_impossible_quantizations_are_refused(model):
-    with pytest.raises(ValueError, match=r"group = 64: allowed is a divisor of 32, the width of layers\.0\.weight"):
+    with pytest.raises(
+        ValueError, match=r"quantize: int\d-g64 is not allowed; groups must divide 32, the width of layers\.0\.weight"
+    ):
         quantize(model, "int4", embedding=False, group=64)
     with pytest.raises(ValueError, match="scheme = 'int1': allowed is one of none"):
         quantize(model, "int1", embedding=False)
