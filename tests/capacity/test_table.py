@@ -4,9 +4,12 @@ import io
 import json
 import os
 import random
+import re
 import subprocess
 import sys
 import time
+from fnmatch import fnmatch
+from pathlib import Path
 
 import pandas as pd
 import pytest
@@ -15,6 +18,9 @@ from hypothesis import strategies as st
 from rich.console import Console
 
 from capacity.table import COLUMNS, best_over_people, by_precision, collect, main, short_number, show, write_csv
+
+
+ROOT = Path(__file__).parents[2]
 
 
 def make_row(run_id, quantization="none", **changed):
@@ -235,3 +241,12 @@ def test_the_program_says_in_one_line_that_there_are_no_runs(tmp_path, name):
     assert done.stdout == ""
     assert done.stderr.startswith(f"error: out = '{tmp_path / name}'")
     assert done.stderr.count("\n") == 1
+
+
+def test_the_guide_explains_every_column():
+    guide = (ROOT / "docs" / "guide.md").read_text()
+    section = guide.partition("### The columns of results.csv")[2].partition("\n## ")[0]
+    explained = re.findall(r"`(\w+\*?)`", section)
+    for file in (ROOT / "results").glob("*/results.csv"):
+        for column in (*COLUMNS, *pd.read_csv(file, nrows=0).columns):
+            assert any(fnmatch(column, name) for name in explained), column
