@@ -19,7 +19,6 @@ from rich.console import Console
 
 from capacity.table import COLUMNS, best_over_people, by_precision, collect, main, short_number, show, write_csv
 
-
 ROOT = Path(__file__).parents[2]
 
 
