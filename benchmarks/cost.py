@@ -82,7 +82,7 @@ def train_alone(seconds: float) -> None:
 
 
 def side_by_side() -> None:
-    command = [sys.executable, str(Path(__file__)), "--train-alone", "6"]
+    command = [sys.executable, str(Path(__file__)), "--train-alone", "4"]
     alone, together, memory = 0.0, 0.0, [0.0, 0.0]
     for _ in range(2):
         printed = subprocess.run(command, stdout=subprocess.PIPE, text=True, check=True).stdout
@@ -138,7 +138,7 @@ def generate(people: int) -> None:
     start, seen = time.monotonic(), 0.0
     for batch in batches:
         seen = batch.exposures * people
-        if time.monotonic() - start > 10:
+        if time.monotonic() - start > 5:
             break
     print(peak_memory(), seen)
 

@@ -95,7 +95,7 @@ def measure(jobs: dict[str, Job], turns: int) -> dict[str, float]:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description="Measure tokens a second of the generator, on one core.")
-    parser.add_argument("--turns", type=int, default=40, help="turns of every job (default: %(default)s)")
+    parser.add_argument("--turns", type=int, default=25, help="turns of every job (default: %(default)s)")
     parser.add_argument(
         "--people", type=int, default=CHUNK, help="people, and texts with the junk (default: %(default)s)"
     )
