@@ -182,7 +182,7 @@ def test_texts_a_person(variant: str, texts: int | None, expected: int):
 
 
 def test_biod(tmp_path: Path):
-    config = options(dataset="biod", biod=BioDShape(K=3, C=2, D=8, L=2, T=16), junk="1/2", variant="multi5")
+    config = options(dataset="biod", biod=BioDShape(K=3, C=2, D=8, L=2, T=16), junk="1/2")
     write_dataset(config, 2, tmp_path)
     data = read(tmp_path)
     assert list(data.columns) == ["person", "name", "a0", "a1", "a2", "text", "spans"]

@@ -54,6 +54,8 @@ def test_fast_batches_grow_with_the_model_and_the_data():
     assert resolved(4400, 100, "5x64x2", **rows).batch == round(64 * 245_760 / 80_000)
     assert resolved(4400, 1000, "12-12", **rows).batch == 8 * 64
     assert resolved(13_000, 1000, "2x48", **rows).batch == 650  # 20K steps
+    assert resolved(500, 100, "2x24x1", **rows).batch == round(500 * 100 / 1200)
+    assert resolved(390, 50, "2x24x1", **rows).batch == 32  # half as large at least
 
 
 def test_fast_decays_weights_for_biod_only():

@@ -9,6 +9,7 @@ import subprocess
 import sys
 import time
 from contextlib import redirect_stdout, suppress
+from functools import partial
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -249,7 +250,11 @@ def test_a_folder_of_something_else_is_no_place_for_runs(preset, tmp_path, capfd
 @pytest.mark.parametrize("program", ["capacity.run", "capacity.table", "eval", "biogen"])
 def test_an_interrupt_while_a_program_is_imported_leaves_no_traceback(program, tmp_path):
     command = [sys.executable, "-X", "importtime", "-m", program, "--help"]
-    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, cwd=ROOT) as process:
+    as_usual = partial(
+        signal.signal, signal.SIGINT, signal.default_int_handler
+    )  # ignored where jobs run in the background
+    pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True}
+    with subprocess.Popen(command, preexec_fn=as_usual, cwd=ROOT, **pipes) as process:
         imported = iter(process.stderr.readline, "")  # a line for each module that is there
         assert any(line.endswith(" biogen\n") for line in imported)
         process.send_signal(signal.SIGINT)
