@@ -124,16 +124,15 @@ def read_yaml(path: Path) -> dict[str, Any]:
 
 def explain(error: ValidationError, model: type[BaseModel]) -> list[str]:
     """One line for each mistake: the field, the value, what is allowed."""
-    keys = [flag.removeprefix("--").replace("-", "_") for flag in _fields(model)]
     lines = []
     for mistake in error.errors(include_url=False):
         where = ".".join(str(part) for part in mistake["loc"] if not isinstance(part, int))
         message = mistake["msg"].removeprefix("Value error, ")
         if mistake["type"] == "extra_forbidden":
-            near = difflib.get_close_matches(where, keys, n=1)
-            lines.append(f"{where}: is not a key; " + (f"did you mean {near[0]}?" if near else "see --help for all"))
+            near = _nearest(where, model)
+            lines.append(f"{where}: is not a key; " + (f"did you mean {near}?" if near else "see --help for all"))
         elif mistake["type"] == "missing" and isinstance(mistake["loc"][-1], int):
-            lines.append(f"{where}: {_short(repr(mistake['input']))} is not allowed; has too few values")
+            lines.append(f"{where}: {_short(repr(mistake['input']))} is not allowed; must be more values")
         elif mistake["type"] == "missing":
             lines.append(f"{where}: is required")
         elif mistake["type"] == "value_error" and isinstance(mistake["input"], dict | BaseModel):
@@ -142,6 +141,18 @@ def explain(error: ValidationError, model: type[BaseModel]) -> list[str]:
             message = message.replace("Input should be", "must be")
             lines.append(f"{where}: {_short(repr(mistake['input']))} is not allowed; {_short(message)}")
     return list(dict.fromkeys(lines))
+
+
+def _nearest(where: str, model: type[BaseModel]) -> str | None:
+    """The key of the same section that is written most like one that is none, or a section's where it has none."""
+    keys = [flag.removeprefix("--").replace("-", "_") for flag in _fields(model)]
+    keys += {section for key in keys if (section := key.rpartition(".")[0])}
+    section, _, name = where.rpartition(".")
+    siblings = {
+        last: key for key in keys for above, _, last in [key.rpartition(".")] if not section or above == section
+    }
+    near = difflib.get_close_matches(name, siblings, n=1)
+    return siblings[near[0]] if near else None
 
 
 def run_main(main: Callable[[], int]) -> NoReturn:

@@ -165,7 +165,7 @@ def _first_and_middle_names(first: int, middle: int, locale: str | None) -> tupl
         more = _shuffled("first name", unstored)
         if more_first + more_middle > len(more):
             raise ValueError(
-                f"pools.first_names: {first} with {middle} middle_names is not allowed; must be at most "
+                f"pools.first_names, pools.middle_names: {first}, {middle} is not allowed; must be at most "
                 f"{len(stored) + len(more)} together, the number of first names in Faker's {_lists(locale)}"
             )
     # From the two ends of one list: the pools share no name, and neither depends on the other's size.

@@ -46,8 +46,10 @@ def resolve(options: TrainingOptions, *, size: Size, data: DataConfig, exposures
     decided = recipe(size, data, exposures)
     tokens = data.people * exposures * text_tokens / (1 - float(data.junk))
     window = options.context if layout == "packed" else text_tokens
-    wanted, fewer = decided.pop("batch_tokens"), tokens / decided.pop("least_steps")
-    batch_tokens = max(min(wanted, max(wanted / 2, fewer)), tokens / decided.pop("most_steps"))
+    batch_tokens = decided.pop("batch_tokens")
+    if (least_steps := decided.pop("least_steps", None)) is not None:
+        batch_tokens = min(batch_tokens, max(batch_tokens / 2, tokens / least_steps))
+    batch_tokens = max(batch_tokens, tokens / decided.pop("most_steps"))
     batch = options.batch or max(1, round(batch_tokens / window))
     steps = tokens / (batch * window)
     decided["warmup_steps"] = round(min(decided.pop("warmup_steps"), decided.pop("warmup_share") * steps))
@@ -101,7 +103,7 @@ def _paper(size: Size, data: DataConfig, exposures: int) -> dict[str, Any]:
     table = _PAPER_1000 if exposures > math.sqrt(100 * 1000) else _PAPER_100
     row_people, lr, weight_decay, batch = min(table, key=lambda row: abs(math.log(row[0] / people)))
     shrink = min(1.0, people / row_people) if row_people == table[0][0] else 1.0
-    sizes: dict[str, float] = {"batch_tokens": batch * _PAPER_WINDOW * shrink, "least_steps": 1, "most_steps": math.inf}
+    sizes: dict[str, float] = {"batch_tokens": batch * _PAPER_WINDOW * shrink, "most_steps": math.inf}
     if people < _PAPER_1000[0][0]:
         lr, weight_decay, sizes = _below_the_paper(size)
     return {
@@ -133,7 +135,7 @@ def _below_the_paper(size: Size) -> tuple[float, float, dict[str, float]]:
     Found at width 48 with N = 1300 (docs/notebook.md), where the paper's 1e-3 and 0.02 store a quarter less.
     """
     lr = 1e-3 * max(1.0, _PAPER_WIDTH / size.width) ** (2 / 3)
-    return round(lr, 5), 0.05, {"batch_tokens": _SMALL_BATCH, "least_steps": 1, "most_steps": 60_000}
+    return round(lr, 5), 0.05, {"batch_tokens": _SMALL_BATCH, "most_steps": 60_000.0}
 
 
 _FAST_STEPS = 20_000

@@ -85,10 +85,10 @@ def main(arguments: list[str] | None = None) -> int:
     return 1 if failures else 0
 
 
-def _usable(out: Path, see: Callable[[Path], None]) -> None:
+def _usable(out: Path, check: Callable[[Path], None]) -> None:
     """See that a folder can hold results, and that those that are there can be read. Raises UserError."""
     try:
-        see(out)
+        check(out)
         if out.exists():
             collect(out)
     except OSError as error:

@@ -150,7 +150,7 @@ def check_store(out: Path) -> None:
     try:
         written = json.loads(file.read_text())["format"]
     except FileNotFoundError:
-        if (out / "config.yaml").exists():
+        if any((out / name).exists() for name in ("data.parquet", "metrics.jsonl", "result.json")):
             raise ValueError(f"out: {out} is a data set or a single run; give another folder") from None
         if any(out.glob("*/config.yaml")):
             raise ValueError(

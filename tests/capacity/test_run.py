@@ -79,7 +79,7 @@ def refused(arguments, capfd):
         ("--variant sometimes", ["variant: 'sometimes' is not allowed; must be fresh, single or multiM"]),
         ("--questions half", ["questions: half is for dataset bios; allowed with biod is none"]),
         ("--variant single", ["variant: single is for dataset bios; allowed with biod is fresh"]),
-        ("--r-max 1", ["r_max: .* is not allowed; has too few values"]),
+        ("--r-max 1", ["r_max: .* is not allowed; must be more values"]),
         ("--biod.D 9", ["biod.D: 9 different chunks do not exist; allowed is at most T\\^L = 8"]),
         ("--biod.C 0 --biod.T 1", ["biod.C: '0' is not allowed", "biod.T: '1' is not allowed"]),
         ("--pools.years 201", ["pools.years: '201' is not allowed; must be less than or equal to 200"]),
@@ -150,8 +150,13 @@ def test_a_mistake_is_a_line(flags, expected, preset, tmp_path, capfd):
     [
         ("{peple: 3}", ["peple: is not a key; did you mean people\\?"]),
         ("{people: [3, x, -1], batch: 0}", ["people: 'x' is not", "people: -1 is not", "batch: 0 is not"]),
-        ("{biod: {K: 0, Z: 3}, pools: 9}", ["pools: 9 is not", "biod.K: 0 is not", "biod.Z: is not a key"]),
+        ("{biod: {K: 0, Z: 3}, pools: 9}", ["pools: 9 is not", "biod.K: 0 is not", "biod.Z: is not a key; see"]),
         ("{people: []}", ["people: .* is not allowed"]),
+        ("{biod: {name_lenght: 2}}", ["biod.name_lenght: is not a key; did you mean biod.name_length\\?"]),
+        (
+            "{pols: {majors: 9}, majors: 9}",
+            ["pols: .* did you mean pools\\?", "majors: .* did you mean pools.majors\\?"],
+        ),
         ("{r_max: [2, 1]}", ["r_max: .* is not allowed; must be two numbers, the smaller first"]),
         ("- people", ["config: .* holds list; allowed is a mapping"]),
         ("{people: 3", ["config: .* is not YAML"]),
@@ -200,7 +205,7 @@ def test_no_preset_does_more_than_be_refused_or_planned(tmp_path_factory, conten
         patched.setattr(run, "make_plans", lambda preset: [])
         patched.setattr(run, "show_plans", lambda *_: None)
         with suppress(UserError):  # anything else would be raised
-            assert run.main(["--config", str(file), "--dry-run"]) == 0
+            assert run.main(["--config", str(file), "--dry-run", "--out", str(file.parent / "never")]) == 0
 
 
 @pytest.mark.parametrize(
@@ -234,7 +239,7 @@ def test_a_folder_that_is_forbidden(preset, tmp_path, capfd):
 
 def test_a_folder_of_something_else_is_no_place_for_runs(preset, tmp_path, capfd):
     (tmp_path / "data").mkdir()
-    (tmp_path / "data" / "config.yaml").touch()
+    (tmp_path / "data" / "data.parquet").touch()
     (tmp_path / "file").touch()
     for out, expected in (
         ("data", "is a data set or a single run; give another folder"),
@@ -244,23 +249,25 @@ def test_a_folder_of_something_else_is_no_place_for_runs(preset, tmp_path, capfd
             assert refused(["--config", preset, "--out", tmp_path / out, *flags], capfd) == [
                 f"error: out: {tmp_path / out} {expected}"
             ]
-    assert [path.name for path in (tmp_path / "data").iterdir()] == ["config.yaml"]
+    assert [path.name for path in (tmp_path / "data").iterdir()] == ["data.parquet"]
 
 
 @pytest.mark.parametrize("program", ["capacity.run", "capacity.table", "eval", "biogen"])
-def test_an_interrupt_while_a_program_is_imported_leaves_no_traceback(program, tmp_path):
+def test_an_interrupt_while_a_program_is_imported_leaves_no_traceback(program):
     command = [sys.executable, "-X", "importtime", "-m", program, "--help"]
-    as_usual = partial(
-        signal.signal, signal.SIGINT, signal.default_int_handler
-    )  # ignored where jobs run in the background
+    heed = partial(signal.signal, signal.SIGINT, signal.SIG_DFL)  # which a job in the background does not by itself
     pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True}
-    with subprocess.Popen(command, preexec_fn=as_usual, cwd=ROOT, **pipes) as process:
-        imported = iter(process.stderr.readline, "")  # a line for each module that is there
-        assert any(line.endswith(" biogen\n") for line in imported)
-        process.send_signal(signal.SIGINT)
-        said, errors = process.communicate(timeout=60)
-    assert (process.returncode, said) == (-signal.SIGINT, "")
-    assert "Traceback" not in errors
+    codes = []
+    for _ in range(5):  # on a busy machine a signal may come when the imports are over
+        with subprocess.Popen(command, preexec_fn=heed, cwd=ROOT, **pipes) as process:
+            imported = iter(process.stderr.readline, "")  # a line for each module that is there
+            assert any(line.endswith(" biogen\n") for line in imported)
+            process.send_signal(signal.SIGINT)
+            assert "Traceback" not in process.communicate(timeout=60)[1]
+        codes.append(process.returncode)
+        if codes[-1] == -signal.SIGINT:
+            break
+    assert codes[-1] == -signal.SIGINT, codes
 
 
 def test_a_fresh_process_prints_mistakes_and_no_traceback(preset, tmp_path):

@@ -246,6 +246,6 @@ def test_the_guide_explains_every_column():
     guide = (ROOT / "docs" / "guide.md").read_text()
     section = guide.partition("### The columns of results.csv")[2].partition("\n## ")[0]
     explained = re.findall(r"`(\w+\*?)`", section)
-    for file in (ROOT / "results").glob("*/results.csv"):
-        for column in (*COLUMNS, *pd.read_csv(file, nrows=0).columns):
-            assert any(fnmatch(column, name) for name in explained), column
+    published = [pd.read_csv(file, nrows=0).columns for file in (ROOT / "results").glob("*/results.csv")]
+    for column in {name for names in (COLUMNS, *published) for name in names}:
+        assert any(fnmatch(column, name) for name in explained), column
