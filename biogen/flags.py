@@ -148,9 +148,7 @@ def _nearest(where: str, model: type[BaseModel]) -> str | None:
     keys = [flag.removeprefix("--").replace("-", "_") for flag in _fields(model)]
     keys += {section for key in keys if (section := key.rpartition(".")[0])}
     section, _, name = where.rpartition(".")
-    siblings = {
-        last: key for key in keys for above, _, last in [key.rpartition(".")] if not section or above == section
-    }
+    siblings = {key.rpartition(".")[2]: key for key in keys if not section or key.rpartition(".")[0] == section}
     near = difflib.get_close_matches(name, siblings, n=1)
     return siblings[near[0]] if near else None
 

@@ -120,16 +120,14 @@ def load_pools(sizes: PoolSizes, locale: str | None = None) -> Pools:
     Raises:
         ValueError: a pool is larger than what is stored or what Faker has, or Faker has no such locale.
     """
-    _check(sizes)
+    stored = _stored(sizes)
     first_names, middle_names = _first_and_middle_names(sizes.first_names, sizes.middle_names, locale)
-    employers = [row.split("\t") for row in _lines("employers.tsv")[: sizes.employers]]
+    employers = [row.split("\t") for row in stored.pop("employers")]
     return Pools(
         first_names=first_names,
         middle_names=middle_names,
         last_names=_last_names(sizes.last_names, locale),
-        birth_cities=_lines("birth_cities.txt")[: sizes.birth_cities],
-        universities=_lines("universities.txt")[: sizes.universities],
-        majors=_lines("majors.txt")[: sizes.majors],
+        **stored,
         employers=tuple(employer for employer, _ in employers),
         company_cities=tuple(city for _, city in employers),
         months=MONTHS[: sizes.months],
@@ -142,16 +140,17 @@ def _lines(file: str) -> tuple[str, ...]:
     return tuple((resources.files("biogen") / "data" / file).read_text(encoding="utf-8").splitlines())
 
 
-def _check(sizes: PoolSizes) -> None:
-    """Refuse pools larger than the lists that nothing fills up, all of them at once. Raises ValueError."""
+def _stored(sizes: PoolSizes) -> dict[str, tuple[str, ...]]:
+    """The pools that nothing fills up. Raises ValueError with a line for each that is larger than what is stored."""
     files = ("birth_cities.txt", "universities.txt", "majors.txt", "employers.tsv")
-    stored = {Path(file).stem: len(_lines(file)) for file in files}
+    lists = {Path(file).stem: _lines(file) for file in files}
     if mistakes := [
-        f"pools.{field}: {size} is not allowed; must be at most {most}, the number of entries stored"
-        for field, most in stored.items()
-        if (size := getattr(sizes, field)) > most
+        f"pools.{field}: {size} is not allowed; must be at most {len(lines)}, the number of entries stored"
+        for field, lines in lists.items()
+        if (size := getattr(sizes, field)) > len(lines)
     ]:
         raise ValueError("\n".join(mistakes))
+    return {field: lines[: getattr(sizes, field)] for field, lines in lists.items()}
 
 
 def _first_and_middle_names(first: int, middle: int, locale: str | None) -> tuple[tuple[str, ...], tuple[str, ...]]:
