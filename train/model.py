@@ -49,11 +49,13 @@ class Rotate(torch.autograd.Function):
     """Turn feature i of each head's q and k together with feature i + head_width / 2 ("rotate half").
 
     In: x [batch, time, 3·width] with features [heads, 3, head_width]; `own` and `partner` of `qkv_rotation`.
-    The gradient of a rotation is the rotation back, so nothing of x is kept.
+    The gradient of a rotation is the rotation back, so nothing of x is kept. Compiled code takes `turn` itself, whose
+    gradient the compiler finds: PyTorch 2.11 left out that of this class, without a word.
     """
 
     @staticmethod
-    def _turn(x: Tensor, own: Tensor, partner: Tensor, head_width: int, sign: int) -> Tensor:
+    def turn(x: Tensor, own: Tensor, partner: Tensor, head_width: int, sign: int = 1) -> Tensor:
+        """The rotation; with a sign of -1 back."""
         swapped = x.unflatten(-1, (-1, head_width)).roll(head_width // 2, dims=-1).view(x.shape)
         return (x * own).addcmul_(swapped, partner, value=sign)
 
@@ -62,13 +64,13 @@ class Rotate(torch.autograd.Function):
         """Rotate; keeps the factors only."""
         ctx.save_for_backward(own, partner)
         ctx.head_width = head_width
-        return Rotate._turn(x, own, partner, head_width, 1)
+        return Rotate.turn(x, own, partner, head_width)
 
     @staticmethod
     def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor, None, None, None]:
         """Rotate back."""
         own, partner = ctx.saved_tensors
-        return Rotate._turn(grads[0], own, partner, ctx.head_width, -1), None, None, None
+        return Rotate.turn(grads[0], own, partner, ctx.head_width, -1), None, None, None
 
 
 class Block(nn.Module):
@@ -89,7 +91,8 @@ class Block(nn.Module):
         """Causal self-attention of x [batch, time, width]."""
         batch, time, width = x.shape
         qkv = self.qkv(x)
-        qkv = Rotate.apply(qkv, own.to(qkv.dtype), partner.to(qkv.dtype), self.head_width)
+        rotate = Rotate.turn if torch.compiler.is_compiling() else Rotate.apply
+        qkv = rotate(qkv, own.to(qkv.dtype), partner.to(qkv.dtype), self.head_width)
         # Unbound before the transposition, so that the backward pass stacks into one contiguous gradient.
         parts = qkv.view(batch, time, self.heads, 3, self.head_width).unbind(dim=3)
         q, k, v = (part.transpose(1, 2) for part in parts)  # [batch, heads, time, head_width]

@@ -11,7 +11,7 @@
 #include "vector.h"
 
 constexpr int PANEL = 2 * LANES;  // columns of a tile
-constexpr int PAD = 16;           // numbers behind each line, so that lines a power of two apart don't share a cache set
+constexpr int PAD = 16;           // numbers of 64 bytes: behind each line of floats, of which vectors may read so many more
 
 static inline int round_up(int n, int multiple) { return (n + multiple - 1) / multiple * multiple; }
 
@@ -70,10 +70,14 @@ struct Lines {  // a matrix with a stride
     float* operator[](long row) const { return data + row * stride; }
 };
 
+// PAD numbers lie before the first line, too.
 static Lines make_lines(Memory& memory, long count, int columns) {
     const long stride = round_up(columns, 16) + PAD;
-    return {memory.take(count * stride), stride};
+    return {memory.take(PAD + count * stride) + PAD, stride};
 }
+
+// Pairs from line to line: lines that are long powers of two would share a set of the cache.
+static inline int pair_stride(int pairs) { return round_up(pairs, 16) + (pairs % 128 ? 0 : PAD); }
 
 // Two numbers that follow each other in the sum, as one element.
 static inline void join(float& to, float first, float) { to = first; }
@@ -114,7 +118,8 @@ struct Packed {
 };
 
 // A matrix [rows, columns] of numbers T as products read it: on the left as it is or transposed, on the right as it is; from
-// some row on, which must be even where the matrix is read in pairs of rows.
+// some row on, which must be even where the matrix is read in pairs of rows. It is written two rows at a time, from an even
+// one. A copy (`make_copy`) of floats is no copy, but stands for the lines that are written into it.
 template <class T>
 class Matrix;
 
@@ -142,27 +147,32 @@ template <>
 class Matrix<Pair> {  // rounded to bf16 twice over: in pairs along the columns, and in pairs of rows
   public:
     void make(Memory& memory, long count, int columns) {
-        by_column_stride = round_up(columns, 32) / 2 + PAD, by_row_stride = round_up(columns, 16) + PAD;
-        by_column = memory.take<Pair>(count * by_column_stride), by_row = memory.take<Pair>((count + 1) / 2 * by_row_stride);
+        by_column_stride = pair_stride(round_up(columns, 32) / 2), by_row_stride = pair_stride(columns);
+        by_column = memory.take<Pair>((count + 1) * by_column_stride);
+        by_row = memory.take<Pair>((count + 1) / 2 * by_row_stride);
     }
     void make_copy(Memory& memory, long count, int columns) { make(memory, count, columns); }
-    // Rows must come in order from an even one: the second row of a pair joins the first.
-    void put(long row, int column, Vec x) {
-        const PairVec low = rounded(x);
-        store(reinterpret_cast<uint16_t*>(by_column + row * by_column_stride) + column, __builtin_convertvector(low, HalfVec));
-        Pair* to = by_row + row / 2 * by_row_stride + column;
-        store(to, row % 2 ? load(to) | low << 16 : low);
-    }
-    Vec get(long row, int column) const {
-        const uint16_t* from = reinterpret_cast<const uint16_t*>(by_column + row * by_column_stride) + column;
-        return (Vec)(__builtin_convertvector(*reinterpret_cast<const LooseHalfVec*>(from), PairVec) << 16);
-    }
-    void take_row(long row, const float* from, int columns) {
-        for (int i = 0; i < columns; i += LANES) put(row, i, load(from + i));
-    }
-    void take(const Lines& from, int rows, int columns) {
-        for (int row = 0; row < rows; row++) take_row(row, from[row], columns);
-    }
+    void stand_for(const Lines&) {}
+    typedef uint16_t Half __attribute__((may_alias));
+    struct Row {
+        const Half* from;
+        Vec operator()(int column) const { return widened(*reinterpret_cast<const LooseHalfVec*>(from + column)); }
+    };
+    struct Rows {
+        Half *first, *second;
+        Pair* both;
+        void put(int column, const Vec& x, const Vec& y) const {
+            HalfVec one, other;
+            PairVec pairs;
+            round_rows(x, y, one, other, pairs);
+            store(first + column, one), store(second + column, other), store(both + column, pairs);
+        }
+        void set(int which, int column, float x) const {
+            (which ? second : first)[column] = reinterpret_cast<Half*>(both + column)[which] = rounded(x);
+        }
+    };
+    Row row(long row) const { return {halves(row)}; }
+    Rows rows(long row) const { return {halves(row), halves(row + 1), by_row + row / 2 * by_row_stride}; }
     Lines draft(const Lines& scratch, long = 0) const { return scratch; }
     Left<Pair> left(long row = 0) const { return {by_column + row * by_column_stride, by_column_stride, 1}; }
     Left<Pair> transposed(long row = 0) const { return {by_row + row / 2 * by_row_stride, 1, by_row_stride}; }
@@ -179,6 +189,7 @@ class Matrix<Pair> {  // rounded to bf16 twice over: in pairs along the columns,
 #endif
 
   private:
+    Half* halves(long row) const { return reinterpret_cast<Half*>(by_column + row * by_column_stride); }
     Pair *by_column = nullptr, *by_row = nullptr;
     long by_column_stride = 0, by_row_stride = 0;
 };
@@ -187,15 +198,20 @@ class Matrix<Pair> {  // rounded to bf16 twice over: in pairs along the columns,
 template <>
 class Matrix<float> {  // the matrix itself
   public:
-    void make(Memory& memory, long count, int columns) { lines = make_lines(memory, count, columns); }
-    void make_copy(Memory&, long, int) {}  // only to `take`, which needs no memory
-    void put(long row, int column, Vec x) { store(lines[row] + column, x); }
-    Vec get(long row, int column) const { return load(lines[row] + column); }
-    void take_row(long row, const float* from, int columns) {
-        if (from != lines[row]) std::copy_n(from, columns, lines[row]);
-    }
-    void take(const Lines& from, int, int) { lines = from; }
-    // Where to write the rows from `row` on before they are taken: here itself, where there is nothing to convert.
+    void make(Memory& memory, long count, int columns) { lines = make_lines(memory, count + 1, columns); }
+    void make_copy(Memory&, long, int) {}
+    void stand_for(const Lines& others) { lines = others; }
+    struct Row {
+        const float* from;
+        Vec operator()(int column) const { return load(from + column); }
+    };
+    struct Rows {
+        float *first, *second;
+        void put(int column, const Vec& x, const Vec& y) const { store(first + column, x), store(second + column, y); }
+        void set(int which, int column, float x) const { (which ? second : first)[column] = x; }
+    };
+    Row row(long row) const { return {lines[row]}; }
+    Rows rows(long row) const { return {lines[row], lines[row + 1]}; }
     Lines draft(const Lines&, long row = 0) const { return {lines[row], lines.stride}; }
     Left<float> left(long row = 0) const { return {lines[row], lines.stride, 1}; }
     Left<float> transposed(long row = 0) const { return {lines[row], 1, lines.stride}; }
@@ -206,6 +222,14 @@ class Matrix<float> {  // the matrix itself
   private:
     Lines lines;
 };
+
+// The whole of `from`, behind whose last row there must be one of zeros if there is an odd number of them.
+template <class T>
+static void take(Matrix<T>& to, const Lines& from, int rows, int columns) {
+    to.stand_for(from);
+    for (int row = 0; row < rows; row += 2)
+        for (int i = 0; i < columns; i += LANES) to.rows(row).put(i, load(from[row] + i), load(from[row + 1] + i));
+}
 
 #if KC_BF16
 using Number = Pair;

@@ -9,15 +9,17 @@
 
 constexpr float NORM_EPS = 1e-5f;
 constexpr int IGNORE = -1;
-constexpr int CHUNK = 48;          // tokens whose logits exist at a time
-constexpr int GROUP_TOKENS = 256;  // tokens that go through the layers together, about
 
-// Attention's numbers, how many lines of a row and head it does together, and whether zeros fill up the last of them.
+// Tokens that go through the layers together, about; tokens whose errors exist at a time; tokens whose logits do, and how many
+// of them are made together; attention's numbers, how many lines of a row and head it does together, and whether zeros fill
+// up the last block of lines, there and wherever a product sums over tokens.
 #if KC_AMX
+constexpr int GROUP_TOKENS = 128, CHUNK = 128, FEW = 2 * EDGE, COLUMNS = 2 * PANEL;
 using Attended = Pair;
 constexpr int BLOCK = 2 * EDGE;
 constexpr bool WHOLE_BLOCKS = true;
 #else
+constexpr int GROUP_TOKENS = 256, CHUNK = 48, FEW = CHUNK, COLUMNS = 1 << 30;
 using Attended = float;
 constexpr int BLOCK = TILE_ROWS;
 constexpr bool WHOLE_BLOCKS = false;
@@ -58,9 +60,11 @@ class Model {
         }
         make(embedding, W, round_up(vocab, LANES));
         make(embedding_back, vocab, W);
-        logits = make_lines(fixed, CHUNK, round_up(vocab, LANES));
-        errors.make_copy(fixed, CHUNK, round_up(vocab, LANES)), errors.take(logits, 0, 0);
-        scaled.make(fixed, CHUNK, W);
+        const int columns = round_up(vocab, LANES);
+        logits = make_lines(fixed, FEW + 1, columns), errors.make_copy(fixed, CHUNK, columns), errors.stand_for(logits);
+        scaled.make(fixed, CHUNK, W), d_embedding = make_lines(fixed, W, columns);
+        for (int l = 0; KC_AMX && l < layers; l++)
+            d_qkv.push_back(make_lines(fixed, W, 3 * W)), d_up.push_back(make_lines(fixed, W, 4 * W));
     }
 
     // Sum over targets of the cross-entropy in nats. `grads` (or null: none) receive the gradients of scale · sum.
@@ -72,15 +76,23 @@ class Model {
         const int group = std::max(1, std::min(rows, GROUP_TOKENS / padded(time)));
         reserve(group, time);
         pack();
+        turn_tables();
+        if (G) each_turned([&](const Lines& d, float*, int outputs) {
+            for (int i = 0; i < width; i++) std::fill_n(d[i], round_up(outputs, LANES), 0.0f);
+        });
         double total = 0;
         for (int row = 0; row < rows; row += group) {
             const long first = (long)row * time;
             this->rows = std::min(group, rows - row);
-            tokens = this->rows * time;
+            tokens = this->rows * time, lined_up = padded(tokens);
             forward(inputs + first);
             total += head_pass(targets + first, scale, nats ? nats + first : nullptr, correct ? correct + first : nullptr);
             if (G) backward(inputs + first);
         }
+        if (G) each_turned([&](const Lines& d, float* grad, int outputs) {
+            for (int o = 0; o < outputs; o++)
+                for (int i = 0; i < width; i++) grad[(long)o * width + i] += d[i][o];
+        });
         return total;
     }
 
@@ -90,16 +102,21 @@ class Model {
     Memory fixed, sized;
     Packed<Number> embedding, embedding_back;
     Lines logits, x, wide, d_x, d_normed, scores;
+    // What passes add to the gradients of the embedding as the head, and with AMX of each layer's matrices with more outputs
+    // than inputs, [inputs, outputs]: AMX must first turn what is on a product's left, which is then the lesser side.
+    Lines d_embedding;
+    std::vector<Lines> d_qkv, d_up;
     Operand errors, scaled, d_wide, d_out;  // of logits, and as products read them: wide or d_x when they are gradients
     Norm last;
     // Of one row and head: keys or values transposed [head, time], gradients of the output [time, head] and of scores.
     Packed<Attended> turned;
     Matrix<Attended> d_mixed, d_scores;
     Lines o, d_q, d_k, d_v;  // the output and gradients [time, head]
-    Lines scratch;  // a line of zeros behind `head` numbers; it and `scores`, a block, are for what must be rounded
+    Lines own, partner;      // [time, head]: a number of q or k turns into own · itself + partner · its partner in the pair
     const int head_columns = round_up(head, LANES), head_depth = WHOLE_BLOCKS ? round_up(head, BLOCK) : head;
     bool keeps_all = false;  // layers, for a backward pass; scores need one layer at a time
-    int most_tokens = 0, most_lines = 0, most_time = 0, rows = 0, tokens = 0;
+    int most_tokens = 0, most_lines = 0, most_time = 0, rows = 0;
+    int tokens = 0, lined_up = 0;  // of the group; and with those that fill up the last block
     int time = 0, lines = 0;  // of a window: its tokens, and with those that fill the last block
     const float* const* P = nullptr;
     float* const* G = nullptr;
@@ -107,6 +124,13 @@ class Model {
 
     const float* parameter(int layer, int which) const { return P[1 + layer * A_BLOCK + which]; }
     float* grad(int layer, int which) const { return G[1 + layer * A_BLOCK + which]; }
+
+    // use(d, grad, outputs) for each gradient that is made turned.
+    template <class F>
+    void each_turned(F use) const {
+        use(d_embedding, G[0], vocab);
+        for (int l = 0; KC_AMX && l < layers; l++) use(d_qkv[l], grad(l, QKV), 3 * width), use(d_up[l], grad(l, UP), 4 * width);
+    }
 
     // Buffers for the largest group so far: short windows use a part of them.
     void reserve(int rows, int time) {
@@ -118,28 +142,38 @@ class Model {
         sized.clear();
         most_tokens = most_lines = most_time = 0;  // until all of it is there
         keeps_all |= G != nullptr;
-        auto make = [&](int columns) { return make_lines(sized, M, columns); };
+        const int most = padded(M);
+        auto make = [&](int columns) { return make_lines(sized, most + 1, columns); };
         auto make_norm = [&](Norm& norm) {
-            norm.normed.make(sized, M, width), norm.hat = make(width), norm.scale = sized.take(M);
+            norm.normed.make(sized, most, width), norm.hat = make(width), norm.scale = sized.take(M);
         };
         for (int l = 0; l < (keeps_all ? layers : 1); l++) {
             Kept& k = kept[l];
-            make_norm(k.norm1), make_norm(k.norm2), k.mixed.make(sized, M, width);
-            k.gelu.make(sized, M, 4 * width), k.slope = make(4 * width);
+            make_norm(k.norm1), make_norm(k.norm2), k.mixed.make(sized, most, width);
+            k.gelu.make(sized, most, 4 * width), k.slope = make(4 * width);
             for (Matrix<Attended>* each : {&k.q, &k.k, &k.v}) each->make(sized, (long)all * heads, head_depth);
             k.p.make(sized, (long)all * heads, longest);
         }
         make_norm(last);
         x = make(width), d_x = make(width), d_normed = make(width), wide = make(4 * width);
-        d_wide.make_copy(sized, M, 4 * width), d_out.make_copy(sized, M, width);
+        d_wide.make_copy(sized, most, 4 * width), d_out.make_copy(sized, most, width);
+        d_wide.stand_for(wide), d_out.stand_for(d_x);
         turned.data = sized.take<Attended>(Packed<Attended>::size(head_depth, longest));
         d_mixed.make(sized, longest, head_depth), d_scores.make(sized, longest, longest);
-        for (Lines* each : {&o, &d_q, &d_k, &d_v}) *each = make_lines(sized, longest, head_columns);
-        if (WHOLE_BLOCKS) scratch = {sized.take(head_columns), 0}, scores = make_lines(sized, BLOCK, longest);
+        for (Lines* each : {&o, &d_q, &d_k, &d_v, &own, &partner}) *each = make_lines(sized, longest, head_columns);
+        if (WHOLE_BLOCKS) scores = make_lines(sized, BLOCK, longest);
         most_tokens = M, most_lines = all, most_time = longest;
     }
 
-    static int padded(int time) { return WHOLE_BLOCKS ? round_up(time, BLOCK) : time; }
+    static int padded(int count) { return WHOLE_BLOCKS ? round_up(count, BLOCK) : count; }
+
+    void turn_tables() {
+        for (int t = 0; t < time; t++)
+            for (int i = 0; i < head / 2; i++) {
+                own[t][i] = own[t][i + head / 2] = cos[t * head / 2 + i];
+                partner[t][i] = -sin[t * head / 2 + i], partner[t][i + head / 2] = sin[t * head / 2 + i];
+            }
+    }
 
     void pack() {
         embedding.transpose(P[0], width, vocab);
@@ -154,8 +188,40 @@ class Model {
         if (G) embedding_back.copy(P[0], width);
     }
 
+    // a · b [tokens, columns] as `product` makes it.
+    void multiply(const Operand& a, const Packed<Number>& b, int columns, const Lines& c, const float* bias = nullptr,
+                  bool add = false) const {
+        product(lined_up, columns, b.K, a.left(), b.right(), c.data, c.stride, bias, add);
+    }
+
+    // All tokens' lines of a matrix: line(m)(i) are the numbers of line m from column i on.
+    template <class F>
+    void write(Operand& to, int columns, F line) const {
+        for (int m = 0; m < tokens; m += 2) {
+            const bool both = m + 1 < tokens;
+            const auto first = line(m), second = line(both ? m + 1 : m);
+            const auto rows = to.rows(m);
+            for (int i = 0; i < columns; i += LANES) {
+                const Vec x = first(i), y = both ? second(i) : Vec{};
+                rows.put(i, x, y);
+            }
+        }
+        for (int m = round_up(tokens, 2); m < lined_up; m += 2) clear(to, m, 0, columns);
+    }
+
+    // Zeros in rows `row` and row + 1.
+    template <class T>
+    static void clear(Matrix<T>& to, long row, int from, int end) {
+        const auto rows = to.rows(row);
+        for (int i = from; i < end; i += LANES) rows.put(i, Vec{}, Vec{});
+    }
+
+    static auto numbers_of(const float* line) {
+        return [=](int i) { return load(line + i); };
+    }
+
     void normalize(Norm& norm, const float* gain, const float* bias) const {
-        for (int m = 0; m < tokens; m++) {
+        write(norm.normed, width, [&](int m) {
             const float* from = x[m];
             Vec total{}, squares{};
             for (int i = 0; i < width; i += LANES) total += load(from + i);
@@ -164,14 +230,14 @@ class Model {
                 const Vec off = load(from + i) - mean;
                 squares += off * off;
             }
-            const float scale = 1.0f / std::sqrt(sum(squares) / width + NORM_EPS);
-            for (int i = 0; i < width; i += LANES) {
-                const Vec hat = (load(from + i) - mean) * scale;
-                store(norm.hat[m] + i, hat);
-                norm.normed.put(m, i, hat * load(gain + i) + load(bias + i));
-            }
-            norm.scale[m] = scale;
-        }
+            const float scale = norm.scale[m] = 1.0f / std::sqrt(sum(squares) / width + NORM_EPS);
+            float* hat = norm.hat[m];
+            return [=](int i) {
+                const Vec x = (load(from + i) - mean) * scale;
+                store(hat + i, x);
+                return x * load(gain + i) + load(bias + i);
+            };
+        });
     }
 
     // Adds the gradient through a norm to d_x; d_normed is the gradient of its outputs.
@@ -196,137 +262,161 @@ class Model {
 
     void forward(const int32_t* inputs) {
         const int W = width;
-        for (int m = 0; m < tokens; m++) std::copy_n(P[0] + (long)inputs[m] * W, W, x[m]);
+        for (int m = 0; m < tokens; m++) copy(P[0] + (long)inputs[m] * W, W, x[m]);
         for (int l = 0; l < layers; l++) {
             Kept& k = kept[G ? l : 0];
             const Weights& w = weights[l];
             normalize(k.norm1, parameter(l, NORM1), parameter(l, NORM1_BIAS));
-            product(tokens, 3 * W, W, k.norm1.normed.left(), w.qkv.right(), wide.data, wide.stride, parameter(l, QKV_BIAS));
+            multiply(k.norm1.normed, w.qkv, 3 * W, wide, parameter(l, QKV_BIAS));
             for (int row = 0; row < rows; row++)
                 for (int h = 0; h < heads; h++) attend(k, row, h);
-            k.mixed.take(k.mixed.draft(d_normed), tokens, W);
-            add_bias(x, parameter(l, OUT_BIAS));
-            product(tokens, W, W, k.mixed.left(), w.out.right(), x.data, x.stride, nullptr, true);
+            const Lines mixed = k.mixed.draft(d_normed);
+            write(k.mixed, W, [&](int m) { return numbers_of(mixed[m]); });
+            add_bias(parameter(l, OUT_BIAS));
+            multiply(k.mixed, w.out, W, x, nullptr, true);
             normalize(k.norm2, parameter(l, NORM2), parameter(l, NORM2_BIAS));
-            product(tokens, 4 * W, W, k.norm2.normed.left(), w.up.right(), wide.data, wide.stride, parameter(l, UP_BIAS));
+            multiply(k.norm2.normed, w.up, 4 * W, wide, parameter(l, UP_BIAS));
             activate(k);
-            add_bias(x, parameter(l, DOWN_BIAS));
-            product(tokens, W, 4 * W, k.gelu.left(), w.down.right(), x.data, x.stride, nullptr, true);
+            add_bias(parameter(l, DOWN_BIAS));
+            multiply(k.gelu, w.down, W, x, nullptr, true);
         }
         normalize(last, P[1 + layers * A_BLOCK], P[2 + layers * A_BLOCK]);
     }
 
-    void add_bias(const Lines& lines, const float* bias) const {
+    void add_bias(const float* bias) const {
         for (int m = 0; m < tokens; m++)
-            for (int i = 0; i < width; i += LANES) store(lines[m] + i, load(lines[m] + i) + load(bias + i));
+            for (int i = 0; i < width; i += LANES) store(x[m] + i, load(x[m] + i) + load(bias + i));
     }
 
     // GELU by tanh, which is z·σ(2u) with u = √(2/π)·(z + 0.044715·z³), and its derivative.
     void activate(Kept& k) const {
         const float a = 0.7978845608f, b = 0.044715f;
-        for (int m = 0; m < tokens; m++)
-            for (int i = 0; i < 4 * width; i += LANES) {
-                const Vec z = load(wide[m] + i), square = z * z;
-                const Vec sigmoid = 1.0f / (1.0f + exponential(z * (square * b + 1.0f) * (-2.0f * a)));
+        write(k.gelu, 4 * width, [&](int m) {
+            const float* from = wide[m];
+            float* slope = k.slope[m];
+            return [=](int i) {
+                const Vec z = load(from + i), square = z * z;
+                const Vec power = z * (square * b + 1.0f) * (-2.0f * a);
+                const Vec sigmoid = reciprocal(1.0f + exponential(smaller(Vec{} + 88.0f, power)));
                 const Vec value = z * sigmoid;
-                k.gelu.put(m, i, value);
-                store(k.slope[m] + i, sigmoid + value * (1.0f - sigmoid) * (square * (3 * b) + 1.0f) * (2 * a));
-            }
+                store(slope + i, sigmoid + value * (1.0f - sigmoid) * (square * (3 * b) + 1.0f) * (2 * a));
+                return value;
+            };
+        });
+    }
+
+    static void copy(const float* from, int count, float* to) {
+        for (int i = 0; i < count; i += LANES) store(to + i, load(from + i));
     }
 
     // The first line of a row and head in q, k, v and p.
     long place(int row, int h) const { return ((long)row * heads + h) * lines; }
 
-    // A window [time, head] of q, k, v or d_mixed from line `at` on, zeros behind it; `write` makes the `head` numbers of a line.
+    // A window [time, head] of q, k, v or d_mixed from line `at` on, zeros behind it; line(t)(i): as in `write`.
     template <class F>
-    void fill(Matrix<Attended>& to, long at, F write) const {
-        const Lines from = to.draft(scratch, at);
-        for (int t = 0; t < time; t++) write(t, from[t]), to.take_row(at + t, from[t], head_columns);
-        for (int t = time; t < lines; t++) clear(to, at + t, head_columns);
+    void fill(Matrix<Attended>& to, long at, F line) const {
+        for (int t = 0; t < time; t += 2) {
+            const bool both = t + 1 < time;
+            const auto first = line(t), second = line(both ? t + 1 : t);
+            const auto rows = to.rows(at + t);
+            for (int i = 0; i < head_columns; i += LANES) rows.put(i, first(i), both ? second(i) : Vec{});
+        }
+        for (int t = round_up(time, 2); t < lines; t += 2) clear(to, at + t, 0, head_columns);
     }
 
-    static void clear(Matrix<Attended>& to, long row, int columns) {
-        for (int i = 0; i < columns; i += LANES) to.put(row, i, Vec{});
+    // Zeros behind the numbers of a head.
+    auto head_of(const float* line) const {
+        return [=, head = head](int i) { return lanes() < head - i ? load(line + i) : Vec{}; };
+    }
+
+    // A head's numbers turned by the angles of their position, or with a sign of -1 back; times `scale`.
+    auto turned_by(const float* line, int t, float sign, float scale) const {
+        const float *c = own[t], *s = partner[t];
+        return [=, head = head](int i) {
+            const int half = head / 2;
+            Vec other{};
+            if (i < half) other = load(line + i + half);
+            if (i + LANES > half) other = lanes() < half - i ? other : load(line + i - half);
+            return (load(line + i) * load(c + i) + other * load(s + i) * sign) * scale;
+        };
     }
 
     // So many columns of a line are read of which `count` are seen: those of its block.
     static int reach(int count) { return WHOLE_BLOCKS ? round_up(count, BLOCK) : count + PAD; }
 
-    // For each block of lines: from[t] · turned[s] for s <= t (and a few more) is drafted at to[t]; `finish` makes a line of
-    // `to` of it; then `use` takes the block.
+    // For each block of lines: from[t] · turned[s] for s <= t (and a few more) is drafted; finish(t, x, y) makes lines t and
+    // t + 1 of `to` of that, the latter of zeros if there is none; then `use` takes the block.
     template <class F, class U>
     void by_blocks(const Matrix<Attended>& from, long from_at, Matrix<Attended>& to, long to_at, F finish, U use) {
         for (int t = 0; t < lines; t += BLOCK) {
             const int count = std::min(BLOCK, lines - t);
             const Lines draft = to.draft(scores, to_at + t);
             product(count, round_up(t + count, LANES), head_depth, from.left(from_at + t), turned.right(), draft[0], draft.stride);
-            for (int i = 0; i < count; i++)
-                if (t + i < time)
-                    finish(t + i, draft[i]), to.take_row(to_at + t + i, draft[i], reach(t + i + 1));
-                else
-                    clear(to, to_at + t + i, lines);
+            for (int i = 0; i < count; i += 2) {
+                const int end = t + i < time ? round_up(t + i + 1, LANES) : 0;
+                if (end) finish(t + i, end, draft[i], draft[i + 1]);
+                clear(to, to_at + t + i, end, reach(t + i + 2));
+            }
             use(t, count);
         }
     }
 
     void attend(Kept& kept, int row, int h) {
-        const int half = head / 2;
         const long at = place(row, h);
         auto from = [&](int t, int which) { return wide[row * time + t] + (3 * h + which) * head; };
-        auto rotated = [&](int which, float scale) {
-            return [=](int t, float* to) {
-                const float *line = from(t, which), *c = cos + t * half, *s = sin + t * half;
-                for (int i = 0; i < half; i++) {
-                    const float a = line[i], b = line[i + half];
-                    to[i] = (a * c[i] - b * s[i]) * scale, to[i + half] = (b * c[i] + a * s[i]) * scale;
-                }
-            };
-        };
-        fill(kept.q, at, rotated(0, 1.0f / std::sqrt((float)head)));
-        fill(kept.k, at, rotated(1, 1.0f));
-        fill(kept.v, at, [&](int t, float* to) { std::copy_n(from(t, 2), head, to); });
+        fill(kept.q, at, [&](int t) { return turned_by(from(t, 0), t, 1.0f, 1.0f / std::sqrt((float)head)); });
+        fill(kept.k, at, [&](int t) { return turned_by(from(t, 1), t, 1.0f, 1.0f); });
+        fill(kept.v, at, [&](int t) { return head_of(from(t, 2)); });
         kept.k.transpose(at, time, turned);
         by_blocks(
-            kept.q, at, kept.p, at, [](int t, float* line) { softmax(line, t + 1); },
+            kept.q, at, kept.p, at,
+            [&](int t, int end, float* x, float* y) {
+                const float first = powers(x, t + 1), second = t + 1 < time ? powers(y, t + 2) : 0.0f;
+                const auto rows = kept.p.rows(at + t);
+                for (int s = 0; s < end; s += LANES) rows.put(s, load(x + s) * first, load(y + s) * second);
+            },
             [&](int t, int count) {
                 product(count, head_columns, t + count, kept.p.left(at + t), kept.v.right(at), o[t], o.stride);
             });
         const Lines mixed = kept.mixed.draft(d_normed);
-        for (int t = 0; t < time; t++) std::copy_n(o[t], head, mixed[row * time + t] + h * head);
+        for (int t = 0; t < time; t++) copy(o[t], head, mixed[row * time + t] + h * head);
     }
 
-    // In place over the first `count`; behind them zeros, as far as products reach.
-    static void softmax(float* line, int count) {
-        const int end = round_up(count, LANES);
-        for (int s = count; s < end; s++) line[s] = -1e30f;
-        Vec most = load(line);
-        for (int s = LANES; s < end; s += LANES) most = larger(most, load(line + s));
+    // e^x up to a factor, in place over the first `count`, with zeros in what is left of the last vector; 1 / their sum.
+    static float powers(float* line, int count) {
+        const int whole = (count - 1) / LANES * LANES;
+        const IntVec seen = lanes() < count - whole;
+        const Vec last = seen ? load(line + whole) : Vec{} - 1e30f;
+        Vec most = last;
+        for (int s = 0; s < whole; s += LANES) most = larger(most, load(line + s));
         const float top = largest(most);
-        Vec total{};
-        for (int s = 0; s < end; s += LANES) {
+        Vec total = seen ? exponential(last - top) : Vec{};
+        store(line + whole, total);
+        for (int s = 0; s < whole; s += LANES) {
             const Vec e = exponential(load(line + s) - top);
             store(line + s, e);
             total += e;
         }
-        const float scale = 1.0f / sum(total);
-        for (int s = 0; s < end; s += LANES) store(line + s, load(line + s) * scale);
-        std::fill(line + count, line + reach(count), 0.0f);
+        return 1.0f / sum(total);
     }
 
     void attend_back(const Kept& kept, int row, int h) {
-        const int half = head / 2;
         const long at = place(row, h);
-        fill(d_mixed, 0, [&](int t, float* to) { std::copy_n(d_normed[row * time + t] + h * head, head, to); });
+        fill(d_mixed, 0, [&](int t) { return head_of(d_normed[row * time + t] + h * head); });
         kept.v.transpose(at, time, turned);
         by_blocks(
             d_mixed, 0, d_scores, 0,
-            [&](int t, float* d) {
-                Vec along{};
-                for (int s = t + 1; s < round_up(t + 1, LANES); s++) d[s] = 0;
-                for (int s = 0; s <= t; s += LANES) along += kept.p.get(at + t, s) * load(d + s);
-                const float mean = sum(along);
-                for (int s = 0; s <= t; s += LANES) store(d + s, kept.p.get(at + t, s) * (load(d + s) - mean));
-                std::fill(d + t + 1, d + reach(t + 1), 0.0f);
+            [&](int t, int end, float* d, float* below) {  // p is zero behind what a line sees
+                const bool both = t + 1 < time;
+                const auto p = kept.p.row(at + t), q = kept.p.row(at + t + both);
+                const auto rows = d_scores.rows(t);
+                Vec along{}, others{};
+                for (int s = 0; s < end; s += LANES) along += p(s) * load(d + s), others += q(s) * load(below + s);
+                const float first = sum(along), second = sum(others);
+                for (int s = 0; s < end; s += LANES) {
+                    const Vec x = p(s) * (load(d + s) - first), y = q(s) * (load(below + s) - second);
+                    rows.put(s, x, both ? y : Vec{});
+                }
             },
             [&](int t, int count) {
                 product(count, head_columns, t + count, d_scores.left(t), kept.k.right(at), d_q[t], d_q.stride);
@@ -338,56 +428,106 @@ class Model {
             product(count, head_columns, later, looks, d_mixed.right(t), d_v[t], d_v.stride);
         }
         const float scale = 1.0f / std::sqrt((float)head);
-        for (int t = 0; t < time; t++) {
+        for (int t = 0; t < time; t++) {  // what is behind a head's numbers, the next one writes over
             float* to = wide[row * time + t] + 3 * h * head;
-            const float *c = cos + t * half, *s = sin + t * half, *q = d_q[t], *k = d_k[t];
-            for (int i = 0; i < half; i++) {
-                const float a = q[i], b = q[i + half], e = k[i], f = k[i + half];
-                to[i] = (a * c[i] + b * s[i]) * scale, to[i + half] = (b * c[i] - a * s[i]) * scale;
-                to[head + i] = e * c[i] + f * s[i], to[head + i + half] = f * c[i] - e * s[i];
-            }
-            std::copy_n(d_v[t], head, to + 2 * head);
+            const auto q = turned_by(d_q[t], t, -1.0f, scale), k = turned_by(d_k[t], t, -1.0f, 1.0f);
+            for (int i = 0; i < head; i += LANES) store(to + i, q(i));
+            for (int i = 0; i < head; i += LANES) store(to + head + i, k(i));
+            copy(d_v[t], head, to + 2 * head);
         }
     }
 
-    // The head: losses by CHUNK tokens, and with gradients d_normed and the embedding's gradient as an output matrix.
+    // The head: losses, and with gradients d_normed and what comes to d_embedding, by CHUNK tokens.
     double head_pass(const int32_t* targets, float scale, float* nats, bool* correct) {
         double total = 0;
         const int columns = round_up(vocab, LANES);
         for (int first = 0; first < tokens; first += CHUNK) {
-            const int count = std::min(CHUNK, tokens - first);
-            product(count, columns, width, last.normed.left(first), embedding.right(), logits.data, logits.stride);
+            const int count = std::min(CHUNK, tokens - first), all = padded(count);
             float factor[CHUNK];
-            for (int m = 0; m < count; m++) {
-                const int target = targets[first + m];
-                float* z = logits[m];
-                std::fill(z + vocab, z + columns, -1e30f);
-                Vec most = load(z), sums{};
-                for (int i = LANES; i < columns; i += LANES) most = larger(most, load(z + i));
-                const float top = largest(most), chosen = target == IGNORE ? top : z[target];
-                if (correct) correct[first + m] = target != IGNORE && chosen == top && std::find(z, z + target, top) == z + target;
-                for (int i = 0; i < columns; i += LANES) {
-                    const Vec e = exponential(load(z + i) - top);
-                    store(z + i, e);
-                    sums += e;
-                }
-                const float partition = sum(sums), loss = target == IGNORE ? 0 : std::log(partition) + top - chosen;
-                total += loss;
-                if (nats) nats[first + m] = loss;
-                if (!G) continue;
-                if (target != IGNORE) z[target] -= partition;
-                errors.take_row(m, z, columns);
-                // d loss / d logits = (e^z − partition·[target]) / partition; the division is left to shorter lines.
-                factor[m] = target == IGNORE ? 0 : scale / partition;
+            for (int few = 0; few < count; few += FEW) {
+                Scores of{first, few, std::min(FEW, count - few), errors.draft(logits, few), targets, nats, correct};
+                total += losses(of, scale, factor);
             }
             if (!G) continue;
-            product(count, width, vocab, errors.left(), embedding_back.right(), d_normed[first], d_normed.stride);
-            for (int m = 0; m < count; m++)
+            for (int m = round_up(count, 2); m < all; m += 2)
+                clear(errors, m, 0, columns);
+            product(all, width, vocab, errors.left(), embedding_back.right(), d_normed[first], d_normed.stride);
+            std::fill(factor + count, factor + std::min(CHUNK, all + 1), 0.0f);
+            for (int m = 0; m < all; m += 2) {
+                const auto x = last.normed.row(first + m), y = last.normed.row(first + m + 1);
+                const auto rows = scaled.rows(m);
+                float *d = d_normed[first + m], *below = d_normed[first + m + 1];
                 for (int i = 0; i < width; i += LANES) {
-                    store(d_normed[first + m] + i, load(d_normed[first + m] + i) * factor[m]);
-                    scaled.put(m, i, last.normed.get(first + m, i) * factor[m]);
+                    store(d + i, load(d + i) * factor[m]), store(below + i, load(below + i) * factor[m + 1]);
+                    rows.put(i, x(i) * factor[m], y(i) * factor[m + 1]);
                 }
-            product(vocab, width, count, errors.transposed(), scaled.right(), G[0], width, nullptr, true);
+            }
+            product(width, columns, all, scaled.transposed(), errors.right(), d_embedding.data, d_embedding.stride, nullptr, true);
+        }
+        return total;
+    }
+
+    struct Scores {  // of a few tokens
+        int first, few, count;  // their chunk's first token, and theirs from there on
+        Lines z;
+        const int32_t* targets;
+        float* nats;
+        bool* correct;
+    };
+
+    // Sum of losses in nats; with gradients, their rows of `errors`, and what these are to be multiplied with.
+    double losses(const Scores& of, float scale, float* factor) {
+        const int columns = round_up(vocab, LANES);
+        const Right<Number> weights = embedding.right();
+        Vec most[FEW];
+        float partition[FEW];
+        std::fill_n(most, of.count, Vec{} - 1e30f);
+        for (int column = 0; column < columns; column += COLUMNS) {
+            const int end = column + std::min(COLUMNS, columns - column);
+            const Right<Number> from{weights.data + column / PANEL * weights.panel, weights.panel, weights.step};
+            product(padded(of.count), end - column, width, last.normed.left(of.first + of.few), from, of.z.data + column, of.z.stride);
+            for (int m = 0; m < of.count; m++) {
+                float* z = of.z[m];
+                for (int i = std::max(vocab, column); i < end; i++) z[i] = -1e30f;
+                Vec one = most[m], other = one;
+                int i = column;
+                for (; i + LANES < end; i += 2 * LANES) one = larger(one, load(z + i)), other = larger(other, load(z + i + LANES));
+                if (i < end) one = larger(one, load(z + i));
+                most[m] = larger(one, other);
+            }
+        }
+        float top[FEW], chosen[FEW];
+        for (int m = 0; m < of.count; m++) {
+            const int token = of.first + of.few + m, target = of.targets[token];
+            const float* z = of.z[m];
+            top[m] = largest(most[m]), chosen[m] = target == IGNORE ? top[m] : z[target];
+            if (of.correct) of.correct[token] = target != IGNORE && chosen[m] == top[m] && std::find(z, z + target, top[m]) == z + target;
+        }
+        for (int m = 0; m < of.count; m += 2) {
+            const bool both = m + 1 < of.count;
+            const float *z = of.z[m], *below = both ? of.z[m + 1] : z;
+            const float first = top[m], second = top[both ? m + 1 : m];
+            const auto rows = errors.rows(of.few + m);
+            Vec total{}, others{};
+            for (int i = 0; i < columns; i += LANES) {
+                Vec x = exponential(load(z + i) - first), y = exponential(load(below + i) - second);
+                if (i + LANES > vocab) x = lanes() < vocab - i ? x : Vec{}, y = lanes() < vocab - i ? y : Vec{};
+                total += x, others += y;
+                if (G) rows.put(i, x, both ? y : Vec{});
+            }
+            partition[m] = sum(total);
+            if (both) partition[m + 1] = sum(others);
+        }
+        double total = 0;
+        for (int m = 0; m < of.count; m++) {
+            const int token = of.first + of.few + m, target = of.targets[token];
+            const float loss = target == IGNORE ? 0 : std::log(partition[m]) + top[m] - chosen[m];
+            total += loss;
+            if (of.nats) of.nats[token] = loss;
+            if (!G) continue;
+            // d loss / d logits = (e^z − partition·[target]) / partition; the division is left to shorter lines.
+            if (target != IGNORE) errors.rows(of.few + (m & ~1)).set(m & 1, target, exponential(Vec{} + (chosen[m] - top[m]))[0] - partition[m]);
+            factor[of.few + m] = target == IGNORE ? 0 : scale / partition[m];
         }
         return total;
     }
@@ -396,23 +536,27 @@ class Model {
         const int W = width;
         for (int m = 0; m < tokens; m++) std::fill_n(d_x[m], W, 0.0f);
         normalize_back(last, P[1 + layers * A_BLOCK], G[1 + layers * A_BLOCK], G[2 + layers * A_BLOCK]);
+        const auto d_x_of = [&](int m) { return numbers_of(d_x[m]); };
+        const auto d_wide_of = [&](int m) { return numbers_of(wide[m]); };
         for (int l = layers - 1; l >= 0; l--) {
             const Kept& k = kept[l];
             const Weights& w = weights[l];
-            weight_back(d_x, W, d_out, k.gelu, 4 * W, grad(l, DOWN), grad(l, DOWN_BIAS));
-            product(tokens, 4 * W, W, d_out.left(), w.down_back.right(), wide.data, wide.stride);
-            for (int m = 0; m < tokens; m++)
-                for (int i = 0; i < 4 * W; i += LANES) store(wide[m] + i, load(wide[m] + i) * load(k.slope[m] + i));
-            weight_back(wide, 4 * W, d_wide, k.norm2.normed, W, grad(l, UP), grad(l, UP_BIAS));
-            product(tokens, W, 4 * W, d_wide.left(), w.up_back.right(), d_normed.data, d_normed.stride);
+            const auto d_up_of = [&](int m) {
+                return [d = wide[m], slope = k.slope[m]](int i) { return load(d + i) * load(slope + i); };
+            };
+            weight_back(d_out, W, d_x_of, k.gelu, 4 * W, {grad(l, DOWN), 4 * W}, grad(l, DOWN_BIAS));
+            multiply(d_out, w.down_back, 4 * W, wide);
+            weight_back(d_wide, 4 * W, d_up_of, k.norm2.normed, W, KC_AMX ? d_up[l] : Lines{grad(l, UP), W}, grad(l, UP_BIAS));
+            multiply(d_wide, w.up_back, W, d_normed);
             normalize_back(k.norm2, parameter(l, NORM2), grad(l, NORM2), grad(l, NORM2_BIAS));
 
-            weight_back(d_x, W, d_out, k.mixed, W, grad(l, OUT), grad(l, OUT_BIAS));
-            product(tokens, W, W, d_out.left(), w.out_back.right(), d_normed.data, d_normed.stride);
+            weight_back(d_out, W, d_x_of, k.mixed, W, {grad(l, OUT), W}, grad(l, OUT_BIAS));
+            multiply(d_out, w.out_back, W, d_normed);
             for (int row = 0; row < rows; row++)
                 for (int h = 0; h < heads; h++) attend_back(k, row, h);
-            weight_back(wide, 3 * W, d_wide, k.norm1.normed, W, grad(l, QKV), grad(l, QKV_BIAS));
-            product(tokens, W, 3 * W, d_wide.left(), w.qkv_back.right(), d_normed.data, d_normed.stride);
+            weight_back(d_wide, 3 * W, d_wide_of, k.norm1.normed, W, KC_AMX ? d_qkv[l] : Lines{grad(l, QKV), W},
+                        grad(l, QKV_BIAS));
+            multiply(d_wide, w.qkv_back, W, d_normed);
             normalize_back(k.norm1, parameter(l, NORM1), grad(l, NORM1), grad(l, NORM1_BIAS));
         }
         for (int m = 0; m < tokens; m++) {
@@ -421,13 +565,20 @@ class Model {
         }
     }
 
-    // Adds d_out^T · in [outputs, inputs] and the sums of d_out to the gradients of a matrix and its bias; leaves d_out in
-    // `read`, as products read it.
-    void weight_back(const Lines& d_out, int outputs, Operand& read, const Operand& in, int inputs, float* d_weight,
-                     float* d_bias) const {
-        read.take(d_out, tokens, outputs);
-        product(outputs, inputs, tokens, read.transposed(), in.right(), d_weight, inputs, nullptr, true);
-        for (int m = 0; m < tokens; m++)
-            for (int i = 0; i < outputs; i += LANES) store(d_bias + i, load(d_bias + i) + load(d_out[m] + i));
+    // d_out, whose lines `line` makes as in `write`: adds d_out^T · in [outputs, inputs], or with AMX and more outputs than
+    // inputs its transpose, to d_weight, and the sums of d_out to d_bias; leaves d_out in `to`, as products read it.
+    template <class F>
+    void weight_back(Operand& to, int outputs, F line, const Operand& in, int inputs, const Lines& d_weight, float* d_bias) const {
+        write(to, outputs, [&](int m) {
+            return [=, numbers = line(m)](int i) {
+                const Vec d = numbers(i);
+                store(d_bias + i, load(d_bias + i) + d);
+                return d;
+            };
+        });
+        if (KC_AMX && outputs > inputs)
+            product(inputs, outputs, lined_up, in.transposed(), to.right(), d_weight.data, d_weight.stride, nullptr, true);
+        else
+            product(outputs, inputs, lined_up, to.transposed(), in.right(), d_weight.data, d_weight.stride, nullptr, true);
     }
 };

@@ -81,7 +81,7 @@ class Muon {
         if (rows == R && columns == C) return;
         R = C = 0;  // until all of it is there
         memory.clear();
-        auto lines = [&](int width) { return make_lines(memory, rows, round_up(width, PANEL)); };
+        auto lines = [&](int width) { return make_lines(memory, rows + 1, round_up(width, PANEL)); };
         x = lines(columns), next = lines(columns), gram = lines(rows), square = lines(rows);
         read.make_copy(memory, rows, columns), factor.make_copy(memory, rows, rows);
         turned.make(memory, columns, rows);
@@ -92,13 +92,13 @@ class Muon {
     void newton_schulz(int R, int C) {
         const int lanes_R = round_up(R, LANES), lanes_C = round_up(C, LANES);
         turned.transpose(x.data, x.stride, R);
-        read.take(x, R, C);
+        take(read, x, R, C);
         product(R, lanes_R, C, read.left(), turned.right(), gram.data, gram.stride);
-        factor.take(gram, R, R);
+        take(factor, gram, R, R);
         product(R, lanes_R, R, factor.left(), factor.right(), square.data, square.stride);
         for (int r = 0; r < R; r++)
             for (int c = 0; c < R; c++) square[r][c] = B * gram[r][c] + D * square[r][c] + (r == c ? A : 0.0f);
-        factor.take(square, R, R);
+        take(factor, square, R, R);
         product(R, lanes_C, R, factor.left(), read.right(), next.data, next.stride);
         std::swap(x, next);
     }

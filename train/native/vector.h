@@ -4,7 +4,7 @@
 
 #include <cstdint>
 #include <cstring>
-#if defined(__AVX512BF16__)
+#if defined(__AVX__)
 #include <immintrin.h>
 #endif
 
@@ -14,6 +14,10 @@ constexpr int LANES = KC_LANES;
 constexpr int LANES = 16;
 #else
 constexpr int LANES = 8;
+#endif
+
+#if !defined(KC_AMX)
+#define KC_AMX 0
 #endif
 
 using Pair = uint32_t;  // two bf16 numbers that follow each other in the sum of a product, the first in the low half
@@ -43,6 +47,30 @@ static inline PairVec rounded(Vec x) {
 #endif
 }
 
+static inline Vec widened(HalfVec x) {
+#if defined(__AVX512BF16__)
+    return (Vec)(_mm512_slli_epi32(_mm512_cvtepu16_epi32((__m256i)x), 16));
+#else
+    return (Vec)(__builtin_convertvector(x, PairVec) << 16);
+#endif
+}
+
+// Two rows rounded to bf16: each by itself, and both as one row of pairs.
+static inline void round_rows(const Vec& x, const Vec& y, HalfVec& first, HalfVec& second, PairVec& both) {
+#if defined(__AVX512BF16__)
+    typedef uint16_t Halves __attribute__((vector_size(64)));
+    Halves order;
+    for (int i = 0; i < LANES; i++) order[2 * i] = i, order[2 * i + 1] = i + LANES;
+    const __m512i halves = (__m512i)_mm512_cvtne2ps_pbh((__m512)y, (__m512)x);
+    first = (HalfVec)_mm512_castsi512_si256(halves), second = (HalfVec)_mm512_extracti64x4_epi64(halves, 1);
+    both = (PairVec)_mm512_permutexvar_epi16((__m512i)order, halves);
+#else
+    const PairVec low = rounded(x), high = rounded(y);
+    first = __builtin_convertvector(low, HalfVec), second = __builtin_convertvector(high, HalfVec);
+    both = low | high << 16;
+#endif
+}
+
 static inline Pair rounded(float x) {
     Pair bits;
     std::memcpy(&bits, &x, sizeof bits);
@@ -61,35 +89,64 @@ static inline Vec multiply_add(Vec total, Pair a, PairVec b) {
 #endif
 }
 
-static inline float sum(Vec x) {
-    float total = 0;
-    for (int lane = 0; lane < LANES; lane++) total += x[lane];
-    return total;
+// The numbers of the lanes, from 0.
+static inline IntVec lanes() {
+    IntVec number;
+    for (int lane = 0; lane < LANES; lane++) number[lane] = lane;
+    return number;
 }
 
-static inline Vec larger(Vec x, Vec y) { return x > y ? x : y; }
+// x where it is larger, else y: y, too, where one of them is not a number.
+static inline Vec larger(Vec x, Vec y) {
+#if defined(__AVX512F__)
+    return (Vec)_mm512_max_ps((__m512)x, (__m512)y);
+#elif defined(__AVX__) && !defined(KC_LANES)
+    return (Vec)_mm256_max_ps((__m256)x, (__m256)y);
+#else
+    return x > y ? x : y;
+#endif
+}
+
+static inline Vec smaller(Vec x, Vec y) { return -larger(-x, -y); }
+
+// All lanes put together by f, which must not mind their order.
+template <class F>
+static inline float reduce(Vec x, F f) {
+#pragma GCC unroll 4
+    for (int d = LANES / 2; d > 0; d /= 2) x = f(x, (Vec)__builtin_shuffle(x, (lanes() + d) & (LANES - 1)));
+    return x[0];
+}
+
+static inline float sum(Vec x) {
+    return reduce(x, [](Vec a, Vec b) { return a + b; });
+}
 
 static inline float largest(Vec x) {
-    float most = x[0];
-    for (int lane = 1; lane < LANES; lane++) most = x[lane] > most ? x[lane] : most;
-    return most;
+    return reduce(x, [](Vec a, Vec b) { return larger(a, b); });
 }
 
-// e^x to about 1e-7, clamped to [-87, 88]: e^x = 2^n · e^r with |r| <= ln(2)/2, and a Taylor polynomial for e^r.
+// 1 / x for x from 1 to 2e38, to 1e-7 of it.
+static inline Vec reciprocal(Vec x) {
+#if defined(__AVX512F__)
+    const Vec about = (Vec)_mm512_rcp14_ps((__m512)x);
+    return about * (2.0f - x * about);
+#else
+    return 1.0f / x;
+#endif
+}
+
+// e^x to 3e-7 of it for x of at most 88, and as if x were -87 below that: e^x = 2^n · e^r with |r| <= ln(2)/2, and the
+// polynomial of degree 5 from 1 on whose largest relative error in e^r is the least (9e-8).
 static inline Vec exponential(Vec x) {
     const float shift = 12582912.0f;  // 1.5 · 2^23: adding it rounds to a whole number, in the lowest bits
-    x = x < -87.0f ? Vec{} - 87.0f : x;
-    x = x > 88.0f ? Vec{} + 88.0f : x;
-    Vec shifted = x * 1.44269504f + shift;
-    Vec n = shifted - shift;
-    Vec r = x - n * 0.693359375f;  // ln 2 in two parts, the first of them exact in n·part
-    r = r + n * 2.12194440e-4f;
-    Vec p = r * (1.0f / 5040) + 1.0f / 720;
-    p = p * r + 1.0f / 120;
-    p = p * r + 1.0f / 24;
-    p = p * r + 1.0f / 6;
-    p = p * r + 0.5f;
-    p = p * r + 1.0f;
+    x = larger(Vec{} - 87.0f, x);
+    const Vec shifted = x * 1.44269504f + shift;
+    const Vec n = shifted - shift;
+    const Vec r = x - n * 0.693359375f + n * 2.12194440e-4f;  // ln 2 in two parts, the first of them exact in n·part
+    Vec p = r * 0.008290302008390427f + 0.0418979749083519f;
+    p = p * r + 0.1666763722896576f;
+    p = p * r + 0.4999915063381195f;
+    p = p * r + 0.9999997019767761f;
     p = p * r + 1.0f;
     return (Vec)((IntVec)p + ((IntVec)shifted << 23));
 }

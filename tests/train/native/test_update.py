@@ -130,6 +130,7 @@ from pathlib import Path
 import numpy as np, torch
 from train.native.library import open_library
 kernels = open_library(Path(sys.argv[1]))
+assert kernels.kc_permitted()  # tiles, where the library has them
 muon, shape = kernels.kc_muon(), (64, 64_000)  # large, and few operations
 weight, grad, average = (np.ones(shape, np.float32) for _ in range(3))
 step = lambda: kernels.kc_muon_step(
