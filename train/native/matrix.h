@@ -11,7 +11,7 @@
 #include "vector.h"
 
 constexpr int PANEL = 2 * LANES;  // columns of a tile
-constexpr int PAD = 16;           // numbers of 64 bytes: behind each line of floats, of which vectors may read so many more
+constexpr int PAD = 16;           // floats (64 bytes) behind each line, because vectors may read or write so far past its end
 
 static inline int round_up(int n, int multiple) { return (n + multiple - 1) / multiple * multiple; }
 
@@ -70,14 +70,17 @@ struct Lines {  // a matrix with a stride
     float* operator[](long row) const { return data + row * stride; }
 };
 
-// PAD numbers lie before the first line, too.
+// PAD floats lie before the first line, too: vectors of partners (model.h `rotated`) may begin before their line does.
 static Lines make_lines(Memory& memory, long count, int columns) {
     const long stride = round_up(columns, 16) + PAD;
     return {memory.take(PAD + count * stride) + PAD, stride};
 }
 
-// Pairs from line to line: lines that are long powers of two would share a set of the cache.
-static inline int pair_stride(int pairs) { return round_up(pairs, 16) + (pairs % 128 ? 0 : PAD); }
+// Pairs from line to line; lines that are multiples of 512 bytes apart would share few sets of the cache.
+static inline int pair_stride(int pairs) {
+    const int whole = round_up(pairs, 16);
+    return whole + (whole % 128 ? 0 : PAD);
+}
 
 // Two numbers that follow each other in the sum, as one element.
 static inline void join(float& to, float first, float) { to = first; }
@@ -227,6 +230,7 @@ class Matrix<float> {  // the matrix itself
 template <class T>
 static void take(Matrix<T>& to, const Lines& from, int rows, int columns) {
     to.stand_for(from);
+    if constexpr (std::is_same_v<T, float>) return;
     for (int row = 0; row < rows; row += 2)
         for (int i = 0; i < columns; i += LANES) to.rows(row).put(i, load(from[row] + i), load(from[row + 1] + i));
 }

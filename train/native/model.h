@@ -10,9 +10,9 @@
 constexpr float NORM_EPS = 1e-5f;
 constexpr int IGNORE = -1;
 
-// Tokens that go through the layers together, about; tokens whose errors exist at a time; tokens whose logits do, and how many
-// of them are made together; attention's numbers, how many lines of a row and head it does together, and whether zeros fill
-// up the last block of lines, there and wherever a product sums over tokens.
+// GROUP_TOKENS: tokens that go through the layers together, about. CHUNK: tokens whose errors exist at a time. FEW: tokens whose
+// logits exist at a time, of which COLUMNS a token are made together. Attended: attention's numbers. BLOCK: lines of a row and
+// head that attention does together. WHOLE_BLOCKS: whether lines of zeros fill up the last block, there and of all tokens.
 #if KC_AMX
 constexpr int GROUP_TOKENS = 128, CHUNK = 128, FEW = 2 * EDGE, COLUMNS = 2 * PANEL;
 using Attended = Pair;
@@ -24,6 +24,10 @@ using Attended = float;
 constexpr int BLOCK = TILE_ROWS;
 constexpr bool WHOLE_BLOCKS = false;
 #endif
+static_assert(CHUNK % FEW == 0 && FEW % 2 == 0 && BLOCK % 2 == 0 && COLUMNS % PANEL == 0);
+static_assert(!WHOLE_BLOCKS || FEW % BLOCK == 0);
+// Whether what a product reads transposed on its left must first be copied that way: then better its lesser side.
+constexpr bool COPIES_LEFT = KC_AMX;
 
 // The parameters of a block, in the order of `model.parameters()`: weights are [out, in].
 enum { NORM1, NORM1_BIAS, QKV, QKV_BIAS, OUT, OUT_BIAS, NORM2, NORM2_BIAS, UP, UP_BIAS, DOWN, DOWN_BIAS, A_BLOCK };
@@ -63,7 +67,7 @@ class Model {
         const int columns = round_up(vocab, LANES);
         logits = make_lines(fixed, FEW + 1, columns), errors.make_copy(fixed, CHUNK, columns), errors.stand_for(logits);
         scaled.make(fixed, CHUNK, W), d_embedding = make_lines(fixed, W, columns);
-        for (int l = 0; KC_AMX && l < layers; l++)
+        for (int l = 0; COPIES_LEFT && l < layers; l++)
             d_qkv.push_back(make_lines(fixed, W, 3 * W)), d_up.push_back(make_lines(fixed, W, 4 * W));
     }
 
@@ -76,20 +80,20 @@ class Model {
         const int group = std::max(1, std::min(rows, GROUP_TOKENS / padded(time)));
         reserve(group, time);
         pack();
-        turn_tables();
-        if (G) each_turned([&](const Lines& d, float*, int outputs) {
+        rotation_tables();
+        if (G) each_transposed([&](const Lines& d, float*, int outputs) {
             for (int i = 0; i < width; i++) std::fill_n(d[i], round_up(outputs, LANES), 0.0f);
         });
         double total = 0;
         for (int row = 0; row < rows; row += group) {
             const long first = (long)row * time;
             this->rows = std::min(group, rows - row);
-            tokens = this->rows * time, lined_up = padded(tokens);
+            tokens = this->rows * time, padded_tokens = padded(tokens);
             forward(inputs + first);
             total += head_pass(targets + first, scale, nats ? nats + first : nullptr, correct ? correct + first : nullptr);
             if (G) backward(inputs + first);
         }
-        if (G) each_turned([&](const Lines& d, float* grad, int outputs) {
+        if (G) each_transposed([&](const Lines& d, float* grad, int outputs) {
             for (int o = 0; o < outputs; o++)
                 for (int i = 0; i < width; i++) grad[(long)o * width + i] += d[i][o];
         });
@@ -102,21 +106,23 @@ class Model {
     Memory fixed, sized;
     Packed<Number> embedding, embedding_back;
     Lines logits, x, wide, d_x, d_normed, scores;
-    // What passes add to the gradients of the embedding as the head, and with AMX of each layer's matrices with more outputs
-    // than inputs, [inputs, outputs]: AMX must first turn what is on a product's left, which is then the lesser side.
+    // What passes add to the gradients of the embedding as the head, and if COPIES_LEFT of each layer's matrices with more
+    // outputs than inputs: transposed, [inputs, outputs]. (The embedding's is no slower that way elsewhere.)
     Lines d_embedding;
     std::vector<Lines> d_qkv, d_up;
-    Operand errors, scaled, d_wide, d_out;  // of logits, and as products read them: wide or d_x when they are gradients
+    // Gradients of logits but for a factor a token; what they are multiplied with for the embedding's gradient: the last norm's
+    // outputs times that factor; wide and d_x when they are gradients, as products read them.
+    Operand errors, scaled, d_wide, d_out;
     Norm last;
     // Of one row and head: keys or values transposed [head, time], gradients of the output [time, head] and of scores.
     Packed<Attended> turned;
     Matrix<Attended> d_mixed, d_scores;
     Lines o, d_q, d_k, d_v;  // the output and gradients [time, head]
-    Lines own, partner;      // [time, head]: a number of q or k turns into own · itself + partner · its partner in the pair
+    Lines own, partner;      // [time, head]: a number of q or k rotates into own · itself + partner · its partner
     const int head_columns = round_up(head, LANES), head_depth = WHOLE_BLOCKS ? round_up(head, BLOCK) : head;
     bool keeps_all = false;  // layers, for a backward pass; scores need one layer at a time
     int most_tokens = 0, most_lines = 0, most_time = 0, rows = 0;
-    int tokens = 0, lined_up = 0;  // of the group; and with those that fill up the last block
+    int tokens = 0, padded_tokens = 0;  // of the group; and with the lines that fill up the last block
     int time = 0, lines = 0;  // of a window: its tokens, and with those that fill the last block
     const float* const* P = nullptr;
     float* const* G = nullptr;
@@ -125,11 +131,12 @@ class Model {
     const float* parameter(int layer, int which) const { return P[1 + layer * A_BLOCK + which]; }
     float* grad(int layer, int which) const { return G[1 + layer * A_BLOCK + which]; }
 
-    // use(d, grad, outputs) for each gradient that is made turned.
+    // use(d, grad, outputs) for each gradient that is made transposed.
     template <class F>
-    void each_turned(F use) const {
+    void each_transposed(F use) const {
         use(d_embedding, G[0], vocab);
-        for (int l = 0; KC_AMX && l < layers; l++) use(d_qkv[l], grad(l, QKV), 3 * width), use(d_up[l], grad(l, UP), 4 * width);
+        for (int l = 0; COPIES_LEFT && l < layers; l++)
+            use(d_qkv[l], grad(l, QKV), 3 * width), use(d_up[l], grad(l, UP), 4 * width);
     }
 
     // Buffers for the largest group so far: short windows use a part of them.
@@ -167,7 +174,7 @@ class Model {
 
     static int padded(int count) { return WHOLE_BLOCKS ? round_up(count, BLOCK) : count; }
 
-    void turn_tables() {
+    void rotation_tables() {
         for (int t = 0; t < time; t++)
             for (int i = 0; i < head / 2; i++) {
                 own[t][i] = own[t][i + head / 2] = cos[t * head / 2 + i];
@@ -191,10 +198,11 @@ class Model {
     // a · b [tokens, columns] as `product` makes it.
     void multiply(const Operand& a, const Packed<Number>& b, int columns, const Lines& c, const float* bias = nullptr,
                   bool add = false) const {
-        product(lined_up, columns, b.K, a.left(), b.right(), c.data, c.stride, bias, add);
+        product(padded_tokens, columns, b.K, a.left(), b.right(), c.data, c.stride, bias, add);
     }
 
-    // All tokens' lines of a matrix: line(m)(i) are the numbers of line m from column i on.
+    // All tokens' lines of a matrix: line(m)(i) are the numbers of line m from column i on. line(m) may be called twice; its
+    // numbers are asked for once.
     template <class F>
     void write(Operand& to, int columns, F line) const {
         for (int m = 0; m < tokens; m += 2) {
@@ -206,7 +214,7 @@ class Model {
                 rows.put(i, x, y);
             }
         }
-        for (int m = round_up(tokens, 2); m < lined_up; m += 2) clear(to, m, 0, columns);
+        for (int m = round_up(tokens, 2); m < padded_tokens; m += 2) clear(to, m, 0, columns);
     }
 
     // Zeros in rows `row` and row + 1.
@@ -233,9 +241,9 @@ class Model {
             const float scale = norm.scale[m] = 1.0f / std::sqrt(sum(squares) / width + NORM_EPS);
             float* hat = norm.hat[m];
             return [=](int i) {
-                const Vec x = (load(from + i) - mean) * scale;
-                store(hat + i, x);
-                return x * load(gain + i) + load(bias + i);
+                const Vec standard = (load(from + i) - mean) * scale;
+                store(hat + i, standard);
+                return standard * load(gain + i) + load(bias + i);
             };
         });
     }
@@ -329,15 +337,16 @@ class Model {
         return [=, head = head](int i) { return lanes() < head - i ? load(line + i) : Vec{}; };
     }
 
-    // A head's numbers turned by the angles of their position, or with a sign of -1 back; times `scale`.
-    auto turned_by(const float* line, int t, float sign, float scale) const {
+    // A head's numbers rotated by the angles of their position, or with a sign of -1 back, times `scale`; zeros behind them.
+    auto rotated(const float* line, int t, float sign, float scale) const {
         const float *c = own[t], *s = partner[t];
         return [=, head = head](int i) {
             const int half = head / 2;
             Vec other{};
             if (i < half) other = load(line + i + half);
             if (i + LANES > half) other = lanes() < half - i ? other : load(line + i - half);
-            return (load(line + i) * load(c + i) + other * load(s + i) * sign) * scale;
+            const Vec x = (load(line + i) * load(c + i) + other * load(s + i) * sign) * scale;
+            return lanes() < head - i ? x : Vec{};  // not only · 0: what lies behind may be no number
         };
     }
 
@@ -364,8 +373,8 @@ class Model {
     void attend(Kept& kept, int row, int h) {
         const long at = place(row, h);
         auto from = [&](int t, int which) { return wide[row * time + t] + (3 * h + which) * head; };
-        fill(kept.q, at, [&](int t) { return turned_by(from(t, 0), t, 1.0f, 1.0f / std::sqrt((float)head)); });
-        fill(kept.k, at, [&](int t) { return turned_by(from(t, 1), t, 1.0f, 1.0f); });
+        fill(kept.q, at, [&](int t) { return rotated(from(t, 0), t, 1.0f, 1.0f / std::sqrt((float)head)); });
+        fill(kept.k, at, [&](int t) { return rotated(from(t, 1), t, 1.0f, 1.0f); });
         fill(kept.v, at, [&](int t) { return head_of(from(t, 2)); });
         kept.k.transpose(at, time, turned);
         by_blocks(
@@ -430,7 +439,7 @@ class Model {
         const float scale = 1.0f / std::sqrt((float)head);
         for (int t = 0; t < time; t++) {  // what is behind a head's numbers, the next one writes over
             float* to = wide[row * time + t] + 3 * h * head;
-            const auto q = turned_by(d_q[t], t, -1.0f, scale), k = turned_by(d_k[t], t, -1.0f, 1.0f);
+            const auto q = rotated(d_q[t], t, -1.0f, scale), k = rotated(d_k[t], t, -1.0f, 1.0f);
             for (int i = 0; i < head; i += LANES) store(to + i, q(i));
             for (int i = 0; i < head; i += LANES) store(to + head + i, k(i));
             copy(d_v[t], head, to + 2 * head);
@@ -546,7 +555,8 @@ class Model {
             };
             weight_back(d_out, W, d_x_of, k.gelu, 4 * W, {grad(l, DOWN), 4 * W}, grad(l, DOWN_BIAS));
             multiply(d_out, w.down_back, 4 * W, wide);
-            weight_back(d_wide, 4 * W, d_up_of, k.norm2.normed, W, KC_AMX ? d_up[l] : Lines{grad(l, UP), W}, grad(l, UP_BIAS));
+            weight_back(d_wide, 4 * W, d_up_of, k.norm2.normed, W, COPIES_LEFT ? d_up[l] : Lines{grad(l, UP), W}, grad(l, UP_BIAS),
+                        COPIES_LEFT);
             multiply(d_wide, w.up_back, W, d_normed);
             normalize_back(k.norm2, parameter(l, NORM2), grad(l, NORM2), grad(l, NORM2_BIAS));
 
@@ -554,8 +564,8 @@ class Model {
             multiply(d_out, w.out_back, W, d_normed);
             for (int row = 0; row < rows; row++)
                 for (int h = 0; h < heads; h++) attend_back(k, row, h);
-            weight_back(d_wide, 3 * W, d_wide_of, k.norm1.normed, W, KC_AMX ? d_qkv[l] : Lines{grad(l, QKV), W},
-                        grad(l, QKV_BIAS));
+            weight_back(d_wide, 3 * W, d_wide_of, k.norm1.normed, W, COPIES_LEFT ? d_qkv[l] : Lines{grad(l, QKV), W},
+                        grad(l, QKV_BIAS), COPIES_LEFT);
             multiply(d_wide, w.qkv_back, W, d_normed);
             normalize_back(k.norm1, parameter(l, NORM1), grad(l, NORM1), grad(l, NORM1_BIAS));
         }
@@ -565,10 +575,11 @@ class Model {
         }
     }
 
-    // d_out, whose lines `line` makes as in `write`: adds d_out^T · in [outputs, inputs], or with AMX and more outputs than
-    // inputs its transpose, to d_weight, and the sums of d_out to d_bias; leaves d_out in `to`, as products read it.
+    // d_out, whose lines `line` makes as in `write`: adds d_out^T · in [outputs, inputs], or its transpose, to d_weight,
+    // and the sums of d_out to d_bias; leaves d_out in `to`, as products read it.
     template <class F>
-    void weight_back(Operand& to, int outputs, F line, const Operand& in, int inputs, const Lines& d_weight, float* d_bias) const {
+    void weight_back(Operand& to, int outputs, F line, const Operand& in, int inputs, const Lines& d_weight, float* d_bias,
+                     bool transposed = false) const {
         write(to, outputs, [&](int m) {
             return [=, numbers = line(m)](int i) {
                 const Vec d = numbers(i);
@@ -576,9 +587,9 @@ class Model {
                 return d;
             };
         });
-        if (KC_AMX && outputs > inputs)
-            product(inputs, outputs, lined_up, in.transposed(), to.right(), d_weight.data, d_weight.stride, nullptr, true);
+        if (transposed)
+            product(inputs, outputs, padded_tokens, in.transposed(), to.right(), d_weight.data, d_weight.stride, nullptr, true);
         else
-            product(outputs, inputs, lined_up, to.transposed(), in.right(), d_weight.data, d_weight.stride, nullptr, true);
+            product(outputs, inputs, padded_tokens, to.transposed(), in.right(), d_weight.data, d_weight.stride, nullptr, true);
     }
 };

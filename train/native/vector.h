@@ -107,6 +107,7 @@ static inline Vec larger(Vec x, Vec y) {
 #endif
 }
 
+// x where it is smaller, else y, as above.
 static inline Vec smaller(Vec x, Vec y) { return -larger(-x, -y); }
 
 // All lanes put together by f, which must not mind their order.
