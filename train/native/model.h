@@ -535,7 +535,10 @@ class Model {
             if (of.nats) of.nats[token] = loss;
             if (!G) continue;
             // d loss / d logits = (e^z − partition·[target]) / partition; the division is left to shorter lines.
-            if (target != IGNORE) errors.rows(of.few + (m & ~1)).set(m & 1, target, exponential(Vec{} + (chosen[m] - top[m]))[0] - partition[m]);
+            if (target != IGNORE) {
+                const float power = exponential(Vec{} + (chosen[m] - top[m]))[0];
+                errors.rows(of.few + (m & ~1)).set(m & 1, target, power - partition[m]);
+            }
             factor[of.few + m] = target == IGNORE ? 0 : scale / partition[m];
         }
         return total;

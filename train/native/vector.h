@@ -37,14 +37,9 @@ static inline void store(Pair* to, PairVec x) { *reinterpret_cast<LoosePairVec*>
 static inline void store(uint16_t* to, HalfVec x) { *reinterpret_cast<LooseHalfVec*>(to) = x; }
 
 // Numbers rounded to bf16, to the nearest and of two equally near ones to the even one; each in the low half of 32 bits.
-// AVX512_BF16 takes numbers below 1e-38 for zero.
 static inline PairVec rounded(Vec x) {
-#if defined(__AVX512BF16__)
-    return (PairVec)_mm512_cvtepu16_epi32((__m256i)_mm512_cvtneps_pbh((__m512)x));
-#else
     const PairVec bits = (PairVec)x;
     return (bits + 0x7fff + (bits >> 16 & 1)) >> 16;
-#endif
 }
 
 static inline Vec widened(HalfVec x) {
@@ -55,7 +50,7 @@ static inline Vec widened(HalfVec x) {
 #endif
 }
 
-// Two rows rounded to bf16: each by itself, and both as one row of pairs.
+// Two rows rounded to bf16: each by itself, and both as one row of pairs. AVX512_BF16 takes numbers below 1e-38 for zero.
 static inline void round_rows(const Vec& x, const Vec& y, HalfVec& first, HalfVec& second, PairVec& both) {
 #if defined(__AVX512BF16__)
     typedef uint16_t Halves __attribute__((vector_size(64)));
