@@ -34,8 +34,8 @@ _TRIAL_FLOPS = 3e10
 """A training step that costs more is not tried out for the estimate of time."""
 _UTILISATION = 0.5
 """Share of the measured matrix rate that a model too large to try out is taken to reach."""
-_GPU_RATE, _GPU_UTILISATION = 989e12, 0.4
-"""bf16 FLOP/s of an H100 SXM by its data sheet (dense), and the share of it that a training is taken to reach."""
+_GPU_RATE, _GPU_UTILISATION = 989e12, 0.17
+"""Dense bf16 FLOP/s of an H100 SXM by its data sheet, and the share of it that 12-12 reached (docs/performance.md)."""
 
 
 @dataclass(frozen=True)
@@ -61,7 +61,7 @@ class Plan:
 
     @property
     def gpu_hours(self) -> float:
-        """Of training, on a GPU that reaches 40 % of an H100's rate."""
+        """Of training, on a GPU that reaches the share of an H100's rate that was measured for 12-12."""
         return self.flops / (_GPU_RATE * _GPU_UTILISATION) / 3600
 
     @property
@@ -273,7 +273,7 @@ def show_plans(plans: list[Plan], workers: int, console: Console) -> None:
             _short(plan.tokens),
             _short(plan.steps),
             f"{plan.flops:.1e}",
-            f"{plan.gpu_hours:.2g}" if plan.gpu_hours < 100 else f"{plan.gpu_hours:,.0f}",
+            _hours(plan.gpu_hours),
             _bytes(plan.disk),
             f"{plan.max_bits / plan.parameters:.2f}",
             _duration(time_needed),
@@ -282,8 +282,8 @@ def show_plans(plans: list[Plan], workers: int, console: Console) -> None:
         "R max: the most bits per parameter that the data can teach. Time: training alone on one core of this "
         f"machine, from a few timed steps (large models: from {_UTILISATION:.0%} of its matrix rate). "
         f"All runs: about {_duration(_makespan(seconds, workers))} here; {sum(p.flops for p in plans):.1e} FLOPs, or "
-        f"{sum(p.gpu_hours for p in plans):,.3g} hours of an H100 at {_GPU_UTILISATION:.0%} of its bf16 rate; at most "
-        f"{_bytes(_disk(plans, workers))} of disk, checkpoints included."
+        f"{_hours(sum(p.gpu_hours for p in plans))} hours of an H100 at {_GPU_UTILISATION:.0%} of its bf16 rate; "
+        f"at most {_bytes(_disk(plans, workers))} of disk, checkpoints included."
     )
     console.print(table)
 
@@ -311,6 +311,10 @@ def _short(number: int | float) -> str:
         if number >= size:
             return f"{number / size:.3g}{letter}"
     return f"{number:.0f}"
+
+
+def _hours(hours: float) -> str:
+    return f"{hours:.2g}" if hours < 100 else f"{hours:,.0f}"
 
 
 def _duration(seconds: float) -> str:
