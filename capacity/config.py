@@ -72,9 +72,9 @@ class TrainingOptions(Frozen):
     initialization: Literal["width", "gpt2"] | None = None
     """width: 1/sqrt(inputs); gpt2: 0.02, which starves narrow models."""
     lr: Rate | None = None
-    """Peak learning rate."""
+    """Peak learning rate: of the matrices inside the blocks."""
     embedding_lr: Rate | None = None
-    """With muon: the peak learning rate of AdamW for the rest."""
+    """Peak learning rate of the rest: embedding, norms and biases. With adamw lr unless given."""
     weight_decay: float | None = Field(None, ge=0, le=1)
     """Decoupled decay of the matrices."""
     beta1: float | None = Field(None, ge=0, lt=1)

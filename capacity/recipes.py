@@ -54,6 +54,8 @@ def resolve(options: TrainingOptions, *, size: Size, data: DataConfig, exposures
     steps = tokens / (batch * window)
     decided["warmup_steps"] = round(min(decided.pop("warmup_steps"), decided.pop("warmup_share") * steps))
     given = {key: value for key, value in options.model_dump().items() if value is not None}
+    if given.get("optimizer", decided["optimizer"]) == "adamw":
+        decided["embedding_lr"] = given.get("lr", decided["lr"])
     return Training(**{"layout": layout, **decided, **given, "batch": batch})
 
 

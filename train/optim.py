@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterable
 from typing import Any, Literal
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from train.model import GPT
 
@@ -99,17 +99,6 @@ class Muon(torch.optim.Optimizer):
         return state["momentum_buffer"]
 
 
-def _adamw(
-    parameters: list[nn.Parameter], lr: float, weight_decay: float, betas: tuple[float, float], eps: float
-) -> torch.optim.AdamW:
-    """AdamW that decays matrices (the embedding too) and neither norms nor biases."""
-    groups = [
-        {"params": [p for p in parameters if p.ndim >= 2], "weight_decay": weight_decay},
-        {"params": [p for p in parameters if p.ndim < 2], "weight_decay": 0.0},
-    ]
-    return torch.optim.AdamW(groups, lr=lr, betas=betas, eps=eps, fused=True)
-
-
 def make_optimizers(
     model: GPT,
     *,
@@ -123,26 +112,26 @@ def make_optimizers(
 ) -> list[torch.optim.Optimizer]:
     """Optimizers that together hold every parameter of `model` once.
 
-    `adamw`: one AdamW with `lr`; `embedding_lr` and `momentum` have no part in it. `muon`: Muon with `lr` and
-    `momentum` on the blocks' matrices, AdamW with `embedding_lr` on embedding, norms and biases. Decay falls
-    on matrices only. A schedule sets `group["lr"]` of every group from `group["initial_lr"]`.
+    `adamw`: AdamW with `lr` on the blocks' matrices. `muon`: Muon on them, with `lr` and `momentum`. Both: AdamW with
+    `embedding_lr` on embedding, norms and biases. Decay falls on matrices only, the embedding too. A schedule sets
+    `group["lr"]` of every group from `group["initial_lr"]`.
     """
+    matrices = {name: p for name, p in model.blocks.named_parameters() if p.ndim == 2}
+    chosen = {id(p) for p in matrices.values()}
+    others = [p for p in model.parameters() if id(p) not in chosen]
+    groups: list[dict[str, Any]] = [
+        {"params": [p for p in others if p.ndim >= 2], "lr": embedding_lr, "weight_decay": weight_decay},
+        {"params": [p for p in others if p.ndim < 2], "lr": embedding_lr, "weight_decay": 0.0},
+    ]
+    optimizers: list[torch.optim.Optimizer] = []
     if optimizer == "adamw":
-        optimizers: list[torch.optim.Optimizer] = [_adamw([*model.parameters()], lr, weight_decay, betas, eps)]
+        groups.append({"params": [*matrices.values()], "lr": lr, "weight_decay": weight_decay})
     else:
-        matrices = {name: p for name, p in model.blocks.named_parameters() if p.ndim == 2}
         fused = [p for name, p in matrices.items() if name.endswith("qkv.weight")]
         single = [p for name, p in matrices.items() if not name.endswith("qkv.weight")]
-        groups: list[dict[str, Any]] = [
-            {"params": fused, "qkv_heads": model.size.heads},
-            {"params": single},
-        ]
-        chosen = {id(p) for p in matrices.values()}
-        others = [p for p in model.parameters() if id(p) not in chosen]
-        optimizers = [
-            Muon(groups, lr=lr, weight_decay=weight_decay, momentum=momentum),
-            _adamw(others, embedding_lr, weight_decay, betas, eps),
-        ]
+        by_heads: list[dict[str, Any]] = [{"params": fused, "qkv_heads": model.size.heads}, {"params": single}]
+        optimizers.append(Muon(by_heads, lr=lr, weight_decay=weight_decay, momentum=momentum))
+    optimizers.append(torch.optim.AdamW(groups, betas=betas, eps=eps, fused=True))
     for one in optimizers:
         for group in one.param_groups:
             group["initial_lr"] = group["lr"]

@@ -79,6 +79,15 @@ def test_what_a_preset_says_wins(recipe):
     assert resolved(recipe=recipe, **GIVEN).model_dump() == GIVEN | {"recipe": recipe}
 
 
+def test_adamw_has_one_learning_rate_unless_told_otherwise():
+    for recipe in ("paper", "fast"):
+        adamw = {"recipe": recipe, "optimizer": "adamw"}
+        assert resolved(**adamw, lr=0.123).embedding_lr == 0.123
+        assert resolved(**adamw, lr=0.123, embedding_lr=0.456).embedding_lr == 0.456
+        assert (found := resolved(**adamw)).embedding_lr == found.lr
+    assert resolved(recipe="fast", lr=0.123).embedding_lr == resolved(recipe="fast").embedding_lr
+
+
 @given(
     people=st.integers(1, 20_000_000),
     exposures=st.integers(1, 10_000),

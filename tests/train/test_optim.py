@@ -49,7 +49,7 @@ def test_adamw_is_the_formula_and_decays_matrices_only() -> None:
     expected = {name: value.double() for name, value in snapshot(model).items()}
     first = {name: torch.zeros_like(value) for name, value in expected.items()}
     second = copy.deepcopy(first)
-    (beta1, beta2), lr = ARGUMENTS["betas"], ARGUMENTS["lr"]
+    beta1, beta2 = ARGUMENTS["betas"]
     for t in (1, 2, 3):
         draw_gradients(model, seed=t)
         optimizer.step()
@@ -59,6 +59,8 @@ def test_adamw_is_the_formula_and_decays_matrices_only() -> None:
             first[name] = beta1 * first[name] + (1 - beta1) * gradient
             second[name] = beta2 * second[name] + (1 - beta2) * gradient**2
             root = (second[name] / (1 - beta2**t)).sqrt() + ARGUMENTS["eps"]
+            in_blocks = name.startswith("blocks.") and parameter.ndim == 2
+            lr = ARGUMENTS["lr" if in_blocks else "embedding_lr"]
             decay = lr * ARGUMENTS["weight_decay"] if parameter.ndim == 2 else 0.0
             expected[name] = expected[name] * (1 - decay) - lr * first[name] / (1 - beta1**t) / root
     for name, parameter in model.named_parameters():
