@@ -157,6 +157,10 @@ def check_store(out: Path) -> None:
                 f"out: {out} was written by an earlier version of this project (it has no {_STORE}); "
                 "give another folder"
             ) from None
+        if any(path.name[0] != "." and path.name != "lost+found" for path in out.glob("*")):
+            raise ValueError(
+                f"out: {out} holds something else than a sweep; give a new folder, or that of a sweep"
+            ) from None
         return
     except (ValueError, KeyError, TypeError):
         raise ValueError(f"out: {file} is damaged; give another folder") from None

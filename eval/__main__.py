@@ -71,7 +71,8 @@ def evaluate(options: Options) -> list[dict[str, Any]]:
     try:
         model, tokenizer = load(options.model)
         source = OtherTokens(make_corpus(data), tokenizer)
-        parameters = count_parameters(model, len(source.tokens_in_use()))
+        used = len(source.tokens_in_use())
+        parameters = count_parameters(model, used)
         records = measure_copies(
             model,
             lambda copy: HuggingFaceModel(copy, device),
@@ -80,6 +81,7 @@ def evaluate(options: Options) -> list[dict[str, Any]]:
             schemes=options.quantize,
             quantize_embedding=options.quantize_embedding,
             people=options.people,
+            tokens_in_use=used,
         )
     except (ValueError, RuntimeError) as error:
         raise UserError([" ".join(str(error).split())]) from None

@@ -93,16 +93,18 @@ def measure_copies(
     schemes: Sequence[str],
     quantize_embedding: bool,
     people: int,
+    tokens_in_use: int | None = None,
 ) -> list[dict[str, Any]]:
     """The whole measurement: one record of the model, with its question answering, and one of each quantized copy.
 
     read: makes a model readable. people: measured at most, the first ones, over texts never drawn before.
+    tokens_in_use: rows of the vocabulary that `parameters` counts; None for all.
     """
     index = np.arange(min(source.corpus.config.people, people))
     records = []
     for scheme in dict.fromkeys(("none", *schemes)):
         name, group = parse_scheme(scheme)
-        copy, stored = quantize(model, name, embedding=quantize_embedding, group=group)
+        copy, stored = quantize(model, name, embedding=quantize_embedding, group=group, tokens_in_use=tokens_in_use)
         reader = read(copy)
         record = measure(recall_people(reader, source, index, EVALUATION), source.corpus, parameters)
         if scheme == "none":

@@ -71,7 +71,9 @@ def parse_scheme(text: str) -> Scheme:
     return scheme
 
 
-def quantize(model: Model, scheme: str, *, embedding: bool, group: int | None = None) -> tuple[Model, QuantizedSize]:
+def quantize(
+    model: Model, scheme: str, *, embedding: bool, group: int | None = None, tokens_in_use: int | None = None
+) -> tuple[Model, QuantizedSize]:
     """Copy a model with its matrices quantized and dequantized again.
 
     The matrices are the weights of all `nn.Linear` and GPT-2's Conv1D, and of all `nn.Embedding` if `embedding`.
@@ -85,6 +87,7 @@ def quantize(model: Model, scheme: str, *, embedding: bool, group: int | None = 
         scheme: one of `SCHEMES`: "none" (a plain copy), "bf16" (a cast), "fp8" (e4m3), "int8" ... "int2".
         embedding: whether embeddings are quantized too, one scale per token (or more with groups).
         group: weights that share a scale; None for all of an output channel.
+        tokens_in_use: rows of the vocabulary (of a model in Hugging Face form) that count in the size; None for all.
 
     Returns:
         The copy, on the same device and in the same dtypes, and its size.
@@ -104,23 +107,36 @@ def quantize(model: Model, scheme: str, *, embedding: bool, group: int | None = 
             raise ValueError(
                 f"quantize: {scheme}-g{group} is not allowed; groups must divide {width}, the width of {name}"
             )
-    weight_bits = scale_bits = 0
+    assert sum(weight.numel() for weight in weights) == (0 if scheme == "none" else _expected_weights(model, embedding))
+    vocabulary = set() if tokens_in_use is None else _vocabulary(quantized_copy)
+
+    def counted(tensor: Tensor, number: int) -> int:
+        """Of a number that all rows have an equal part in, that of the rows that count."""
+        return number * tokens_in_use // len(tensor) if tokens_in_use and tensor.data_ptr() in vocabulary else number
+
+    quantized_weights = weight_bits = scale_bits = 0
     with torch.no_grad():
         for weight in weights:
             values, value_bits, extra_bits = _round_trip(weight, scheme, group)
             weight.copy_(values)  # in place, so that tied modules keep sharing it, and so do transposed views
-            weight_bits += value_bits
-            scale_bits += extra_bits
+            quantized_weights += counted(weight, weight.numel())
+            weight_bits += counted(weight, value_bits)
+            scale_bits += counted(weight, extra_bits)
     done = {weight.data_ptr() for weight in weights}
     left = [p for p in quantized_copy.parameters() if p.data_ptr() not in done]
     size = QuantizedSize(
-        quantized_weights=sum(weight.numel() for weight in weights),
+        quantized_weights=quantized_weights,
         weight_bits=weight_bits,
         scale_bits=scale_bits,
-        other_bits=sum(p.numel() * p.element_size() * 8 for p in left),
+        other_bits=sum(counted(p, p.numel() * p.element_size() * 8) for p in left),
     )
-    assert size.quantized_weights == (0 if scheme == "none" else _expected_weights(model, embedding))
     return quantized_copy, size
+
+
+def _vocabulary(model: nn.Module) -> set[int]:
+    """Where the matrices with a row for each token lie."""
+    tables = (model.get_input_embeddings(), model.get_output_embeddings())  # type: ignore[operator]
+    return {table.weight.data_ptr() for table in tables if table is not None}
 
 
 def _matrices(model: nn.Module, embedding: bool) -> list[Tensor]:

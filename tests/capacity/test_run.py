@@ -214,6 +214,8 @@ def test_no_preset_does_more_than_be_refused_or_planned(tmp_path_factory, conten
         ("store.json", '{"format": 99}', r"out: .* was written by another version of this project \(format 99"),
         ("store.json", "{", r"out: .*store.json is damaged; give another folder"),
         ("run/config.yaml", "{}", r"out: .* was written by an earlier version of this project"),
+        ("results.csv", "precious", r"out: .* holds something else than a sweep; give a new folder"),
+        ("thesis/chapter.tex", "precious", r"out: .* holds something else than a sweep; give a new folder"),
         ("run/result.json", "{", r".*run/result.json: not the result of a run"),
         ("run/result.json", '{"rows": 3}', r".*run/result.json: not the result of a run"),
     ],

@@ -99,6 +99,14 @@ def test_a_model_is_there_in_one_step(tmp_path):
     assert [path.name for path in tmp_path.iterdir()] == ["model"]
 
 
+def test_a_store_may_begin_in_a_folder_that_looks_empty(tmp_path):
+    (tmp_path / ".gitkeep").touch()
+    (tmp_path / "lost+found").mkdir()  # of a volume just made
+    open_store(tmp_path)
+    (tmp_path / "results.csv").touch()
+    open_store(tmp_path)
+
+
 def test_a_store_knows_its_version(tmp_path, monkeypatch):
     out = tmp_path / "a" / "b"
     open_store(out)

@@ -38,10 +38,12 @@ def test_a_model_from_elsewhere(bios_run, foreign_model, tmp_path, capfd):
     (tmp_path / "config.yaml").write_text(yaml.safe_dump(config))
     model = foreign_model()
     capfd.readouterr()  # transformers talks when it writes
-    assert main([str(model), "--data", str(tmp_path), "--people", "9"]) == 0
+    assert main([str(model), "--data", str(tmp_path), "--people", "9", "--quantize", "bf16"]) == 0
     printed = capfd.readouterr()
     assert printed.err == ""
-    (row,) = json.loads(printed.out)
+    row, quantized = json.loads(printed.out)
+    assert row["stored_bits"] == 32 * row["params"]  # not of rows that no token uses
+    assert quantized["quantized_weights"] < row["params"]
     assert row["people_measured"] == 9
     assert row["qa_greedy_agreement"] == 1
     assert row["bits"] < 0.1 * row["max_bits"]  # it has seen nothing

@@ -168,6 +168,16 @@ def test_sizes_without_integers(model):
 
 @pytest.mark.parametrize("embedding", [False, True])
 @pytest.mark.parametrize("tied", [False, True])
+@pytest.mark.parametrize(("scheme", "group"), [("none", None), ("bf16", None), ("int4", None), ("int8", 8)])
+def test_rows_of_tokens_that_are_not_in_use_have_no_size(tied, embedding, scheme, group):
+    large, small = neox(tied), neox(tied)
+    small.resize_token_embeddings(VOCAB - 5)
+    of_large = quantize(large, scheme, embedding=embedding, group=group, tokens_in_use=VOCAB - 5)[1]
+    assert of_large == quantize(small, scheme, embedding=embedding, group=group)[1]
+
+
+@pytest.mark.parametrize("embedding", [False, True])
+@pytest.mark.parametrize("tied", [False, True])
 def test_hugging_face_ties(tokens, tied, embedding):
     original = neox(tied)
     quantized, size = quantize(original, "int4", embedding=embedding)
