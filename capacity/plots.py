@@ -99,7 +99,8 @@ def law(frame: pd.DataFrame) -> Figure | None:
     figure.suptitle("Capacity: the best bits per parameter over N", x=0.01, ha="left")
     axes = figure.subplots()
     schemes = _quantizations(frame)
-    marks: dict[str, Any] = {"linestyle": "", "fillstyle": "none", "markeredgewidth": 0.8, "markersize": 5.5}
+    marks = _marks(schemes)
+    ring: dict[str, Any] = {"linestyle": "", "fillstyle": "none", "markeredgewidth": 0.6, "markersize": 7}
     groups: list[tuple[Any, pd.DataFrame]] = list(best.groupby(KIND, sort=False, dropna=False))
     keys = []
     exposures = sorted({kind[1] for kind, _ in groups}, reverse=True)
@@ -113,22 +114,22 @@ def law(frame: pd.DataFrame) -> Figure | None:
         axes.errorbar(plain["params"], plain["R"], bars, fmt="o", ls=line, color=color, elinewidth=0.8, zorder=2)
         edge = plain[~plain["bracketed"]]
         axes.plot(edge["params"], edge["R"], "o", color=color, markerfacecolor="white", zorder=3)
-        for scheme, mark in zip(schemes, "s^D", strict=False):
+        for scheme in schemes:
             found = rows[rows["quantization"] == scheme]
-            axes.plot(found["params"], found["R"], marker=mark, color=color, zorder=4, **marks)
+            axes.plot(found["params"], found["R"], marks[scheme], color=color, zorder=4, clip_on=False, **ring)
         keys.append(Line2D([], [], color=color, linestyle=line, marker="o", label=_kind(*kind)))
     P_low, P_high = _limits(frame["params"])
     axes.set(xscale="log", xlim=(P_low, P_high), ylim=(0, max(2.3, 1.08 * best["high"].max())))
     axes.set(xlabel="Model parameters P", ylabel="Bits per parameter R = bits / P")
     _number_ticks(axes.xaxis, P_low, P_high)
     _level_lines(axes)
-    hollow = Line2D([], [], color="0.4", linestyle="", marker="o", markerfacecolor="white", label="N not bracketed")
+    hollow = Line2D(
+        [], [], color="0.4", linestyle="", marker="o", markerfacecolor="white", label="lower bound: N at the edge"
+    )
     keys += [hollow] if not best["bracketed"].all() else []
-    keys += [
-        Line2D([], [], color="0.4", marker=mark, label=name, **marks)
-        for name, mark in zip(schemes, "s^D", strict=False)
-    ]
-    figure.legend(handles=keys, loc="outside right upper", alignment="left")
+    keys += [Line2D([], [], linestyle="", label="each at its own best N:")] if schemes else []
+    keys += [Line2D([], [], color="0.4", marker=marks[name], label=name, **ring) for name in schemes]
+    _legend(figure, keys)
     return figure
 
 
@@ -162,7 +163,7 @@ def capacity(rows: pd.DataFrame, out: Path) -> Figure:
     for panel in panels[:, 0]:
         panel.set_ylabel("Stored knowledge (bits)")
     keys = [*_handles(curves), Line2D([], [], color="0.4", linestyle=":", linewidth=0.8, label="max bits of N")]
-    figure.legend(handles=keys, loc="outside right upper", alignment="left")
+    _legend(figure, keys)
     _fix_layout(figure)  # the labels turn with their lines
     for panel in panels.flat:
         for R in LEVELS:
@@ -176,7 +177,7 @@ def bits_per_param(rows: pd.DataFrame, out: Path) -> Figure:
     axes = figure.subplots()
     curves = _curves_by_people(rows)
     schemes = _quantizations(rows)
-    marks = dict(zip(schemes, "s^D", strict=False))
+    marks = _marks(schemes)
     hollow: dict[str, Any] = {"fillstyle": "none", "markeredgewidth": 0.8, "markersize": 6 if len(curves) < 7 else 4}
     plain = rows[rows["quantization"] == "none"]
     for curve in curves:
@@ -198,7 +199,7 @@ def bits_per_param(rows: pd.DataFrame, out: Path) -> Figure:
     keys = _handles(curves)
     keys += [Line2D([], [], color="0.4", linestyle="", marker=marks[name], label=name, **hollow) for name in schemes]
     keys += [Line2D([], [], marker="x", linestyle="", color="0.7", label="R max (if in view)")]
-    figure.legend(handles=keys, loc="outside right upper", alignment="left")
+    _legend(figure, keys)
     return figure
 
 
@@ -224,7 +225,7 @@ def bits_against_people(rows: pd.DataFrame, out: Path) -> Figure | None:
     _level_lines(axes)
     _note_left_out(axes, plain)
     keys = [*_handles(curves), Line2D([], [], color="0.4", linestyle=":", linewidth=0.9, label="R max")]
-    figure.legend(handles=keys, loc="outside right upper", alignment="left", title="Size (P)")
+    _legend(figure, keys, title="Size (P)")
     return figure
 
 
@@ -291,6 +292,20 @@ def _kind(dataset: str, exposures: float, junk: str, recipe: str) -> str:
     """What the runs of a figure or of a curve have in common."""
     title = f"{DATASETS.get(dataset, dataset)}, {exposures:,.10g} exposures, "
     return title + ("" if junk == "0" else f"{junk} junk, ") + f"recipe {recipe}"
+
+
+def _marks(schemes: Sequence[str]) -> dict[str, str]:
+    """Hollow marks of quantizations: int8 and int4 have the same in every figure."""
+    fixed = {"int8": "s", "int4": "D"}
+    return dict(zip([name for name in schemes if name not in fixed], cycle("^vp"), strict=False)) | fixed
+
+
+def _legend(figure: Figure, keys: Sequence[Line2D], title: str | None = None) -> None:
+    """A legend on the right, in as many columns as the figure's height asks for; its width grows with them."""
+    columns = math.ceil(len(keys) / math.floor(5.5 * figure.get_figheight()))
+    figure.set_figwidth(figure.get_figwidth() + 0.9 * (columns - 1))
+    where: dict[str, Any] = {"loc": "outside right upper", "alignment": "left", "ncols": columns}
+    figure.legend(handles=keys, title=title, **where)
 
 
 def _fix_layout(figure: Figure) -> None:
@@ -408,7 +423,7 @@ def _level_lines(axes: Axes) -> None:
     """Lines at 2 and 1 bits per parameter, each with its name at its end, where no data can be."""
     for R in LEVELS:
         if axes.get_ylim()[1] > R:
-            axes.axhline(R, linestyle="--", color="0.35", linewidth=0.8, zorder=1)
+            axes.axhline(R, color="0.35", linewidth=0.6, zorder=1)
             axes.text(1.01, R, LEVELS[R], va="center", transform=axes.get_yaxis_transform(), **LABEL)
 
 

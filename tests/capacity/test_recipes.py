@@ -42,7 +42,10 @@ def test_between_the_papers_smallest_people_and_10_000_the_batch_shrinks_in_prop
 @pytest.mark.parametrize("exposures", [100, 1000])
 def test_below_10_000_people_the_lr_follows_the_width(exposures):
     assert resolved(9_999, exposures, "2x768", recipe="paper").lr == 1e-3
-    assert resolved(9_999, exposures, "2x96", recipe="paper").lr == pytest.approx(4e-3)
+    assert resolved(9_999, exposures, "4-2", recipe="paper").lr == pytest.approx(0.21 / 128, abs=1e-5)
+    assert resolved(9_999, exposures, "2x24x1", recipe="paper").lr == pytest.approx(1e-3 * 32 ** (2 / 3), abs=1e-5)
+    rates = [resolved(9_999, exposures, f"1x{width}x1", recipe="paper").lr for width in range(2, 1024, 2)]
+    assert rates == sorted(rates, reverse=True)
     few = resolved(1300, exposures, "2x48", 24.0, recipe="paper", layout="rows")
     assert (few.weight_decay, few.batch) == (0.05, 40)
     assert resolved(9_999, 1000, recipe="paper", layout="rows").batch == 167  # 60K steps, as the paper at 10,000
