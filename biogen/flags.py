@@ -132,7 +132,8 @@ def explain(error: ValidationError, model: type[BaseModel]) -> list[str]:
             near = _nearest(where, model)
             lines.append(f"{where}: is not a key; " + (f"did you mean {near}?" if near else "see --help for all"))
         elif mistake["type"] == "missing" and isinstance(mistake["loc"][-1], int):
-            lines.append(f"{where}: {_short(repr(mistake['input']))} is not allowed; must be more values")
+            given = mistake["input"]
+            lines.append(f"{where}: {_short(repr(given))} is not allowed; must be {len(given) + 1} values or more")
         elif mistake["type"] == "missing":
             lines.append(f"{where}: is required")
         elif mistake["type"] == "value_error" and isinstance(mistake["input"], dict | BaseModel):

@@ -74,6 +74,7 @@ def make_plans(preset: Preset) -> list[Plan]:
     """Every run of a preset, each once. Raises UserError with all mistakes."""
     plans: dict[str, Plan] = {}
     mistakes: list[str] = []
+    ratios: list[float] = []
     cached = cache(_corpus_like)
     if not preset.dry_run:
         mistakes += _device_mistakes(preset.device, preset.processes, preset.engine)
@@ -82,12 +83,16 @@ def make_plans(preset: Preset) -> list[Plan]:
             mistakes += _group_mistakes(one)
             ((size, exposures, data),) = one.combinations()
             plan = _plan(preset, parse_size(size), exposures, data, *cached(_without_people(data)))
-            if _wanted(preset, plan):
+            ratios.append(plan.max_bits / plan.parameters)
+            if _wanted(preset, ratios[-1]):
                 plans[plan.config.run_id] = plan
         except ValueError as error:
             mistakes += explain(error, DataConfig) if isinstance(error, ValidationError) else str(error).splitlines()
     if not plans and not mistakes:
-        mistakes.append(f"r_max: {preset.r_max} leaves no run; widen it, or choose other sizes or people")
+        found = f"{min(ratios):.3g}" + (f" to {max(ratios):.3g}" if len(ratios) > 1 else "")
+        mistakes.append(
+            f"r_max: {preset.r_max} leaves no run, as R max is {found}; widen it, or choose other sizes or people"
+        )
     if mistakes:
         raise UserError(list(dict.fromkeys(mistakes)))
     return list(plans.values())
@@ -121,9 +126,9 @@ def _group_mistakes(preset: Preset) -> list[str]:
     ]
 
 
-def _wanted(preset: Preset, plan: Plan) -> bool:
+def _wanted(preset: Preset, R_max: float) -> bool:
     low, high = preset.r_max or (0.0, float("inf"))
-    return low <= plan.max_bits / plan.parameters <= high
+    return low <= R_max <= high
 
 
 def _without_people(data: DataConfig) -> str:
@@ -279,8 +284,9 @@ def show_plans(plans: list[Plan], workers: int, console: Console) -> None:
             _duration(time_needed),
         )
     table.caption = (
-        "R max: the most bits per parameter that the data can teach. Time: training alone on one core of this "
-        f"machine, from a few timed steps (large models: from {_UTILISATION:.0%} of its matrix rate). "
+        "12LW²: weights of L layers of width W; V: tokens in use; R max: the most bits per parameter that the data can "
+        "teach. Time: training alone on one core of this machine, from a few timed steps (large models: from "
+        f"{_UTILISATION:.0%} of its matrix rate). "
         f"All runs: about {_duration(_makespan(seconds, workers))} here; {sum(p.flops for p in plans):.1e} FLOPs, or "
         f"{_hours(sum(p.gpu_hours for p in plans))} hours of an H100 at {_GPU_UTILISATION:.0%} of its bf16 rate; "
         f"at most {_bytes(_disk(plans, workers))} of disk, checkpoints included."

@@ -32,7 +32,7 @@ def load(name: str) -> tuple[nn.Module, Any]:
             )
             tokenizer = AutoTokenizer.from_pretrained(name, use_fast=True, trust_remote_code=False)
     except Exception as error:  # transformers and what it reads with raise many kinds for one thing: a bad folder
-        reason = " ".join(str(error).split())[:200] or type(error).__name__
+        reason = " ".join(str(error).strip().partition("\n")[0].split())[:200] or type(error).__name__
         raise ValueError(
             f"model: {name!r} cannot be loaded ({reason}); must be a folder with config.json, model.safetensors "
             "and a tokenizer"

@@ -79,7 +79,7 @@ def test_r_max_leaves_combinations_out():
     kept = plans_of(people=[5, 50, 500], biod=TINY["biod"] | {"name_length": 9}, r_max=(ratios[0] + 0.01, ratios[1]))
     assert [plan.config.data.people for plan in kept] == [50]
     (line,) = mistakes_of(r_max=(90, 91))
-    assert line.startswith("r_max: (90.0, 91.0) leaves no run")
+    assert line.startswith("r_max: (90.0, 91.0) leaves no run, as R max is ")
 
 
 def test_mistakes_of_all_combinations_are_told_together():
