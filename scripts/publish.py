@@ -1,8 +1,8 @@
 """Put finished runs into results/: `.venv/bin/python -m scripts.publish results/NAME OUT [OUT ...]`.
 
 In: folders of sweeps, and what results/NAME/runs holds already (delete there what new runs replace). Out, in
-results/NAME: each run's result and metrics, results.csv and the plots of all of them; their table, in Markdown, is
-printed.
+results/NAME: each run's result and metrics, results.csv and the plots of all of them; two tables in Markdown are
+printed, of the best N of each size and of all runs.
 """
 
 import argparse
@@ -14,7 +14,7 @@ from pathlib import Path
 import pandas as pd
 
 from capacity.plots import draw_all
-from capacity.table import DATASETS, by_precision, collect, write_csv
+from capacity.table import DATASETS, KIND, best_over_people, by_precision, collect, write_csv
 
 ONE = "{}.json", "{}.metrics.jsonl"
 """Files of a run in results/NAME/runs: result.json and metrics.jsonl of its folder."""
@@ -35,6 +35,25 @@ def as_store(published: Path, store: Path) -> None:
         folder.mkdir()
         shutil.copy(result, folder / "result.json")
         shutil.copy(published / ONE[1].format(result.stem), folder / "metrics.jsonl")
+
+
+def best(frame: pd.DataFrame) -> str:
+    """One line a size and kind of run: the largest R over N, and R of the same runs after quantization."""
+    kinds = [*KIND, "params", "size"]
+    of_runs = frame.groupby([*kinds, "people", "quantization"], dropna=False)["bits_per_param"].mean()
+    tried = frame.groupby(kinds, dropna=False)["people"].agg(lambda N: ", ".join(f"{n:,}" for n in sorted(set(N))))
+    found = best_over_people(frame)
+    found = found[found["quantization"] == "none"].sort_values([*KIND, "params"])
+    names = ["data", "exposures", "recipe", "size", "P", "best R", "N", "int8", "int4", "N tried"]
+    lines = [names, ["---"] * len(names)]
+    for row in found.to_dict("records"):
+        kind = tuple(row[name] for name in kinds)
+        quantized = [of_runs.get((*kind, row["people"], scheme)) for scheme in ("int8", "int4")]
+        how = [DATASETS[row["dataset"]], f"{row['exposures']:,}", row["recipe"], row["size"], f"{row['params']:,}"]
+        R = ("" if row["bracketed"] else "≥ ") + f"**{row['R']:.2f}**"
+        after = ["-" if R is None else f"{R:.2f}" for R in quantized]
+        lines.append([*how, R, f"{row['people']:,}", *after, tried[kind]])
+    return "\n".join("| " + " | ".join(line) + " |" for line in lines)
 
 
 def markdown(frame: pd.DataFrame, published: Path) -> str:
@@ -72,6 +91,7 @@ def main() -> None:
             if drawn.suffix == ".png" or drawn.stem == "law":  # of one figure vectors, too: they take much space
                 (options.results / "plots").mkdir(exist_ok=True)
                 shutil.copy(drawn, options.results / "plots")
+    print(best(frame), end="\n\n")
     print(markdown(frame, options.results / "runs"))
 
 
