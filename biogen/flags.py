@@ -125,15 +125,17 @@ def read_yaml(path: Path) -> dict[str, Any]:
 def explain(error: ValidationError, model: type[BaseModel]) -> list[str]:
     """One line for each mistake: the field, the value, what is allowed."""
     lines = []
-    for mistake in error.errors(include_url=False):
+    mistakes = error.errors(include_url=False)
+    for mistake in mistakes:
         where = ".".join(str(part) for part in mistake["loc"] if not isinstance(part, int))
         message = mistake["msg"].removeprefix("Value error, ")
         if mistake["type"] == "extra_forbidden":
             near = _nearest(where, model)
             lines.append(f"{where}: is not a key; " + (f"did you mean {near}?" if near else "see --help for all"))
         elif mistake["type"] == "missing" and isinstance(mistake["loc"][-1], int):
-            given = mistake["input"]
-            lines.append(f"{where}: {_short(repr(given))} is not allowed; must be {len(given) + 1} values or more")
+            alike = [other["loc"][-1] for other in mistakes if other["loc"][:-1] == mistake["loc"][:-1]]
+            needed = 1 + max(place for place in alike if isinstance(place, int))
+            lines.append(f"{where}: {_short(repr(mistake['input']))} is not allowed; must be {needed} values")
         elif mistake["type"] == "missing":
             lines.append(f"{where}: is required")
         elif mistake["type"] == "value_error" and isinstance(mistake["input"], dict | BaseModel):

@@ -89,10 +89,12 @@ def make_plans(preset: Preset) -> list[Plan]:
         except ValueError as error:
             mistakes += explain(error, DataConfig) if isinstance(error, ValidationError) else str(error).splitlines()
     if not plans and not mistakes:
-        found = f"{min(ratios):.3g}" + (f" to {max(ratios):.3g}" if len(ratios) > 1 else "")
-        mistakes.append(
-            f"r_max: {preset.r_max} leaves no run, as R max is {found}; widen it, or choose other sizes or people"
-        )
+        least, most = preset.r_max or (0.0, 0.0)
+        below, above = [R for R in ratios if least > R], [R for R in ratios if most < R]
+        found = [f"at most {max(below):.3g}"] if below else []
+        found += [f"at least {min(above):.3g}"] if above else []
+        why = f"leaves no run, as R max is {' or '.join(found)}"
+        mistakes.append(f"r_max: {preset.r_max} {why}; widen it, or choose other sizes or people")
     if mistakes:
         raise UserError(list(dict.fromkeys(mistakes)))
     return list(plans.values())
@@ -320,7 +322,7 @@ def _short(number: int | float) -> str:
 
 
 def _hours(hours: float) -> str:
-    return f"{hours:.2g}" if hours < 100 else f"{hours:,.0f}"
+    return f"{hours:.2g}" if hours < 99.5 else f"{hours:,.0f}"
 
 
 def _duration(seconds: float) -> str:

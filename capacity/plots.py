@@ -155,7 +155,7 @@ def capacity(rows: pd.DataFrame, out: Path) -> Figure:
             _plot_points(panel, found[_visible(found)], "params", "bits", curve.color)
             panel.axhline(curve.rows["max_bits"].iloc[0], color=curve.color, linestyle=":", linewidth=0.8, zorder=1)
         for R in LEVELS:
-            panel.plot([P_low, P_high], [R * P_low, R * P_high], "--", color="0.35", linewidth=0.8, zorder=1)
+            panel.plot([P_low, P_high], [R * P_low, R * P_high], color="0.35", linewidth=0.6, zorder=1)
         _number_ticks(panel.xaxis, P_low, P_high)
         _number_ticks(panel.yaxis, B_low, B_high)
     for panel in panels[-1]:
@@ -296,14 +296,16 @@ def _kind(dataset: str, exposures: float, junk: str, recipe: str) -> str:
 
 def _marks(schemes: Sequence[str]) -> dict[str, str]:
     """Hollow marks of quantizations: int8 and int4 have the same in every figure."""
-    fixed = {"int8": "s", "int4": "D"}
-    return dict(zip([name for name in schemes if name not in fixed], cycle("^vp"), strict=False)) | fixed
+    marks = {"int8": "s", "int4": "D"}
+    others = [name for name in schemes if name not in marks]
+    return marks | dict(zip(others, "^vp", strict=False))
 
 
 def _legend(figure: Figure, keys: Sequence[Line2D], title: str | None = None) -> None:
     """A legend on the right, in as many columns as the figure's height asks for; its width grows with them."""
-    columns = math.ceil(len(keys) / math.floor(5.5 * figure.get_figheight()))
-    figure.set_figwidth(figure.get_figwidth() + 0.9 * (columns - 1))
+    columns = math.ceil(len(keys) / (math.floor(5.5 * figure.get_figheight()) - (title is not None)))
+    longest = max(len(str(key.get_label())) for key in keys)
+    figure.set_figwidth(figure.get_figwidth() + (0.5 + 0.06 * longest) * (columns - 1))
     where: dict[str, Any] = {"loc": "outside right upper", "alignment": "left", "ncols": columns}
     figure.legend(handles=keys, title=title, **where)
 

@@ -147,6 +147,7 @@ def open_store(out: Path) -> None:
 def check_store(out: Path) -> None:
     """See that a folder is a store that this version can read, or can become one. Raises ValueError or OSError."""
     file = out / _STORE
+    found = sorted(path.name for path in out.glob("*") if path.name[0] != "." and path.name != "lost+found")
     try:
         written = json.loads(file.read_text())["format"]
     except FileNotFoundError:
@@ -157,9 +158,9 @@ def check_store(out: Path) -> None:
                 f"out: {out} was written by an earlier version of this project (it has no {_STORE}); "
                 "give another folder"
             ) from None
-        if any(path.name[0] != "." and path.name != "lost+found" for path in out.glob("*")):
+        if found:  # listed before, so that another driver's new store is no surprise
             raise ValueError(
-                f"out: {out} holds something else than a sweep; give a new folder, or that of a sweep"
+                f"out: {out} holds something else than a sweep ({found[0]}); give a new folder, or that of a sweep"
             ) from None
         return
     except (ValueError, KeyError, TypeError):

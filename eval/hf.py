@@ -32,7 +32,9 @@ def load(name: str) -> tuple[nn.Module, Any]:
             )
             tokenizer = AutoTokenizer.from_pretrained(name, use_fast=True, trust_remote_code=False)
     except Exception as error:  # transformers and what it reads with raise many kinds for one thing: a bad folder
-        reason = " ".join(str(error).strip().partition("\n")[0].split())[:200] or type(error).__name__
+        reason = " ".join(str(error).split()) or type(error).__name__
+        if len(reason) > 200:  # whole sentences, if there are such
+            reason = reason[:200].rpartition(". ")[0] or reason[:200]
         raise ValueError(
             f"model: {name!r} cannot be loaded ({reason}); must be a folder with config.json, model.safetensors "
             "and a tokenizer"
@@ -64,7 +66,7 @@ def count_parameters(model: nn.Module, used: int) -> int:
     for module in (model.get_input_embeddings(), model.get_output_embeddings()):  # type: ignore[operator]
         if module is not None:
             tables[id(module.weight)] = module.weight
-    return total - sum((table.shape[0] - used) * table.shape[1] for table in tables.values())
+    return total - sum((len(table) - used) * table.shape[1] for table in tables.values() if table.requires_grad)
 
 
 class HuggingFaceModel:

@@ -108,11 +108,13 @@ def quantize(
                 f"quantize: {scheme}-g{group} is not allowed; groups must divide {width}, the width of {name}"
             )
     assert sum(weight.numel() for weight in weights) == (0 if scheme == "none" else _expected_weights(model, embedding))
-    vocabulary = set() if tokens_in_use is None else _vocabulary(quantized_copy)
+    tables = set() if tokens_in_use is None else _vocabulary_tables(quantized_copy)
 
     def counted(tensor: Tensor, number: int) -> int:
         """Of a number that all rows have an equal part in, that of the rows that count."""
-        return number * tokens_in_use // len(tensor) if tokens_in_use and tensor.data_ptr() in vocabulary else number
+        if tokens_in_use is None or tensor.data_ptr() not in tables:
+            return number
+        return number * tokens_in_use // len(tensor)
 
     quantized_weights = weight_bits = scale_bits = 0
     with torch.no_grad():
@@ -133,8 +135,8 @@ def quantize(
     return quantized_copy, size
 
 
-def _vocabulary(model: nn.Module) -> set[int]:
-    """Where the matrices with a row for each token lie."""
+def _vocabulary_tables(model: nn.Module) -> set[int]:
+    """Addresses of the matrices with a row for each token, of a model of transformers'."""
     tables = (model.get_input_embeddings(), model.get_output_embeddings())  # type: ignore[operator]
     return {table.weight.data_ptr() for table in tables if table is not None}
 

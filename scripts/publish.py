@@ -7,6 +7,7 @@ printed, of the best N of each size and of all runs.
 
 import argparse
 import json
+import math
 import shutil
 import tempfile
 from pathlib import Path
@@ -39,20 +40,21 @@ def as_store(published: Path, store: Path) -> None:
 
 def best(frame: pd.DataFrame) -> str:
     """One line a size and kind of run: the largest R over N, and R of the same runs after quantization."""
-    kinds = [*KIND, "params", "size"]
-    of_runs = frame.groupby([*kinds, "people", "quantization"], dropna=False)["bits_per_param"].mean()
-    tried = frame.groupby(kinds, dropna=False)["people"].agg(lambda N: ", ".join(f"{n:,}" for n in sorted(set(N))))
-    found = best_over_people(frame)
-    found = found[found["quantization"] == "none"].sort_values([*KIND, "params"])
-    names = ["data", "exposures", "recipe", "size", "P", "best R", "N", "int8", "int4", "N tried"]
+    of_size = [*KIND, "params", "size"]
+    schemes = sorted(set(frame["quantization"]) - {"none"}, key=by_precision)
+    means = frame.groupby([*of_size, "people", "quantization"], dropna=False)["bits_per_param"].mean()
+    tried = frame.groupby(of_size, dropna=False)["people"].agg(lambda N: ", ".join(f"{n:,}" for n in sorted(set(N))))
+    largest = best_over_people(frame)
+    largest = largest[largest["quantization"] == "none"].sort_values([*KIND, "params"])
+    names = ["data", "exposures", "recipe", "size", "P", "best R", "N", *schemes, "N tried"]
     lines = [names, ["---"] * len(names)]
-    for row in found.to_dict("records"):
-        kind = tuple(row[name] for name in kinds)
-        quantized = [of_runs.get((*kind, row["people"], scheme)) for scheme in ("int8", "int4")]
-        how = [DATASETS[row["dataset"]], f"{row['exposures']:,}", row["recipe"], row["size"], f"{row['params']:,}"]
-        R = ("" if row["bracketed"] else "≥ ") + f"**{row['R']:.2f}**"
-        after = ["-" if R is None else f"{R:.2f}" for R in quantized]
-        lines.append([*how, R, f"{row['people']:,}", *after, tried[kind]])
+    for row in largest.to_dict("records"):
+        one = tuple(row[name] for name in of_size)
+        recipe = row["recipe"] + ("" if row["junk"] == "0" else f", {row['junk']} junk")
+        how = [DATASETS[row["dataset"]], f"{row['exposures']:,.10g}", recipe, row["size"], f"{row['params']:,}"]
+        found = ("" if row["bracketed"] else "≥ ") + f"**{row['R']:.2f}**"
+        quantized = [f"{means.get((*one, row['people'], name), math.nan):.2f}".replace("nan", "-") for name in schemes]
+        lines.append([*how, found, f"{row['people']:,}", *quantized, tried[one]])
     return "\n".join("| " + " | ".join(line) + " |" for line in lines)
 
 

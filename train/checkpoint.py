@@ -152,7 +152,7 @@ def training_tensors(model: nn.Module, optimizers: list[Optimizer]) -> dict[str,
 
 
 def restore_training(model: nn.Module, optimizers: list[Optimizer], tensors: dict[str, Tensor]) -> None:
-    """The inverse of `training_tensors`, for a model and optimizers made alike."""
+    """The inverse of `training_tensors`, for a model and optimizers made alike. Raises ValueError for others."""
     prefix = "model."
     model.load_state_dict({k.removeprefix(prefix): v for k, v in tensors.items() if k.startswith(prefix)})
     for number, optimizer in enumerate(optimizers):
@@ -162,4 +162,9 @@ def restore_training(model: nn.Module, optimizers: list[Optimizer], tensors: dic
             if kind == "optimizer" and int(where[0]) == number:
                 # A copy: the tensor may be a view of the file, whose space a deletion should give back.
                 state.setdefault(int(where[1]), {})[where[2]] = tensor.clone()
+        parameters = [p for group in optimizer.param_groups for p in group["params"]]
+        for place, tensors_of in state.items():
+            # Compiled kernels would not see it.
+            if any(tensor.ndim and tensor.shape != parameters[place].shape for tensor in tensors_of.values()):
+                raise ValueError(f"checkpoint: optimizer {number} had another parameter at {place}; start the run anew")
         optimizer.load_state_dict({**optimizer.state_dict(), "state": state})

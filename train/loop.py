@@ -133,7 +133,7 @@ class Trainer:
 
     @property
     def lr(self) -> float:
-        """The first optimizer's learning rate in the next step."""
+        """Learning rate of the blocks' matrices in the next step."""
         return self.settings.lr * learning_rate(self.settings, self.steps, self.exposures)
 
     def step(self, batch: WindowBatch) -> Tensor | float:

@@ -166,7 +166,7 @@ def test_int8_and_int4_go_before_other_quantizations(tmp_path):
 def test_labels_turn_with_their_lines(tmp_path):
     figure = plots.capacity(make_frame(schemes=("none",)), tmp_path)
     (axes,) = figure.axes
-    (line,) = [line for line in axes.lines if line.get_linestyle() == "--"][:1]
+    line = next(line for line in axes.lines if line.get_color() == "0.35")
     (x0, y0), (x1, y1) = axes.transData.transform(line.get_xydata())
     angles = [text.get_rotation() for text in axes.texts]
     assert angles == pytest.approx([math.degrees(math.atan2(y1 - y0, x1 - x0))] * 2)

@@ -44,6 +44,8 @@ def test_below_10_000_people_the_lr_follows_the_width(exposures):
     assert resolved(9_999, exposures, "2x768", recipe="paper").lr == 1e-3
     assert resolved(9_999, exposures, "4-2", recipe="paper").lr == pytest.approx(0.21 / 128, abs=1e-5)
     assert resolved(9_999, exposures, "2x24x1", recipe="paper").lr == pytest.approx(1e-3 * 32 ** (2 / 3), abs=1e-5)
+    assert resolved(9_999, exposures, "2x62x1", recipe="paper").lr == 0.00535
+    assert resolved(9_999, exposures, "1-1", recipe="paper").lr == pytest.approx(0.21 / 64, abs=1e-5)
     rates = [resolved(9_999, exposures, f"1x{width}x1", recipe="paper").lr for width in range(2, 1024, 2)]
     assert rates == sorted(rates, reverse=True)
     few = resolved(1300, exposures, "2x48", 24.0, recipe="paper", layout="rows")

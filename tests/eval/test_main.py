@@ -43,7 +43,7 @@ def test_a_model_from_elsewhere(bios_run, foreign_model, tmp_path, capfd):
     assert printed.err == ""
     row, quantized = json.loads(printed.out)
     assert row["stored_bits"] == 32 * row["params"]  # not of rows that no token uses
-    assert quantized["quantized_weights"] < row["params"]
+    assert quantized["quantized_weights"] == row["params"] - (13 + 2) * 16  # but biases and norms
     assert row["people_measured"] == 9
     assert row["qa_greedy_agreement"] == 1
     assert row["bits"] < 0.1 * row["max_bits"]  # it has seen nothing

@@ -44,6 +44,12 @@ def test_every_parameter_belongs_to_exactly_one_group(optimizer: str) -> None:
     assert sorted(held) == sorted(id(p) for p in model.parameters())
 
 
+def test_checkpoints_find_adamws_parameters_in_the_order_of_the_model() -> None:
+    model, (optimizer,) = prepared("adamw")
+    held = [id(p) for group in optimizer.param_groups for p in group["params"]]
+    assert held == [id(p) for p in sorted(model.parameters(), key=lambda p: p.ndim < 2)]
+
+
 def test_adamw_is_the_formula_and_decays_matrices_only() -> None:
     model, (optimizer,) = prepared("adamw")
     expected = {name: value.double() for name, value in snapshot(model).items()}
