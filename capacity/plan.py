@@ -75,6 +75,7 @@ def make_plans(preset: Preset) -> list[Plan]:
     plans: dict[str, Plan] = {}
     mistakes: list[str] = []
     ratios: list[float] = []
+    low, high = preset.r_max or (0.0, float("inf"))
     cached = cache(_corpus_like)
     if not preset.dry_run:
         mistakes += _device_mistakes(preset.device, preset.processes, preset.engine)
@@ -84,13 +85,12 @@ def make_plans(preset: Preset) -> list[Plan]:
             ((size, exposures, data),) = one.combinations()
             plan = _plan(preset, parse_size(size), exposures, data, *cached(_without_people(data)))
             ratios.append(plan.max_bits / plan.parameters)
-            if _wanted(preset, ratios[-1]):
+            if low <= ratios[-1] <= high:
                 plans[plan.config.run_id] = plan
         except ValueError as error:
             mistakes += explain(error, DataConfig) if isinstance(error, ValidationError) else str(error).splitlines()
     if not plans and not mistakes:
-        least, most = preset.r_max or (0.0, 0.0)
-        below, above = [R for R in ratios if least > R], [R for R in ratios if most < R]
+        below, above = [R for R in ratios if low > R], [R for R in ratios if high < R]
         found = [f"at most {max(below):.3g}"] if below else []
         found += [f"at least {min(above):.3g}"] if above else []
         why = f"leaves no run, as R max is {' or '.join(found)}"
@@ -126,11 +126,6 @@ def _group_mistakes(preset: Preset) -> list[str]:
         for scheme in preset.quantize
         if parse_size(size).width % (parse_scheme(scheme).group or 1)
     ]
-
-
-def _wanted(preset: Preset, R_max: float) -> bool:
-    low, high = preset.r_max or (0.0, float("inf"))
-    return low <= R_max <= high
 
 
 def _without_people(data: DataConfig) -> str:

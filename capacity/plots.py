@@ -38,6 +38,7 @@ MOST_SIZES, MOST_PEOPLE = 8, 3  # in one figure of learning curves: 24 curves
 PEOPLE_COLORS, SIZE_COLORS = "viridis", "plasma"  # both ordered to the eye and in gray print
 
 LEVELS = {2: "2 bits/param", 1: "1 bit/param"}  # the law after 1000 and after 100 exposures
+LEVEL_LINE: dict[str, Any] = {"color": "0.35", "linewidth": 0.6, "zorder": 1}
 LABEL: dict[str, Any] = {"fontsize": 6.5, "color": "0.25", "zorder": 4}
 LABEL["path_effects"] = [withStroke(linewidth=2, foreground="white")]
 
@@ -155,7 +156,7 @@ def capacity(rows: pd.DataFrame, out: Path) -> Figure:
             _plot_points(panel, found[_visible(found)], "params", "bits", curve.color)
             panel.axhline(curve.rows["max_bits"].iloc[0], color=curve.color, linestyle=":", linewidth=0.8, zorder=1)
         for R in LEVELS:
-            panel.plot([P_low, P_high], [R * P_low, R * P_high], color="0.35", linewidth=0.6, zorder=1)
+            panel.plot([P_low, P_high], [R * P_low, R * P_high], **LEVEL_LINE)
         _number_ticks(panel.xaxis, P_low, P_high)
         _number_ticks(panel.yaxis, B_low, B_high)
     for panel in panels[-1]:
@@ -425,7 +426,7 @@ def _level_lines(axes: Axes) -> None:
     """Lines at 2 and 1 bits per parameter, each with its name at its end, where no data can be."""
     for R in LEVELS:
         if axes.get_ylim()[1] > R:
-            axes.axhline(R, color="0.35", linewidth=0.6, zorder=1)
+            axes.axhline(R, **LEVEL_LINE)
             axes.text(1.01, R, LEVELS[R], va="center", transform=axes.get_yaxis_transform(), **LABEL)
 
 

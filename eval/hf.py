@@ -62,11 +62,14 @@ def _no_progress_bars() -> Iterator[None]:
 def count_parameters(model: nn.Module, used: int) -> int:
     """Trainable parameters, tied ones once, embedding rows of tokens that are not in use not at all."""
     total = sum(parameter.numel() for parameter in model.parameters() if parameter.requires_grad)
-    tables: dict[int, Tensor] = {}
-    for module in (model.get_input_embeddings(), model.get_output_embeddings()):  # type: ignore[operator]
-        if module is not None:
-            tables[id(module.weight)] = module.weight
-    return total - sum((len(table) - used) * table.shape[1] for table in tables.values() if table.requires_grad)
+    tables = vocabulary_tables(model).values()
+    return total - sum((len(table) - used) * table.shape[1] for table in tables if table.requires_grad)
+
+
+def vocabulary_tables(model: nn.Module) -> dict[int, Tensor]:
+    """The matrices with a row for each token, a tied one once, by their addresses."""
+    ends = (model.get_input_embeddings(), model.get_output_embeddings())  # type: ignore[operator]
+    return {module.weight.data_ptr(): module.weight for module in ends if module is not None}
 
 
 class HuggingFaceModel:

@@ -18,6 +18,7 @@ from typing import Any, NamedTuple, TypeVar
 import torch
 from torch import Tensor, nn
 
+from eval.hf import vocabulary_tables
 from eval.quiet import quiet
 
 # int1 is missing: torchao's symmetric rounding maps every weight to 0 there.
@@ -108,7 +109,7 @@ def quantize(
                 f"quantize: {scheme}-g{group} is not allowed; groups must divide {width}, the width of {name}"
             )
     assert sum(weight.numel() for weight in weights) == (0 if scheme == "none" else _expected_weights(model, embedding))
-    tables = set() if tokens_in_use is None else _vocabulary_tables(quantized_copy)
+    tables = {} if tokens_in_use is None else vocabulary_tables(quantized_copy)
 
     def counted(tensor: Tensor, number: int) -> int:
         """Of a number that all rows have an equal part in, that of the rows that count."""
@@ -133,12 +134,6 @@ def quantize(
         other_bits=sum(counted(p, p.numel() * p.element_size() * 8) for p in left),
     )
     return quantized_copy, size
-
-
-def _vocabulary_tables(model: nn.Module) -> set[int]:
-    """Addresses of the matrices with a row for each token, of a model of transformers'."""
-    tables = (model.get_input_embeddings(), model.get_output_embeddings())  # type: ignore[operator]
-    return {table.weight.data_ptr() for table in tables if table is not None}
 
 
 def _matrices(model: nn.Module, embedding: bool) -> list[Tensor]:
