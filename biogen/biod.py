@@ -16,6 +16,7 @@ from tokenizers import Tokenizer as Backend
 from tokenizers import models, pre_tokenizers
 
 from biogen.config import DataConfig
+from biogen.people import FEW
 from biogen.pieces import EMPTY, PieceList, Pieces, Role, in_order
 from biogen.rng import Stream, below, permute, random_order, random_words
 from biogen.tokenizer import DOMAIN, END, Tokenizer
@@ -30,8 +31,7 @@ class BioD:
         self.config, self.shape = config, config.biod
         self._chunk_strings = [_distinct_strings(config, attribute) for attribute in range(self.shape.K)]
         self._lay_out_pieces()
-        # Few people are asked for again and again: their draws are remembered.
-        self._known = self._draw(np.arange(config.people)) if config.people <= _BLOCK else None
+        self._known = self._pieces_of(np.arange(config.people if config.people <= FEW else 0))
 
     @property
     def names(self) -> int:
@@ -55,23 +55,15 @@ class BioD:
 
     def plan(self, index: Int[np.ndarray, " n"], exposure: int) -> Int[np.ndarray, "n slots"]:
         """The paragraph of each person at an exposure: the end token, the domain token if useful, then the text."""
-        n, K, C = len(index), self.shape.K, self.shape.C
-        if self._known is not None and (index < self.config.people).all():
-            name, chunks = (drawn[index] for drawn in self._known)
+        name, sentences = self._known
+        if (index < len(name)).all():
+            name, sentences = name.take(index, axis=0), sentences.take(index, axis=0)
         else:
-            name, chunks = self._draw(index)
-        chunks += self.shape.D * np.arange(K)[:, None]  # counted through all attributes
-        sentences = np.empty((n, K, 1 + C), dtype=np.int64)
-        sentences[:, :, 0] = self._marker
-        sentences[:, :, 1] = self._first_chunk.take(chunks[:, :, 0])
-        sentences[:, :, 2:] = self._later_chunk.take(chunks[:, :, 1:])
-        order = random_order(random_words(self.config.seed, Stream.ORDER, index, K, exposure))
-        sentences = in_order(sentences, order)
-
-        head = np.tile(self._head, (n, 1))
+            name, sentences = self._pieces_of(index)
+        order = random_order(random_words(self.config.seed, Stream.ORDER, index, self.shape.K, exposure))
+        head = np.tile(self._head, (len(index), 1))
         head[index >= self.config.people, 1:] = EMPTY
-        name_pieces = np.concatenate([self._name_start[name[:, :1]], self._name_rest[name[:, 1:]]], axis=1)
-        return np.concatenate([head, name_pieces, sentences.reshape(n, -1)], axis=1)
+        return np.concatenate([head, name, in_order(sentences, order).reshape(len(index), -1)], axis=1)
 
     def covering_texts(self) -> list[str]:
         """Texts in which every word stands within, and every symbol also first: whatever a text can hold, they hold."""
@@ -94,6 +86,19 @@ class BioD:
     def chunk_pools(self) -> dict[str, list[str]]:
         """The D strings that each attribute draws its chunks from, in symbols."""
         return {f"a{k}": [_write(string) for string in strings] for k, strings in enumerate(self._chunk_strings)}
+
+    def _pieces_of(
+        self, index: Int[np.ndarray, " n"]
+    ) -> tuple[Int[np.ndarray, "n length"], Int[np.ndarray, "n K marker_and_chunks"]]:
+        """The name of each person, and the sentence of each attribute, as pieces."""
+        name, chunks = self._draw(index)
+        K, C = self.shape.K, self.shape.C
+        chunks += self.shape.D * np.arange(K)[:, None]  # counted through all attributes
+        sentences = np.empty((len(index), K, 1 + C), dtype=np.int64)
+        sentences[:, :, 0] = self._marker
+        sentences[:, :, 1] = self._first_chunk.take(chunks[:, :, 0])
+        sentences[:, :, 2:] = self._later_chunk.take(chunks[:, :, 1:])
+        return np.concatenate([self._name_start[name[:, :1]], self._name_rest[name[:, 1:]]], axis=1), sentences
 
     def _draw(self, index: Int[np.ndarray, " n"]) -> tuple[Int[np.ndarray, "n length"], Int[np.ndarray, "n K C"]]:
         """The symbols of each name, and the numbers of the chunks of each value."""

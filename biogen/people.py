@@ -3,13 +3,16 @@
 In: a seed and an array of indices. Out: arrays of numbers into the pools.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 
 import numpy as np
 from jaxtyping import Int
 
 from biogen.pools import Pools, PoolSizes
 from biogen.rng import Stream, below, permute, random_words
+
+FEW = 1 << 16
+"""So many useful people, or fewer, are asked for again and again: what was drawn for them is remembered."""
 
 
 @dataclass(frozen=True)
@@ -25,6 +28,10 @@ class Attributes:
     major: Int[np.ndarray, " n"]
     employer: Int[np.ndarray, " n"]
     """Also decides the company city."""
+
+    def take(self, index: Int[np.ndarray, " n"]) -> "Attributes":
+        """Those of some people, by their place."""
+        return Attributes(*(getattr(self, column.name).take(index) for column in fields(self)))
 
 
 def draw_names(seed: int, sizes: PoolSizes, index: Int[np.ndarray, " n"]) -> Int[np.ndarray, "n 3"]:

@@ -89,21 +89,21 @@ class Pieces:
 
     def splice(self, plan: Int[np.ndarray, "texts slots"]) -> Texts:
         """The tokens and roles of every text of a plan."""
-        lengths = self.lengths[plan]
+        lengths = self.lengths.take(plan)
         offsets = np.zeros(len(plan) + 1, dtype=np.int64)
         np.cumsum(lengths.sum(axis=1), out=offsets[1:])
         piece_lengths = lengths.ravel()
         ends = np.cumsum(piece_lengths, dtype=np.int32)
-        shift = self._starts[plan].ravel() - (ends - piece_lengths)
+        shift = self._starts.take(plan).ravel() - (ends - piece_lengths)
         gather = np.repeat(shift, piece_lengths)
         gather += np.arange(len(gather), dtype=np.int32)
-        packed = self._packed[gather]
+        packed = self._packed.take(gather)
         tokens = (packed & np.uint32(0xFFFFFF)).view(np.int32)
         return Texts(tokens, (packed >> np.uint32(24)).astype(np.uint8), offsets)
 
     def text_lengths(self, plan: Int[np.ndarray, "texts slots"]) -> Int[np.ndarray, " texts"]:
         """Tokens in each text of a plan, without splicing it."""
-        return self.lengths[plan].sum(axis=1, dtype=np.int64)
+        return self.lengths.take(plan).sum(axis=1, dtype=np.int64)
 
     def render(self, plan_row: Int[np.ndarray, " slots"]) -> tuple[str, list[Span]]:
         """One text as characters, and the spans that have a role (without a leading space)."""

@@ -10,12 +10,18 @@ from functools import lru_cache
 import numpy as np
 from jaxtyping import Int, Shaped, UInt32, UInt64
 
+
+def _constant(value: int) -> np.ndarray:
+    """A number as an array, which numpy works with in a third of the time that it takes for a scalar of its own."""
+    return np.array(value, dtype=np.uint64)
+
+
 # Philox4x32-10: J. K. Salmon et al., "Parallel random numbers: as easy as 1, 2, 3", SC 2011, section 3.3.
-_MULTIPLIER_0, _MULTIPLIER_1 = np.uint64(0xD2511F53), np.uint64(0xCD9E8D57)
+_MULTIPLIER_0, _MULTIPLIER_1 = _constant(0xD2511F53), _constant(0xCD9E8D57)
 _WEYL_0, _WEYL_1 = 0x9E3779B9, 0xBB67AE85
 _ROUNDS = 10
-_LOW = np.uint64(0xFFFFFFFF)
-_SHIFT = np.uint64(32)
+_LOW = _constant(0xFFFFFFFF)
+_SHIFT = _constant(32)
 
 _FEISTEL_ROUNDS = 8
 _DRAWS_AT_ONCE = 64
@@ -43,8 +49,8 @@ def philox(key: int, counter: Shaped[np.ndarray, "n 4"]) -> UInt32[np.ndarray, "
     for _ in range(_ROUNDS):  # in place, which takes half the time
         c0 *= _MULTIPLIER_0
         c2 *= _MULTIPLIER_1
-        c1 ^= np.uint64(key_0)
-        c3 ^= np.uint64(key_1)
+        c1 ^= _constant(key_0)
+        c3 ^= _constant(key_1)
         c1 ^= c2 >> _SHIFT
         c3 ^= c0 >> _SHIFT
         c2 &= _LOW
@@ -75,7 +81,7 @@ def random_words(
 def below(words: UInt32[np.ndarray, "*shape"], bound: int) -> Int[np.ndarray, "*shape"]:
     """Each word as a number in [0, bound), uniform up to bound / 2^32 (2e-5 for the largest pool, the dates)."""
     assert 0 < bound <= 1 << 32
-    return ((words.astype(np.uint64) * np.uint64(bound)) >> _SHIFT).astype(np.int64)
+    return ((words.astype(np.uint64) * _constant(bound)) >> _SHIFT).astype(np.int64)
 
 
 def random_order(words: UInt32[np.ndarray, "n k"]) -> Int[np.ndarray, "n k"]:
@@ -95,12 +101,14 @@ def permute(index: Int[np.ndarray, " n"], size: int, seed: int, stream: Stream, 
     if len(index) and (index.min() < 0 or index.max() >= size):
         raise ValueError(f"index: {int(index.max())} is outside the {size} elements to permute")
     bits = max(2, (size - 1).bit_length())
-    low_bits = bits // 2
-    round_keys = list(_round_keys(seed, stream, draw // _DRAWS_AT_ONCE)[draw % _DRAWS_AT_ONCE])
+    low_bits, high_bits = bits // 2, bits - bits // 2
+    keys = _round_keys(seed, stream, draw // _DRAWS_AT_ONCE)[draw % _DRAWS_AT_ONCE]
+    # Where values are more than there are halves, rounds are looked up.
+    table = _mix(np.arange(1 << high_bits, dtype=np.uint64) ^ keys[:, None]) if len(index) > 1 << high_bits else None
     value = index.astype(np.uint64)
     walking = np.arange(len(value))
     while len(walking):
-        value[walking] = _feistel(value[walking], low_bits, bits - low_bits, round_keys)
+        value[walking] = _feistel(value[walking], low_bits, high_bits, keys, table)
         walking = walking[value[walking] >= size]
     return value.astype(np.int64)
 
@@ -115,19 +123,23 @@ def _round_keys(seed: int, stream: Stream, block: int) -> UInt64[np.ndarray, "dr
     return ((words[:, 0] << _SHIFT) | words[:, 1]).reshape(len(draws), len(rounds))
 
 
-def _feistel(value: np.ndarray, low_bits: int, high_bits: int, round_keys: list[np.uint64]) -> np.ndarray:
-    low_mask, high_mask = np.uint64((1 << low_bits) - 1), np.uint64((1 << high_bits) - 1)
-    low, high = value & low_mask, value >> np.uint64(low_bits)
-    for number, key in enumerate(round_keys):
+def _feistel(
+    value: np.ndarray, low_bits: int, high_bits: int, keys: UInt64[np.ndarray, " rounds"], table: np.ndarray | None
+) -> np.ndarray:
+    low_mask, high_mask = _constant((1 << low_bits) - 1), _constant((1 << high_bits) - 1)
+    low, high = value & low_mask, value >> _constant(low_bits)
+    for number in range(_FEISTEL_ROUNDS):
+        other = low if number % 2 else high
+        mixed = _mix(other ^ keys[number]) if table is None else table[number].take(other.view(np.int64))
         if number % 2:
-            high = high ^ (_mix(low ^ key) & high_mask)
+            high ^= mixed & high_mask
         else:
-            low = low ^ (_mix(high ^ key) & low_mask)
-    return (high << np.uint64(low_bits)) | low
+            low ^= mixed & low_mask
+    return (high << _constant(low_bits)) | low
 
 
 def _mix(value: np.ndarray) -> np.ndarray:
     """A 64-bit avalanche: G. Steele et al., "Fast splittable pseudorandom number generators", OOPSLA 2014."""
-    value = (value ^ (value >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
-    value = (value ^ (value >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
-    return value ^ (value >> np.uint64(31))
+    value = (value ^ (value >> _constant(30))) * _constant(0xBF58476D1CE4E5B9)
+    value = (value ^ (value >> _constant(27))) * _constant(0x94D049BB133111EB)
+    return value ^ (value >> _constant(31))
