@@ -10,7 +10,7 @@ import json
 import math
 import re
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import cycle
 from pathlib import Path
 from typing import Any, SupportsFloat
@@ -231,10 +231,21 @@ def bits_against_people(rows: pd.DataFrame, out: Path) -> Figure | None:
 
 
 def learning_curves(rows: pd.DataFrame, out: Path) -> Figure | None:
-    """R and accuracy against exposures for each run, from its metrics; None if no run has any."""
+    """R and accuracy against exposures for each run, from its metrics; None if no run has any.
+
+    Of the N that all sizes have; where they have none in common, of each size's best.
+    """
     plain = rows[rows["quantization"] == "none"]
-    sizes, people = _spread(plain["params"], MOST_SIZES), _spread(plain["people"], MOST_PEOPLE)
-    curves = _curves_by_size(plain[plain["params"].isin(sizes) & plain["people"].isin(people)])
+    sizes = _spread(plain["params"], MOST_SIZES)
+    shown = plain[plain["params"].isin(sizes)]
+    common = [N for N, found in shown.groupby("people") if found["params"].nunique() == len(sizes)]
+    people = _spread(pd.Series(common, dtype=int), MOST_PEOPLE)
+    if people:
+        curves = _curves_by_size(shown[shown["people"].isin(people)])
+    else:
+        full = shown.loc[shown.groupby("params")["bits_per_param"].idxmax(), ["params", "people"]]
+        curves = _curves_by_size(shown.merge(full))
+        curves = [replace(curve, label=f"{curve.label}, N = {curve.rows['people'].iloc[0]:,}") for curve in curves]
     dashes = dict(zip(people, ("-", "--", ":"), strict=False))
     figure = _figure(rows, 7.2, 2.8)
     panels = figure.subplots(1, 2, sharex=True)
@@ -245,7 +256,7 @@ def learning_curves(rows: pd.DataFrame, out: Path) -> Figure | None:
             if recall.empty:
                 continue
             for panel, name in zip(panels, ("bits_per_param", "qa_accuracy"), strict=True):
-                panel.plot(recall["exposures"], recall[name], dashes[N], color=curve.color, linewidth=1)
+                panel.plot(recall["exposures"], recall[name], dashes.get(N, "-"), color=curve.color, linewidth=1)
             longest, best = max(longest, recall["exposures"].max()), max(best, recall["bits_per_param"].max())
     if not longest:
         return None
@@ -258,11 +269,12 @@ def learning_curves(rows: pd.DataFrame, out: Path) -> Figure | None:
     for panel in panels:
         panel.set_xlabel("Exposures")
         _number_ticks(panel.xaxis, E_low, E_high)
-    title = "Size (P)" + _part(sizes, plain["params"])
+    title = "Size (P)" + _part(sizes, plain["params"]) + ("" if people else ", N of the best R")
     figure.legend(handles=_handles(curves, marker=""), loc="outside right upper", alignment="left", title=title)
-    keys = [Line2D([], [], color="0.4", linestyle=dashes[N], linewidth=1, label=f"N = {N:,}") for N in people]
-    title = "People" + _part(people, plain["people"])
-    figure.legend(handles=keys, loc="outside right lower", alignment="left", title=title)
+    if people:
+        keys = [Line2D([], [], color="0.4", linestyle=dashes[N], linewidth=1, label=f"N = {N:,}") for N in people]
+        title = "People" + _part(people, plain["people"])
+        figure.legend(handles=keys, loc="outside right lower", alignment="left", title=title)
     return figure
 
 

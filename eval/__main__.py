@@ -99,7 +99,10 @@ def main(arguments: list[str] | None = None) -> int:
         program="python -m eval MODEL",
         description="Measure the knowledge of a causal language model in bits per parameter.",
     )
-    print(json.dumps(evaluate(options), indent=1))
+    records = evaluate(options)
+    print(json.dumps(records, indent=1))
+    if records[0]["bits"] <= 0:
+        print("R = 0: nothing is known of these people; are they those that it was trained on?", file=sys.stderr)
     return 0
 
 

@@ -217,3 +217,16 @@ def test_learning_curves_stay_few_enough_to_read(tmp_path):
     figure = plots.learning_curves(frame, tmp_path)
     assert len(figure.axes[1].lines) == 24
     assert [legend.get_title().get_text() for legend in figure.legends] == ["Size (P), 8 of 12", "People, 3 of 4"]
+
+
+def test_learning_curves_of_sizes_that_share_some_n_or_none(tmp_path):
+    frame = make_frame(sizes=(16, 32), people=(100, 200, 400, 800), schemes=("none",))
+    write_metrics(tmp_path, frame)
+    small = frame["size"] == "2x16"
+    shared = frame[(small & (frame["people"] < 400)) | (~small & (frame["people"] > 100))]
+    figure = plots.learning_curves(shared, tmp_path)
+    assert [text.get_text() for text in figure.legends[1].get_texts()] == ["N = 200"]
+    figure = plots.learning_curves(frame[small == (frame["people"] < 400)], tmp_path)
+    (legend,) = figure.legends
+    assert legend.get_title().get_text() == "Size (P), N of the best R"
+    assert [text.get_text().partition(", ")[2] for text in legend.get_texts()] == ["N = 200", "N = 800"]
