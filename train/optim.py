@@ -115,23 +115,22 @@ def make_optimizers(
     `adamw`: AdamW with `lr` on the blocks' matrices. `muon`: Muon on them, with `lr` and `momentum`. Both: AdamW with
     `embedding_lr` on embedding, norms and biases. Decay falls on matrices only, the embedding too. A schedule sets
     `group["lr"]` of every group from `group["initial_lr"]`. Checkpoints know parameters by their place in an optimizer:
-    matrices in the model's order, then vectors.
+    tables, matrices in the model's order, vectors.
     """
     matrices = {name: p for name, p in model.blocks.named_parameters() if p.ndim == 2}
     chosen = {id(p) for p in matrices.values()}
     others = [p for p in model.parameters() if id(p) not in chosen]
     tables = {"params": [p for p in others if p.ndim >= 2], "lr": embedding_lr, "weight_decay": weight_decay}
     vectors = {"params": [p for p in others if p.ndim < 2], "lr": embedding_lr, "weight_decay": 0.0}
-    optimizers: list[torch.optim.Optimizer] = []
+    by_adamw, optimizers = [tables, vectors], list[torch.optim.Optimizer]()
     if optimizer == "adamw":
-        inside = {"params": [*matrices.values()], "lr": lr, "weight_decay": weight_decay}
-        optimizers.append(torch.optim.AdamW([tables, inside, vectors], betas=betas, eps=eps, fused=True))
+        by_adamw.insert(1, {"params": [*matrices.values()], "lr": lr, "weight_decay": weight_decay})
     else:
         fused = [p for name, p in matrices.items() if name.endswith("qkv.weight")]
         single = [p for name, p in matrices.items() if not name.endswith("qkv.weight")]
         by_heads: list[dict[str, Any]] = [{"params": fused, "qkv_heads": model.size.heads}, {"params": single}]
         optimizers.append(Muon(by_heads, lr=lr, weight_decay=weight_decay, momentum=momentum))
-        optimizers.append(torch.optim.AdamW([tables, vectors], betas=betas, eps=eps, fused=True))
+    optimizers.append(torch.optim.AdamW(by_adamw, betas=betas, eps=eps, fused=True))
     for one in optimizers:
         for group in one.param_groups:
             group["initial_lr"] = group["lr"]
