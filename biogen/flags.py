@@ -141,9 +141,25 @@ def explain(error: ValidationError, model: type[BaseModel]) -> list[str]:
         elif mistake["type"] == "value_error" and isinstance(mistake["input"], dict | BaseModel):
             lines.append(f"{where}.{message}" if where else message)  # a check of several fields; it names them
         else:
-            message = message.replace("Input should be", "must be")
+            bounds = _bounds(where, model) if mistake["type"].startswith(("greater_than", "less_than")) else ""
+            message = bounds or message.replace("Input should be", "must be")
             lines.append(f"{where}: {_short(repr(mistake['input']))} is not allowed; {_short(message)}")
     return list(dict.fromkeys(lines))
+
+
+def _bounds(where: str, model: type[BaseModel]) -> str:
+    """What a number may be where it has a smallest and a largest value, of which pydantic names one; else nothing."""
+    field = _fields(model).get("--" + where.replace("_", "-"))
+    words = {"gt": "greater than", "ge": "greater than or equal to", "lt": "less than", "le": "less than or equal to"}
+    notes = [*field.metadata, *_annotations(field.annotation)] if field else []
+    parts = [f"{text} {getattr(note, name)}" for note in notes for name, text in words.items() if hasattr(note, name)]
+    return f"must be {' and '.join(parts)}" if len(parts) > 1 else ""
+
+
+def _annotations(kind: Any) -> list[Any]:
+    """What a type is annotated with, at any depth."""
+    found = [part for note in getattr(kind, "__metadata__", ()) for part in getattr(note, "metadata", [note])]
+    return found + [note for inner in get_args(kind) for note in _annotations(inner)]
 
 
 def _nearest(where: str, model: type[BaseModel]) -> str | None:
