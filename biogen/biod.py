@@ -16,12 +16,10 @@ from tokenizers import Tokenizer as Backend
 from tokenizers import models, pre_tokenizers
 
 from biogen.config import DataConfig
-from biogen.people import FEW
+from biogen.people import FEW, are_few
 from biogen.pieces import EMPTY, PieceList, Pieces, Role, in_order
 from biogen.rng import Stream, below, permute, random_order, random_words
 from biogen.tokenizer import DOMAIN, END, Tokenizer
-
-_BLOCK = 1 << 16
 
 
 class BioD:
@@ -55,9 +53,8 @@ class BioD:
 
     def plan(self, index: Int[np.ndarray, " n"], exposure: int) -> Int[np.ndarray, "n slots"]:
         """The paragraph of each person at an exposure: the end token, the domain token if useful, then the text."""
-        name, sentences = self._known
-        if (index < len(name)).all():
-            name, sentences = name.take(index, axis=0), sentences.take(index, axis=0)
+        if are_few(index, self.config.people):
+            name, sentences = (pieces.take(index, axis=0) for pieces in self._known)
         else:
             name, sentences = self._pieces_of(index)
         order = random_order(random_words(self.config.seed, Stream.ORDER, index, self.shape.K, exposure))
@@ -114,10 +111,10 @@ class BioD:
         used[np.concatenate([strings.ravel() for strings in self._chunk_strings])] = True
         if config.junk:
             used[:] = True
-        for first in range(0, config.people, _BLOCK):
+        for first in range(0, config.people, FEW):
             if used.all():
                 break
-            index = np.arange(first, min(first + _BLOCK, config.people))
+            index = np.arange(first, min(first + FEW, config.people))
             names = permute(index, self.names, config.seed, Stream.NAMES)
             used[_digits(names, T, self.shape.name_length).ravel()] = True
         return np.flatnonzero(used)

@@ -11,7 +11,7 @@ import numpy as np
 from jaxtyping import Int
 
 from biogen.config import EVALUATION, DataConfig
-from biogen.people import FEW, Attributes, draw_attributes, draw_names
+from biogen.people import Attributes, are_few, draw_attributes, draw_few, draw_names
 from biogen.pieces import EMPTY, PieceList, Pieces, Role, in_order
 from biogen.pools import load_pools
 from biogen.rng import Stream, below, random_order, random_words
@@ -38,7 +38,6 @@ class BioS:
         self.bank = load_bank(config.templates)
         self._lay_out_pieces()
         self._tokenize()
-        self._known = self._draw(config.seed, np.arange(config.people if config.people <= FEW else 0))
 
     @property
     def names(self) -> int:
@@ -79,24 +78,20 @@ class BioS:
 
     def plan(self, index: Int[np.ndarray, " n"], exposure: int) -> Int[np.ndarray, "n slots"]:
         """The biography of each person at an exposure: the end token, the domain token if useful, then the text."""
-        plan = self._plan(index, self._people(index), exposure, self.config.seed)
+        plan = self._plan(index, exposure, self.config.seed)
         if self._domain is not None:
             plan[index >= self.config.people, 1] = EMPTY
         return plan
 
-    def _draw(self, seed: int, index: Int[np.ndarray, " n"]) -> tuple[Int[np.ndarray, "n 3"], Attributes]:
-        return draw_names(seed, self.config.pools, index), draw_attributes(seed, self.config.pools, index)
-
-    def _people(self, index: Int[np.ndarray, " n"]) -> tuple[Int[np.ndarray, "n 3"], Attributes]:
-        """Names and attributes; few useful people are remembered."""
-        names, attributes = self._known
-        if (index < len(names)).all():
+    def _people(self, index: Int[np.ndarray, " n"], seed: int) -> tuple[Int[np.ndarray, "n 3"], Attributes]:
+        """Names and attributes. Raises ValueError for an index of N0 or more."""
+        pools, people = self.config.pools, self.config.people
+        if are_few(index, people):
+            names, attributes = draw_few(seed, pools, people)
             return names.take(index, axis=0), attributes.take(index)
-        return self._draw(self.config.seed, index)
+        return draw_names(seed, pools, index), draw_attributes(seed, pools, index)
 
-    def _plan(
-        self, index: Int[np.ndarray, " n"], people: tuple[Int[np.ndarray, "n 3"], Attributes], exposure: int, seed: int
-    ) -> Int[np.ndarray, "n slots"]:
+    def _plan(self, index: Int[np.ndarray, " n"], exposure: int, seed: int) -> Int[np.ndarray, "n slots"]:
         variant = self.variant
         draw = exposure if variant.texts is None else exposure % variant.texts
         words = random_words(seed, Stream.SENTENCES, index, _SENTENCES, draw)
@@ -109,7 +104,7 @@ class BioS:
             order = np.broadcast_to(np.arange(_SENTENCES), (len(index), _SENTENCES))
         if exposure >= EVALUATION and variant.texts is None:  # a fixed text is measured as it was learned
             order = _employer_first(order)
-        return self._assemble(*people, templates, order)
+        return self._assemble(*self._people(index, seed), templates, order)
 
     def question_plan(
         self, index: Int[np.ndarray, " n"], exposure: int, attribute: int | None = None
@@ -120,7 +115,7 @@ class BioS:
         """
         words = random_words(self.config.seed, Stream.QUESTIONS, index, 2, exposure)
         asked = below(words[:, 0], _SENTENCES) if attribute is None else np.full(len(index), attribute)
-        return self._assemble_questions(*self._people(index), asked, words[:, 1])
+        return self._assemble_questions(*self._people(index, self.config.seed), asked, words[:, 1])
 
     def question_answer_slots(self) -> slice:
         """The columns of `question_plan` that hold the answer's value, without the full stop."""
@@ -181,8 +176,7 @@ class BioS:
         cover = self._cover()
         texts = [[strings[piece] for piece in row if strings[piece]] for row in cover]
         # Always the same people's texts, so that the tokens do not depend on the seed.
-        first = np.arange(min(_CORPUS_PEOPLE, self.names))
-        frequent = self._plan(first, self._draw(0, first), 0, seed=0)
+        frequent = self._plan(np.arange(min(_CORPUS_PEOPLE, self.names)), 0, seed=0)
         corpus = ["".join(strings[piece] for piece in row) for row in frequent]
         extra = [DOMAIN] if self.config.domain_token else []
         self.tokenizer = make_tokenizer(self.config.tokenizer, self.config.vocab, corpus, texts, extra)

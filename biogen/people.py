@@ -1,9 +1,11 @@
-"""Who exists: a person's name and attributes as functions of (seed, index), with nothing to remember.
+"""Who exists: a person's name and attributes as functions of (seed, index).
 
-In: a seed and an array of indices. Out: arrays of numbers into the pools.
+In: a seed and an array of indices. Out: arrays of numbers into the pools. Nothing is remembered but the draws of few
+people, to save time.
 """
 
 from dataclasses import dataclass, fields
+from functools import lru_cache
 
 import numpy as np
 from jaxtyping import Int
@@ -12,7 +14,7 @@ from biogen.pools import Pools, PoolSizes
 from biogen.rng import Stream, below, permute, random_words
 
 FEW = 1 << 16
-"""So many useful people, or fewer, are asked for again and again: what was drawn for them is remembered."""
+"""Of so many useful people, or fewer, what was drawn is kept: every exposure asks for them again."""
 
 
 @dataclass(frozen=True)
@@ -59,6 +61,18 @@ def draw_attributes(seed: int, sizes: PoolSizes, index: Int[np.ndarray, " n"]) -
     ]
     words = random_words(seed, Stream.ATTRIBUTES, index, len(bounds))
     return Attributes(*(below(words[:, column], bound) for column, bound in enumerate(bounds)))
+
+
+def are_few(index: Int[np.ndarray, " n"], people: int) -> bool:
+    """Whether these are useful people, out of few: 0 to people - 1."""
+    return people <= FEW and len(index) > 0 and int(index.min()) >= 0 and int(index.max()) < people
+
+
+@lru_cache(maxsize=2)
+def draw_few(seed: int, sizes: PoolSizes, people: int) -> tuple[Int[np.ndarray, "n 3"], Attributes]:
+    """Names and attributes of all of few people, which are kept."""
+    index = np.arange(people)
+    return draw_names(seed, sizes, index), draw_attributes(seed, sizes, index)
 
 
 @dataclass(frozen=True)

@@ -12,7 +12,7 @@ from jaxtyping import Int, Shaped, UInt32, UInt64
 
 
 def _constant(value: int) -> np.ndarray:
-    """A number as an array, which numpy works with in a third of the time that it takes for a scalar of its own."""
+    """A number as an array: with short arrays numpy is faster so than with a scalar of its own."""
     return np.array(value, dtype=np.uint64)
 
 
@@ -103,7 +103,7 @@ def permute(index: Int[np.ndarray, " n"], size: int, seed: int, stream: Stream, 
     bits = max(2, (size - 1).bit_length())
     low_bits, high_bits = bits // 2, bits - bits // 2
     keys = _round_keys(seed, stream, draw // _DRAWS_AT_ONCE)[draw % _DRAWS_AT_ONCE]
-    # Where values are more than there are halves, rounds are looked up.
+    # Where there are more values than values of a half, rounds are looked up.
     table = _mix(np.arange(1 << high_bits, dtype=np.uint64) ^ keys[:, None]) if len(index) > 1 << high_bits else None
     value = index.astype(np.uint64)
     walking = np.arange(len(value))

@@ -10,7 +10,7 @@ The work goes by chunks, a part of an exposure each, so that memory does not gro
 from collections.abc import Iterator
 from dataclasses import dataclass, fields, replace
 from fractions import Fraction
-from typing import Any, Literal
+from typing import Literal
 
 import numpy as np
 from jaxtyping import Bool, Int, UInt8
@@ -238,8 +238,8 @@ class Batches:
         words = random_words(self.corpus.config.seed, Stream.BATCHES, number, 1, 2 * chunk + purpose)[:, 0]
         return [np.argsort(part, kind="stable") for part in np.split(words, np.cumsum(counts)[:-1])]
 
-    def _progress(self, chunk: int, done: float | np.ndarray) -> Any:
-        """Exposures when a share `done`, or each of these, of a chunk's useful text has been served."""
+    def _progress(self, chunk: int, done: float) -> float:
+        """Exposures when a share `done` of a chunk's useful text has been served."""
         exposure, _ = divmod(chunk, self._chunks_each)
         part, _ = self._parts(chunk)
         return exposure + (part.start + len(part) * done) / self.people
@@ -261,7 +261,7 @@ class Batches:
         ends = np.cumsum(heights * widths)
         people = len(self._parts(chunk)[0])
         seen = np.cumsum(np.add.reduceat(order < people, bounds[:-1], dtype=np.int64)[order_of_batches])
-        exposures = self._progress(chunk, seen / people).tolist()
+        exposures = [self._progress(chunk, share) for share in (seen / people).tolist()]
         parts = np.stack([ends - heights * widths, ends, heights], axis=1)[order_of_batches].tolist()
         batches = []
         for (first, end, height), done in zip(parts, exposures, strict=True):

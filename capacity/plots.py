@@ -231,20 +231,19 @@ def bits_against_people(rows: pd.DataFrame, out: Path) -> Figure | None:
 
 
 def learning_curves(rows: pd.DataFrame, out: Path) -> Figure | None:
-    """R and accuracy against exposures for each run, from its metrics; None if no run has any.
+    """R and accuracy against exposures, from the runs' metrics; None if no run has any.
 
-    Of the N that all sizes have; where they have none in common, of each size's best.
+    Shown are a few sizes, and a few of the N that all of these have: if they have none in common, of each the best.
     """
     plain = rows[rows["quantization"] == "none"]
     sizes = _spread(plain["params"], MOST_SIZES)
     shown = plain[plain["params"].isin(sizes)]
-    common = [N for N, found in shown.groupby("people") if found["params"].nunique() == len(sizes)]
-    people = _spread(pd.Series(common, dtype=int), MOST_PEOPLE)
+    common = shown.groupby("people")["size"].nunique() == shown["size"].nunique()
+    people = _spread(pd.Series(common[common].index), MOST_PEOPLE)
     if people:
         curves = _curves_by_size(shown[shown["people"].isin(people)])
     else:
-        full = shown.loc[shown.groupby("params")["bits_per_param"].idxmax(), ["params", "people"]]
-        curves = _curves_by_size(shown.merge(full))
+        curves = _curves_by_size(shown.merge(best_over_people(shown)[["size", "people"]]))
         curves = [replace(curve, label=f"{curve.label}, N = {curve.rows['people'].iloc[0]:,}") for curve in curves]
     dashes = dict(zip(people, ("-", "--", ":"), strict=False))
     figure = _figure(rows, 7.2, 2.8)
@@ -269,7 +268,7 @@ def learning_curves(rows: pd.DataFrame, out: Path) -> Figure | None:
     for panel in panels:
         panel.set_xlabel("Exposures")
         _number_ticks(panel.xaxis, E_low, E_high)
-    title = "Size (P)" + _part(sizes, plain["params"]) + ("" if people else ", N of the best R")
+    title = "Size (P)" + ("" if people else " and its best N") + _part(sizes, plain["params"])
     figure.legend(handles=_handles(curves, marker=""), loc="outside right upper", alignment="left", title=title)
     if people:
         keys = [Line2D([], [], color="0.4", linestyle=dashes[N], linewidth=1, label=f"N = {N:,}") for N in people]

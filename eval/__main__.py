@@ -101,8 +101,8 @@ def main(arguments: list[str] | None = None) -> int:
     )
     records = evaluate(options)
     print(json.dumps(records, indent=1))
-    if records[0]["bits"] <= 0:
-        print("R = 0: nothing is known of these people; are they those that it was trained on?", file=sys.stderr)
+    if records[0]["bits"] == 0:
+        print("R = 0: nothing is known of these people; are they those that the model was trained on?", file=sys.stderr)
     return 0
 
 

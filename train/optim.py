@@ -115,16 +115,18 @@ def make_optimizers(
     `adamw`: AdamW with `lr` on the blocks' matrices. `muon`: Muon on them, with `lr` and `momentum`. Both: AdamW with
     `embedding_lr` on embedding, norms and biases. Decay falls on matrices only, the embedding too. A schedule sets
     `group["lr"]` of every group from `group["initial_lr"]`. Checkpoints know parameters by their place in an optimizer:
-    tables, matrices in the model's order, vectors.
+    in AdamW tables, matrices, vectors; in Muon the matrices of q, k and v, then the others.
     """
     matrices = {name: p for name, p in model.blocks.named_parameters() if p.ndim == 2}
     chosen = {id(p) for p in matrices.values()}
     others = [p for p in model.parameters() if id(p) not in chosen]
     tables = {"params": [p for p in others if p.ndim >= 2], "lr": embedding_lr, "weight_decay": weight_decay}
     vectors = {"params": [p for p in others if p.ndim < 2], "lr": embedding_lr, "weight_decay": 0.0}
-    by_adamw, optimizers = [tables, vectors], list[torch.optim.Optimizer]()
+    by_adamw = [tables, vectors]
+    optimizers: list[torch.optim.Optimizer] = []
     if optimizer == "adamw":
-        by_adamw.insert(1, {"params": [*matrices.values()], "lr": lr, "weight_decay": weight_decay})
+        inside = {"params": [*matrices.values()], "lr": lr, "weight_decay": weight_decay}
+        by_adamw = [tables, inside, vectors]
     else:
         fused = [p for name, p in matrices.items() if name.endswith("qkv.weight")]
         single = [p for name, p in matrices.items() if not name.endswith("qkv.weight")]

@@ -10,7 +10,7 @@ from transformers import AutoTokenizer
 from biogen.bios import BioS
 from biogen.config import DataConfig
 from biogen.corpus import EVALUATION, draw_texts, make_corpus, mean_length
-from biogen.people import describe
+from biogen.people import FEW, describe
 from biogen.pieces import EMPTY, Role, role_name
 from biogen.pools import Pools, PoolSizes, load_pools
 from biogen.templates import ATTRIBUTES, Bank, load_bank
@@ -390,3 +390,22 @@ def test_bits_of_the_papers_values():
     assert isinstance(corpus, BioS)
     assert corpus.log2_values == pytest.approx(47.59, abs=0.01)
     assert corpus.names == 160_000_000
+
+
+@pytest.mark.parametrize("people", [3, FEW, FEW + 1])
+def test_draws_that_are_kept_are_those_drawn_anew(people: int):
+    pools = PoolSizes(first_names=50, middle_names=50, last_names=50)
+    corpus = small(people=people, pools=pools, seed=5, questions="half", domain_token=True, junk=0.5)
+    index = np.array([people - 1, 0, people - 2])
+    beyond = np.append(index, people + 1)  # of whom nothing is kept
+    for plan in (corpus.plan, corpus.question_plan):
+        assert (plan(index, 1) == plan(beyond, 1)[:3]).all()
+    with pytest.raises(ValueError, match="outside"):
+        corpus.plan(np.array([-1]), 0)
+
+
+def test_a_corpus_follows_its_configuration():
+    corpus, other = small(seed=0), small(seed=1, people=150)
+    corpus.plan(np.arange(200), 0)
+    corpus.config = other.config  # as a sweep's plan does
+    assert (corpus.plan(np.arange(150), 0) == other.plan(np.arange(150), 0)).all()

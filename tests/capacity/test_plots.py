@@ -228,5 +228,5 @@ def test_learning_curves_of_sizes_that_share_some_n_or_none(tmp_path):
     assert [text.get_text() for text in figure.legends[1].get_texts()] == ["N = 200"]
     figure = plots.learning_curves(frame[small == (frame["people"] < 400)], tmp_path)
     (legend,) = figure.legends
-    assert legend.get_title().get_text() == "Size (P), N of the best R"
+    assert legend.get_title().get_text() == "Size (P) and its best N"
     assert [text.get_text().partition(", ")[2] for text in legend.get_texts()] == ["N = 200", "N = 800"]

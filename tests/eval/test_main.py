@@ -16,6 +16,7 @@ def test_a_fresh_process_measures_what_the_run_did(bios_run, rows_of):
     command = [sys.executable, "-m", "eval", bios_run.model, "--data", bios_run.path, "--quantize", "int4-g16"]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     assert done.returncode == 0
+    assert ("R = 0" in done.stderr) == (rows_of(bios_run)[0]["bits"] == 0)
     found, expected = json.loads(done.stdout), rows_of(bios_run)
     assert [row["quantization"] for row in found] == [row["quantization"] for row in expected] == ["none", "int4-g16"]
     for ours, theirs in zip(expected, found, strict=True):
@@ -52,8 +53,11 @@ def test_a_model_from_elsewhere(bios_run, foreign_model, tmp_path, capfd):
 def test_the_people_of_a_data_set_on_disk(biod_run, rows_of, tmp_path, capfd):
     write_dataset(biod_run.read_config().data, None, tmp_path)
     assert main([str(biod_run.model), "--data", str(tmp_path)]) == 0
-    (row,) = json.loads(capfd.readouterr().out)
+    printed = capfd.readouterr()
+    (row,) = json.loads(printed.out)
     assert row["loss_value"] == pytest.approx(rows_of(biod_run)[0]["loss_value"], abs=1e-4)
+    assert row["bits"] > 0
+    assert printed.err == ""
 
 
 def test_the_people_of_another_seed(biod_run, tmp_path, capfd):
