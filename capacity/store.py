@@ -6,7 +6,7 @@ last; it has failed where there is a failed.json; and it belongs to whoever hold
 
 import json
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -118,6 +118,15 @@ class RunFolder:
 def run_folder(out: Path, config: RunConfig) -> RunFolder:
     """The folder of a run."""
     return RunFolder(out / config.run_id)
+
+
+def trained_alike(folder: RunFolder, config: RunConfig) -> Iterator[RunFolder]:
+    """The finished runs of the same store that trained the model of this one, to measure it in another way."""
+    for path in sorted(folder.path.parent.glob(f"{folder.path.name.rpartition('-')[0]}-*")):
+        other = RunFolder(path)
+        with suppress(OSError, ValueError, yaml.YAMLError):  # as of a folder that somebody moves away meanwhile
+            if path != folder.path and other.done and other.read_config().trains_like(config):
+                yield other
 
 
 def write_json(path: Path, record: dict[str, Any]) -> None:

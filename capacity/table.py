@@ -9,7 +9,7 @@ import math
 import os
 import re
 import sys
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from functools import cache
 from pathlib import Path
 from typing import Any, SupportsFloat
@@ -51,8 +51,10 @@ HOW_TO_READ = "R = bits per parameter: 2 is the law; R max is all that there is 
 def collect(out: Path) -> pd.DataFrame:
     """Every finished run of a store, one row for each run and quantization.
 
-    Folders without a result.json are runs still going or cut off, and are left out. Rows are sorted by data set,
-    exposures, junk, recipe, params, people, seed and quantization ("none" first, then by falling precision).
+    Folders without a result.json are runs still going or cut off, and are left out. What a run measured whose training
+    is another run's counts as that one's, once, unless the two measured the same thing in different ways. Rows are
+    sorted by data set, exposures, junk, recipe, params, people, seed and quantization ("none" first, then by falling
+    precision).
     Columns are `COLUMNS`, then further keys in order of first appearance; no finished run means no rows.
 
     Raises:
@@ -63,7 +65,7 @@ def collect(out: Path) -> pd.DataFrame:
         raise ValueError(f"out = '{out}': no such folder")
     with os.scandir(out) as entries:
         folders = sorted(entry.path for entry in entries if entry.is_dir())
-    rows = sorted((row for folder in folders for row in _read_rows(folder)), key=_sort_key)
+    rows = sorted(_of_trainings(map(_read_run, folders)), key=_sort_key)
     names = dict.fromkeys((*COLUMNS, *(name for row in rows for name in row)))
     return pd.DataFrame({name: _column([row.get(name) for row in rows]) for name in names})
 
@@ -161,13 +163,38 @@ def main(arguments: Sequence[str] | None = None) -> int:
     return 0
 
 
-def _read_rows(folder: str) -> list[dict[str, Any]]:
+_Row = dict[str, Any]
+
+
+def _of_trainings(runs: Iterable[tuple[list[_Row], str | None]]) -> Iterator[_Row]:
+    """The rows of runs, those of one training under its run's id where they agree."""
+    known: dict[str, dict[str, _Row]] = {}
+    later = []
+    for rows, training_of in runs:
+        if training_of is not None:
+            later.append((rows, training_of))
+        elif rows:
+            known[rows[0]["run_id"]] = {row["quantization"]: row for row in rows}
+            yield from rows
+    for rows, training_of in later:
+        there = known.get(training_of, {})
+        ours = {row["quantization"]: row | {"run_id": training_of} for row in rows}
+        if there and all(there.get(scheme, row) == row for scheme, row in ours.items()):
+            yield from (row for scheme, row in ours.items() if scheme not in there)
+            there |= ours
+        else:
+            yield from rows
+
+
+def _read_run(folder: str) -> tuple[list[_Row], str | None]:
+    """The rows of a run, none if it is not finished; and the run whose training it took over, if it did."""
     path = os.path.join(folder, "result.json")
     try:
         with open(path, encoding="utf-8") as file:
-            return [dict(row) for row in json.load(file)["rows"]]
+            result = json.load(file)
+            return [dict(row) for row in result["rows"]], result.get("provenance", {}).get("training_of")
     except FileNotFoundError:
-        return []
+        return [], None
     except (ValueError, KeyError, TypeError) as error:
         raise ValueError(
             f"{path}: not the result of a run ({type(error).__name__}: {error}); delete it to do the run again"

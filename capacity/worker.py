@@ -1,7 +1,8 @@
 """One run, from people to its result: `python -m capacity.worker RUN_FOLDER` (an engine starts it).
 
 In: a folder with a resolved config.yaml. Out, in the same folder: metrics.jsonl while it goes on, the model in
-Hugging Face form, and result.json at the end; or failed.json with the reason. Stopped by a signal, or while it trains
+Hugging Face form, and result.json at the end; or failed.json with the reason. Where a finished run beside it trained
+the same model and measured it in another way, that training is taken over. Stopped by a signal, or while it trains
 by the end of the process that started it, it leaves a checkpoint to go on from. It works under a claim
 (capacity/claim.py), and writes nothing once it has lost it.
 
@@ -32,12 +33,12 @@ from biogen.windows import Batches
 from capacity.claim import Claim, Lost, Process, acquire
 from capacity.config import RunConfig
 from capacity.recipes import settings_of
-from capacity.store import FAILED, STOPPED, TAKEN, RunFolder, fail, write_json
+from capacity.store import FAILED, STOPPED, TAKEN, RunFolder, fail, trained_alike, write_json
 from eval.measure import measure, measure_copies
 from eval.recall import recall_people
 from eval.source import OwnTokens
-from train.checkpoint import restore_training, training_tensors
-from train.export import save_pretrained
+from train.checkpoint import replace_file, restore_training, training_tensors
+from train.export import load_pretrained, save_pretrained
 from train.inference import Inference
 from train.loop import Diverged, Settings, Trainer, train
 from train.model import GPT, initialize, parameter_counts
@@ -107,6 +108,8 @@ class Run:
         self.seconds = 0.0
         self.parts: list[dict[str, Any]] = []
         """What each part of an interrupted training was done with."""
+        self.training_of: str | None = None
+        """The finished run whose training this one has taken over."""
         self._resume()
 
     def go(self, stop: Any) -> bool:
@@ -114,24 +117,24 @@ class Run:
         self.started = time.monotonic() - self.seconds
         if not self.ranks.first:
             return self._help()
-        marks = log_spaced(self.config.exposures)
         with self.folder.metrics.open("a") as self._metrics:
-            finished = train(
-                self.trainer,
-                self.batches,
-                marks=marks,
-                observe=self._observe,
-                log=lambda record: self._write({"kind": "train", **record}),
-                log_steps=self.log_steps,
-                show=self._tell,
-                save=self._save,
-                save_seconds=self.save_seconds,
-                stop=stop,
-            )
-            if not finished:
-                return False
-            self.seconds = time.monotonic() - self.started
-            self._save(self.batches.state())  # a measurement that fails does not cost the training
+            if not self._trained:
+                finished = train(
+                    self.trainer,
+                    self.batches,
+                    marks=log_spaced(self.config.exposures),
+                    observe=self._observe,
+                    log=lambda record: self._write({"kind": "train", **record}),
+                    log_steps=self.log_steps,
+                    show=self._tell,
+                    save=self._save,
+                    save_seconds=self.save_seconds,
+                    stop=stop,
+                )
+                if not finished:
+                    return False
+                self.seconds = time.monotonic() - self.started
+                self._save(self.batches.state())  # a measurement that fails does not cost the training
             self.measuring = True
             if stop():
                 return False
@@ -140,6 +143,8 @@ class Run:
 
     def _help(self) -> bool:
         """Train along with the first process, which does all else."""
+        if self._trained:
+            return True
         quiet: dict[str, Any] = {"observe": lambda mark: None, "log": lambda record: None, "save": lambda state: None}
         return train(self.trainer, self.batches, marks=[], log_steps=self.log_steps, **quiet)
 
@@ -160,6 +165,9 @@ class Run:
             self.trainer.restore(record["training"])
             torch.set_rng_state(tensors[_RANDOM])
             self.seconds, self.parts, keep = record["seconds"], record["parts"], record["metrics_bytes"]
+        elif self.ranks.first:
+            keep = self._take_over()
+        self._trained = bool(self.ranks.agree(self.training_of is not None))
         if not self.ranks.first:
             return
         self.parts = [*self.parts[-99:], {"from": self.trainer.exposures, **self._where()}]
@@ -167,6 +175,28 @@ class Run:
             print(f"warning: {line}; going on from {self.trainer.exposures:.1f} exposures", file=sys.stderr)
         self.folder.metrics.touch()
         os.truncate(self.folder.metrics, min(keep, self.folder.metrics.stat().st_size))
+
+    def _take_over(self) -> int:
+        """Take over a finished training that was measured in another way, if there is one; returns bytes of metrics."""
+        for other in trained_alike(self.folder, self.config):
+            try:
+                if _curve_people(other.read_config()) != _curve_people(self.config):  # its learning curve is not ours
+                    continue
+                model, result = load_pretrained(other.model), json.loads(other.result.read_text())
+                row, made = result["rows"][0], result["provenance"]
+                metrics = other.metrics.read_bytes().splitlines(keepends=True)
+                state = {"steps": row["steps"], "tokens": row["tokens"], "exposures": float(self.config.exposures)}
+                seconds = row["seconds"]
+            except (OSError, ValueError, KeyError):  # somebody wanted its space back: it is trained once more
+                continue
+            self.model.load_state_dict(model.state_dict())
+            self.trainer.restore(state | {"loss_since": [0, 0.0]})
+            self.seconds, self.training_of = seconds, made.pop("training_of", other.path.name)
+            self.parts = made.get("parts") or [{"from": 0.0, **made}]
+            replace_file(self.folder.metrics, content := b"".join(metrics[:-1]))  # the last line is its measurement
+            print(f"trained already, as {other.path.name}; it is only measured", file=sys.stderr)
+            return len(content)
+        return 0
 
     def _save(self, batches: dict[str, np.ndarray]) -> None:
         self._check_claim()
@@ -202,8 +232,8 @@ class Run:
         return Inference(model, self.device, native=self.settings.native)
 
     def _observe(self, exposures: int) -> None:
-        people = min(_CURVE_PEOPLE, self.config.measure.eval_people, self.config.data.people)
-        recall = recall_people(self._read(self.model), OwnTokens(self.corpus), np.arange(people), EVALUATION)
+        people = np.arange(_curve_people(self.config))
+        recall = recall_people(self._read(self.model), OwnTokens(self.corpus), people, EVALUATION)
         record = measure(recall, self.corpus, sum(self.counts.values()), interval=False)
         self._write({"kind": "recall", "exposures": exposures, **record})
 
@@ -246,6 +276,8 @@ class Run:
     def _provenance(self) -> dict[str, Any]:
         """Of the end; and of the parts before, where they were done with anything else."""
         last = self._where()
+        if self.training_of is not None:
+            last["training_of"] = self.training_of
         same = [{key: value for key, value in part.items() if key not in ("from", "finished")} for part in self.parts]
         return last if all(part == same[-1] for part in same) else last | {"parts": self.parts}
 
@@ -271,6 +303,10 @@ class Run:
             "seconds": self.seconds,
             "seed": data.seed,
         }
+
+
+def _curve_people(config: RunConfig) -> int:
+    return min(_CURVE_PEOPLE, config.measure.eval_people, config.data.people)
 
 
 def training_flops(config: RunConfig, corpus: Corpus) -> int:

@@ -36,6 +36,10 @@ def test_two_processes_have_the_losses_of_one(prepare, do, changes):
     alike(one, two)
     assert json.loads(two.result.read_text())["provenance"]["processes"] == 2
     assert not list(two.path.glob("claim*"))
+    three = prepare("two", exposures=20, quantize="int8", **PYTORCH, **changes)
+    assert outcome(start_worker(three, 0, TWO, ONE_THREAD).wait(120), three, TWO) == 0, three.log.read_text()
+    assert json.loads(three.result.read_text())["provenance"]["training_of"] == two.path.name
+    assert metrics_of(three.path) == metrics_of(two.path)
 
 
 @pytest.mark.faults

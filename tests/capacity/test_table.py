@@ -31,13 +31,14 @@ def make_row(run_id, quantization="none", **changed):
     return row | changed
 
 
-def store(out, rows):
+def store(out, rows, **trained):
+    """trained: of runs that took over a training, whose."""
     by_run = {}
     for row in rows:
         by_run.setdefault(row["run_id"], []).append(row)
     for run_id, of_run in by_run.items():
         (out / run_id).mkdir()
-        record = {"run_id": run_id, "config": {}, "rows": of_run}
+        record = {"run_id": run_id, "config": {}, "rows": of_run, "provenance": {"training_of": trained.get(run_id)}}
         (out / run_id / "result.json").write_text(json.dumps(record))
 
 
@@ -73,6 +74,26 @@ def test_unfinished_runs_and_files_are_left_out(tmp_path):
     (tmp_path / "unfinished" / "metrics.jsonl").write_text("{}")
     (tmp_path / "results.csv").write_text("old")
     assert list(collect(tmp_path)["run_id"]) == ["done"]
+
+
+def test_a_training_that_was_measured_again_has_one_line(tmp_path):
+    again = [make_row("b"), make_row("b", "int4", bits_per_param=1.1), make_row("c"), make_row("c", "int2")]
+    store(tmp_path, [make_row("a"), make_row("a", "int8", bits_per_param=1.6), *again], b="a", c="a")
+    frame = collect(tmp_path)
+    assert list(frame["run_id"]) == ["a"] * 4
+    assert list(frame["quantization"]) == ["none", "int8", "int4", "int2"]
+    assert re.search(r"1\.65 .* 1\.60 +1\.10 +1\.65", printed(frame))
+
+
+@pytest.mark.parametrize("trained_by", ["a", "deleted"])
+def test_what_a_training_gave_in_other_ways_is_kept_apart(tmp_path, trained_by):
+    differs = [make_row("b", bits_per_param=1.7), make_row("b", "int4")]
+    store(tmp_path, [make_row("a"), make_row("a", "int8"), *differs], b=trained_by)
+    frame = collect(tmp_path)
+    assert list(zip(frame["run_id"], frame["quantization"], strict=True)) == [
+        *(("a", "none"), ("a", "int8")),
+        *(("b", "none"), ("b", "int4")),
+    ]
 
 
 def test_columns_come_in_order_and_further_keys_after_them(tmp_path):

@@ -124,6 +124,65 @@ def test_a_result_names_the_parts_of_a_run_that_differ(prepare, do, monkeypatch)
     assert [part["from"] for part in parts] == pytest.approx([0, 2 / 3], abs=0.1)
 
 
+def no_step(*_):
+    raise AssertionError("it trains")
+
+
+def test_a_trained_model_is_measured_in_another_way_without_training(prepare, do, rows_of, monkeypatch, capfd):
+    first, second, third = (prepare(quantize=quantize) for quantize in ("int8", ["int4", "int2"], []))
+    alone = prepare("alone", quantize=["int4", "int2"])
+    assert do(alone)
+    machine = worker._processor
+    with monkeypatch.context() as patched:
+        patched.setattr(worker, "_processor", lambda: "another one")
+        assert do(first)
+    monkeypatch.setattr(worker.Trainer, "step", no_step)
+    assert do(second)
+    alike(alone, second, rows_of)
+    assert capfd.readouterr().err == f"trained already, as {first.path.name}; it is only measured\n"
+    provenance = json.loads(second.result.read_text())["provenance"]
+    assert provenance["training_of"] == first.path.name
+    assert [part["processor"] for part in provenance["parts"]] == ["another one", machine()]
+    assert [part["from"] for part in provenance["parts"]] == [0, 4]
+    assert rows_of(second)[0]["seconds"] == rows_of(first)[0]["seconds"]
+    assert do(third)
+    assert json.loads(third.result.read_text())["provenance"]["training_of"] == first.path.name
+
+
+def test_a_measurement_that_was_cut_off_trains_nothing_either(prepare, do, rows_of, monkeypatch):
+    alone, first, second = prepare("alone", quantize="int8"), prepare(), prepare(quantize="int8")
+    assert do(alone)
+    assert do(first)
+    monkeypatch.setattr(worker.Trainer, "step", no_step)
+    run = Run(second, CPU)
+    assert not run.go(lambda: True)
+    second.metrics.write_text(second.metrics.read_text() + '{"kind": "rec')
+    assert do(second)
+    alike(alone, second, rows_of)
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [{"lr": 0.001}, {"seeds": 1}, {"exposures": 5}, {"eval_people": 7}],  # the last: its learning curve is another
+    ids=["lr", "seed", "exposures", "people measured"],
+)
+def test_no_other_training_is_taken_over(prepare, do, rows_of, capfd, changes):
+    alone, first, second = prepare("alone", **changes), prepare(), prepare(**changes)
+    for folder in (alone, first, second):
+        assert do(folder)
+    alike(alone, second, rows_of)
+    assert capfd.readouterr().err == ""
+
+
+def test_a_model_that_was_deleted_is_trained_once_more(prepare, do, rows_of):
+    alone, first, second = prepare("alone", quantize="int8"), prepare(), prepare(quantize="int8")
+    assert do(alone)
+    assert do(first)
+    (first.model / "model.safetensors").unlink()
+    assert do(second)
+    alike(alone, second, rows_of)
+
+
 def test_a_result_says_what_a_table_needs(prepare, do, rows_of):
     folder = prepare(quantize=["int4", "int4-g8"])
     assert do(folder)
