@@ -35,6 +35,12 @@ class Frozen(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True)
 
 
+def _refuse(mistakes: list[str]) -> None:
+    """Raises ValueError with all mistakes, a line each, if there are any."""
+    if mistakes:
+        raise ValueError("\n".join(mistakes))
+
+
 class Variant(Frozen):
     """How a person's text changes from exposure to exposure, read from the paper's names for the data sets."""
 
@@ -88,10 +94,12 @@ class BioDShape(Frozen):
 
     @model_validator(mode="after")
     def _enough_strings(self) -> "BioDShape":
+        mistakes = []
         if self.L * math.log(self.T) < math.log(self.D) - 1e-9:
-            raise ValueError(f"D: {self.D} different chunks do not exist; allowed is at most T^L = {self.T**self.L}")
+            mistakes += [f"D: {self.D} different chunks do not exist; allowed is at most T^L = {self.T**self.L}"]
         if self.name_length * math.log2(self.T) > 60:
-            raise ValueError(f"name_length: {self.name_length} is too long; T^name_length may be at most 2^60")
+            mistakes += [f"name_length: {self.name_length} is too long; T^name_length may be at most 2^60"]
+        _refuse(mistakes)
         return self
 
 
@@ -162,17 +170,19 @@ class DataConfig(DataOptions):
 
     @model_validator(mode="after")
     def _fits(self) -> "DataConfig":
+        mistakes = []
         if self.people > self.names:
-            raise ValueError(f"people: {self.people} people need as many names; allowed is at most N0 = {self.names}")
-        if self.people + (self.junk_people or 0) > self.names and self.junk:
-            raise ValueError(
+            mistakes += [f"people: {self.people} people need as many names; allowed is at most N0 = {self.names}"]
+        elif self.people + (self.junk_people or 0) > self.names and self.junk:
+            mistakes += [
                 f"junk_people: {self.junk_people} and {self.people} people need as many names; allowed is at "
                 f"most N0 - people = {self.names - self.people}"
-            )
+            ]
         if self.questions != "none" and self.dataset == "biod":
-            raise ValueError("questions: half is for dataset bios; allowed with biod is none")
+            mistakes += ["questions: half is for dataset bios; allowed with biod is none"]
         if self.variant != "fresh" and self.dataset == "biod":
-            raise ValueError(f"variant: {self.variant} is for dataset bios; allowed with biod is fresh")
+            mistakes += [f"variant: {self.variant} is for dataset bios; allowed with biod is fresh"]
+        _refuse(mistakes)
         return self
 
 

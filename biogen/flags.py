@@ -139,7 +139,8 @@ def explain(error: ValidationError, model: type[BaseModel]) -> list[str]:
         elif mistake["type"] == "missing":
             lines.append(f"{where}: is required")
         elif mistake["type"] == "value_error" and isinstance(mistake["input"], dict | BaseModel):
-            lines.append(f"{where}.{message}" if where else message)  # a check of several fields; it names them
+            found = message.splitlines()  # checks of several fields, which they name
+            lines += [f"{where}.{line}" if where else line for line in found]
         else:
             bounds = _bounds(where, model) if mistake["type"].startswith(("greater_than", "less_than")) else ""
             message = bounds or message.replace("Input should be", "must be")

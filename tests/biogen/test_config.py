@@ -96,6 +96,12 @@ def test_biod_has_names_chunks_and_no_questions():
     assert "questions" in refusal(dataset="biod", questions="half")
 
 
+def test_mistakes_of_several_fields_come_together():
+    few = {"T": 2, "D": 2, "name_length": 3}
+    told = refusal(dataset="biod", biod=few, people=9, questions="half", variant="single")
+    assert all(name in told for name in ("people: 9", "questions: half", "variant: single"))
+
+
 @given(
     junk=SHARES,
     people=st.integers(1, 1000),

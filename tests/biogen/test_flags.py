@@ -8,6 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_validator
 
+from biogen.config import DataConfig
 from biogen.flags import UserError, parse, read_yaml, run_main
 
 
@@ -140,6 +141,14 @@ def test_all_mistakes_come_at_once(tmp_path: Path):
         "inner.rate: 'fast' is not allowed; must be a valid number, unable to parse string as a number",
         "out: is required",
         "wrod: is not a key; did you mean word?",
+    ]
+
+
+def test_a_check_of_several_fields_tells_all_of_a_section():
+    flags = ["--biod.T", "30", "--biod.name-length", "13"]
+    assert mistakes(*flags, model=DataConfig) == [
+        "biod.D: 64 different chunks do not exist; allowed is at most T^L = 30",
+        "biod.name_length: 13 is too long; T^name_length may be at most 2^60",
     ]
 
 
