@@ -141,10 +141,6 @@ class RunConfig(Frozen):
         digest = hashlib.sha256(content.encode()).hexdigest()[:10]
         return f"{self.data.dataset}-{self.size}-n{self.data.people}-e{self.exposures}-{digest}"
 
-    def trains_like(self, other: "RunConfig") -> bool:
-        """Whether the two differ in what is measured after the training alone."""
-        return self == other.model_copy(update={"measure": self.measure})
-
 
 class Preset(DataOptions, TrainingOptions, MeasureOptions):
     """A sweep: one run for every combination of the lists, and the options that all runs share."""

@@ -120,13 +120,21 @@ def run_folder(out: Path, config: RunConfig) -> RunFolder:
     return RunFolder(out / config.run_id)
 
 
-def trained_alike(folder: RunFolder, config: RunConfig) -> Iterator[RunFolder]:
-    """The finished runs of the same store that trained the model of this one, to measure it in another way."""
+def trained_alike(folder: RunFolder, config: RunConfig) -> Iterator[tuple[RunFolder, dict[str, Any]]]:
+    """The finished runs beside this one that differ in what is measured alone, with their results.
+
+    Those come first that trained the model themselves.
+    """
+    ours = config.model_dump(mode="json", exclude={"measure"})
+    found = []
     for path in sorted(folder.path.parent.glob(f"{folder.path.name.rpartition('-')[0]}-*")):
         other = RunFolder(path)
-        with suppress(OSError, ValueError, yaml.YAMLError):  # as of a folder that somebody moves away meanwhile
-            if path != folder.path and other.done and other.read_config().trains_like(config):
-                yield other
+        with suppress(OSError, ValueError, KeyError, TypeError, AttributeError):  # somebody may move it away meanwhile
+            result = json.loads(other.result.read_text())
+            theirs = {name: value for name, value in result["config"].items() if name != "measure"}
+            if path != folder.path and theirs == ours:
+                found.append(("training_of" in result["provenance"], other, result))
+    yield from ((other, result) for _, other, result in sorted(found, key=lambda one: one[0]))
 
 
 def write_json(path: Path, record: dict[str, Any]) -> None:

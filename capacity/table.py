@@ -10,6 +10,7 @@ import os
 import re
 import sys
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 from typing import Any, SupportsFloat
@@ -51,8 +52,8 @@ HOW_TO_READ = "R = bits per parameter: 2 is the law; R max is all that there is 
 def collect(out: Path) -> pd.DataFrame:
     """Every finished run of a store, one row for each run and quantization.
 
-    Folders without a result.json are runs still going or cut off, and are left out. What a run measured whose training
-    is another run's counts as that one's, once, unless the two measured the same thing in different ways. Rows are
+    Folders without a result.json are runs still going or cut off, and are left out. Runs that differ in their schemes
+    of quantization alone are one training, and their rows stand under the run that did it, each scheme once. Rows are
     sorted by data set, exposures, junk, recipe, params, people, seed and quantization ("none" first, then by falling
     precision).
     Columns are `COLUMNS`, then further keys in order of first appearance; no finished run means no rows.
@@ -65,7 +66,7 @@ def collect(out: Path) -> pd.DataFrame:
         raise ValueError(f"out = '{out}': no such folder")
     with os.scandir(out) as entries:
         folders = sorted(entry.path for entry in entries if entry.is_dir())
-    rows = sorted(_of_trainings(map(_read_run, folders)), key=_sort_key)
+    rows = sorted(_of_trainings(filter(None, map(_read_run, folders))), key=_sort_key)
     names = dict.fromkeys((*COLUMNS, *(name for row in rows for name in row)))
     return pd.DataFrame({name: _column([row.get(name) for row in rows]) for name in names})
 
@@ -163,39 +164,45 @@ def main(arguments: Sequence[str] | None = None) -> int:
     return 0
 
 
-_Row = dict[str, Any]
+@dataclass(frozen=True)
+class _Measured:
+    """What a finished run measured."""
+
+    training: str
+    """The same for runs that differ in their schemes of quantization alone."""
+    taken_over: bool
+    """Whether another run did the training."""
+    run_id: str
+    rows: dict[str, dict[str, Any]]
+    """By scheme."""
 
 
-def _of_trainings(runs: Iterable[tuple[list[_Row], str | None]]) -> Iterator[_Row]:
-    """The rows of runs, those of one training under its run's id where they agree."""
-    known: dict[str, dict[str, _Row]] = {}
-    later = []
-    for rows, training_of in runs:
-        if training_of is not None:
-            later.append((rows, training_of))
-        elif rows:
-            known[rows[0]["run_id"]] = {row["quantization"]: row for row in rows}
-            yield from rows
-    for rows, training_of in later:
-        there = known.get(training_of, {})
-        ours = {row["quantization"]: row | {"run_id": training_of} for row in rows}
-        if there and all(there.get(scheme, row) == row for scheme, row in ours.items()):
-            yield from (row for scheme, row in ours.items() if scheme not in there)
-            there |= ours
-        else:
-            yield from rows
+def _of_trainings(runs: Iterable[_Measured]) -> Iterator[dict[str, Any]]:
+    """The rows of all trainings, each under the id of one run."""
+    trainings: dict[str, list[_Measured]] = {}
+    for run in sorted(runs, key=lambda run: run.taken_over):
+        trainings.setdefault(run.training, []).append(run)
+    for alike in trainings.values():
+        rows = {scheme: row for run in reversed(alike) for scheme, row in run.rows.items()}  # the first run's stay
+        yield from (row | {"run_id": alike[0].run_id} for row in rows.values())
 
 
-def _read_run(folder: str) -> tuple[list[_Row], str | None]:
-    """The rows of a run, none if it is not finished; and the run whose training it took over, if it did."""
+def _read_run(folder: str) -> _Measured | None:
+    """What a run measured, or None if it is not finished."""
     path = os.path.join(folder, "result.json")
     try:
         with open(path, encoding="utf-8") as file:
             result = json.load(file)
-            return [dict(row) for row in result["rows"]], result.get("provenance", {}).get("training_of")
+        rows = {row["quantization"]: dict(row) for row in result["rows"]}
+        training, config = folder, dict(result["config"])
+        if "measure" in config:
+            embedding = config.pop("measure")["quantize_embedding"]
+            people = [row["people_measured"] for row in rows.values()]
+            training = json.dumps([config, embedding, people[0]], sort_keys=True)
+        return _Measured(training, "training_of" in result.get("provenance", {}), result["run_id"], rows)
     except FileNotFoundError:
-        return [], None
-    except (ValueError, KeyError, TypeError) as error:
+        return None
+    except (ValueError, LookupError, TypeError, AttributeError) as error:
         raise ValueError(
             f"{path}: not the result of a run ({type(error).__name__}: {error}); delete it to do the run again"
         ) from error

@@ -173,30 +173,38 @@ class Run:
         self.parts = [*self.parts[-99:], {"from": self.trainer.exposures, **self._where()}]
         for line in checkpoints.damaged:
             print(f"warning: {line}; going on from {self.trainer.exposures:.1f} exposures", file=sys.stderr)
+        self._check_claim()
         self.folder.metrics.touch()
         os.truncate(self.folder.metrics, min(keep, self.folder.metrics.stat().st_size))
 
     def _take_over(self) -> int:
         """Take over a finished training that was measured in another way, if there is one; returns bytes of metrics."""
-        for other in trained_alike(self.folder, self.config):
+        for other, result in trained_alike(self.folder, self.config):
             try:
-                if _curve_people(other.read_config()) != _curve_people(self.config):  # its learning curve is not ours
+                row, made, measured = result["rows"][0], result["provenance"], result["config"]["measure"]
+                *curve, end = other.metrics.read_bytes().splitlines(keepends=True)
+                if json.loads(end)["exposures"] != self.config.exposures or json.loads(end)["kind"] != "recall":
                     continue
-                model, result = load_pretrained(other.model), json.loads(other.result.read_text())
-                row, made = result["rows"][0], result["provenance"]
-                metrics = other.metrics.read_bytes().splitlines(keepends=True)
-                state = {"steps": row["steps"], "tokens": row["tokens"], "exposures": float(self.config.exposures)}
-                seconds = row["seconds"]
-            except (OSError, ValueError, KeyError):  # somebody wanted its space back: it is trained once more
+                if self._curve_people(measured["eval_people"]) != self._curve_people(self.config.measure.eval_people):
+                    continue
+                counts = {name: row[name] for name in ("steps", "tokens", "exposures")} | {"loss_since": [0, 0.0]}
+                parts = made["parts"][:-1] if "training_of" in made else made.get("parts") or [{"from": 0.0, **made}]
+                seconds = float(row["seconds"])
+                self.model.load_state_dict(load_pretrained(other.model).state_dict())
+            except (OSError, ValueError, LookupError, TypeError, RuntimeError):  # damaged, or its model is gone
                 continue
-            self.model.load_state_dict(model.state_dict())
-            self.trainer.restore(state | {"loss_since": [0, 0.0]})
-            self.seconds, self.training_of = seconds, made.pop("training_of", other.path.name)
-            self.parts = made.get("parts") or [{"from": 0.0, **made}]
-            replace_file(self.folder.metrics, content := b"".join(metrics[:-1]))  # the last line is its measurement
+            self._check_claim()
+            replace_file(self.folder.metrics, b"".join(curve))
+            self.trainer.restore(counts)
+            self.seconds, self.parts = seconds, parts
+            self.training_of = made.get("training_of", other.path.name)
             print(f"trained already, as {other.path.name}; it is only measured", file=sys.stderr)
-            return len(content)
+            return self.folder.metrics.stat().st_size
         return 0
+
+    def _curve_people(self, eval_people: int) -> int:
+        """People measured at each point of the learning curve."""
+        return min(_CURVE_PEOPLE, eval_people, self.config.data.people)
 
     def _save(self, batches: dict[str, np.ndarray]) -> None:
         self._check_claim()
@@ -232,7 +240,7 @@ class Run:
         return Inference(model, self.device, native=self.settings.native)
 
     def _observe(self, exposures: int) -> None:
-        people = np.arange(_curve_people(self.config))
+        people = np.arange(self._curve_people(self.config.measure.eval_people))
         recall = recall_people(self._read(self.model), OwnTokens(self.corpus), people, EVALUATION)
         record = measure(recall, self.corpus, sum(self.counts.values()), interval=False)
         self._write({"kind": "recall", "exposures": exposures, **record})
@@ -274,10 +282,10 @@ class Run:
         return provenance(self.device, self.settings) | {"processes": self.ranks.size}
 
     def _provenance(self) -> dict[str, Any]:
-        """Of the end; and of the parts before, where they were done with anything else."""
+        """Of the end; and of the parts before, where they were done with anything else, or by another run."""
         last = self._where()
         if self.training_of is not None:
-            last["training_of"] = self.training_of
+            return last | {"training_of": self.training_of, "parts": self.parts}
         same = [{key: value for key, value in part.items() if key not in ("from", "finished")} for part in self.parts]
         return last if all(part == same[-1] for part in same) else last | {"parts": self.parts}
 
@@ -303,10 +311,6 @@ class Run:
             "seconds": self.seconds,
             "seed": data.seed,
         }
-
-
-def _curve_people(config: RunConfig) -> int:
-    return min(_CURVE_PEOPLE, config.measure.eval_people, config.data.people)
 
 
 def training_flops(config: RunConfig, corpus: Corpus) -> int:

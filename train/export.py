@@ -10,6 +10,7 @@ import json
 from pathlib import Path
 from typing import Any
 
+from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 
 from train.model import GPT, MLP_RATIO, NORM_EPS, ROTARY_BASE
@@ -93,7 +94,7 @@ def load_pretrained(folder: Path) -> GPT:
     """Read a folder that `save_pretrained` wrote; the parameters are the same to the bit.
 
     Raises:
-        ValueError: a file is missing, the architecture is another one, or tensors do not fit the config.
+        ValueError: a file is missing or damaged, the architecture is another one, or tensors do not fit the config.
 
     """
     for name in (CONFIG, WEIGHTS):
@@ -109,7 +110,10 @@ def load_pretrained(folder: Path) -> GPT:
     for key, allowed in expected.items():
         if config.get(key) != allowed:
             raise ValueError(f"{key}: {config.get(key)!r} in {folder / CONFIG}; allowed: {allowed!r}")
-    tensors = load_file(folder / WEIGHTS)
+    try:
+        tensors = load_file(folder / WEIGHTS)
+    except SafetensorError as error:
+        raise ValueError(f"{WEIGHTS} of {folder}: is damaged ({error})") from None
     parameters = {exported_name(name): p for name, p in model.named_parameters()}
     if wrong := sorted(parameters.keys() ^ tensors.keys()):
         raise ValueError(f"{wrong[0]}: missing or not allowed in {folder / WEIGHTS}; the config decides the names")

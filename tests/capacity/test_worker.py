@@ -15,7 +15,7 @@ from capacity import worker
 from capacity.claim import Process, acquire, started, this_machine
 from capacity.engine import ONE_THREAD, WorkerOptions, start_worker
 from capacity.store import FAILED, STOPPED, TAKEN
-from capacity.table import COLUMNS
+from capacity.table import COLUMNS, collect
 from capacity.worker import Run, log_spaced, main, pick_device, provenance
 from tests.capacity.conftest import metrics_of
 from tests.train.test_loop import SETTINGS
@@ -128,9 +128,11 @@ def no_step(*_):
     raise AssertionError("it trains")
 
 
-def test_a_trained_model_is_measured_in_another_way_without_training(prepare, do, rows_of, monkeypatch, capfd):
-    first, second, third = (prepare(quantize=quantize) for quantize in ("int8", ["int4", "int2"], []))
-    alone = prepare("alone", quantize=["int4", "int2"])
+@pytest.mark.parametrize(
+    "changes", [{"quantize": ["int4", "int2"]}, {"quantize": "int8", "quantize_embedding": False}], ids=str
+)
+def test_a_trained_model_is_measured_in_another_way_without_training(prepare, do, rows_of, monkeypatch, capfd, changes):
+    first, second, alone = prepare(quantize="int8"), prepare(**changes), prepare("alone", **changes)
     assert do(alone)
     machine = worker._processor
     with monkeypatch.context() as patched:
@@ -145,8 +147,29 @@ def test_a_trained_model_is_measured_in_another_way_without_training(prepare, do
     assert [part["processor"] for part in provenance["parts"]] == ["another one", machine()]
     assert [part["from"] for part in provenance["parts"]] == [0, 4]
     assert rows_of(second)[0]["seconds"] == rows_of(first)[0]["seconds"]
-    assert do(third)
-    assert json.loads(third.result.read_text())["provenance"]["training_of"] == first.path.name
+
+
+def test_of_measurements_in_a_chain_none_is_taken_for_the_training(prepare, do, rows_of, monkeypatch):
+    folders = [prepare(quantize=scheme) for scheme in ("int8", "int4", "int2", "bf16")]
+    for number, folder in enumerate(folders):
+        monkeypatch.setattr(worker, "_processor", lambda number=number: f"machine {number}")
+        if number == 0:
+            assert not do(folder, steps=5)
+            monkeypatch.setattr(worker, "_processor", lambda: "machine of the end")
+        assert do(folder)
+        if number == 1:
+            folders[0].result.unlink()  # so that only those are left that trained nothing
+        monkeypatch.setattr(worker.Trainer, "step", no_step)
+    for number, folder in list(enumerate(folders))[1:]:
+        provenance = json.loads(folder.result.read_text())["provenance"]
+        assert provenance["training_of"] == folders[0].path.name
+        machines = ["machine 0", "machine of the end", f"machine {number}"]
+        assert [part["processor"] for part in provenance["parts"]] == machines
+    frame = collect(folders[0].path.parent)
+    assert frame["run_id"].nunique() == 1
+    assert set(frame["quantization"]) == {"none", "int4", "int2", "bf16"}
+    assert do(folders[0])
+    assert list(collect(folders[0].path.parent)["quantization"]) == ["none", "bf16", "int8", "int4", "int2"]
 
 
 def test_a_measurement_that_was_cut_off_trains_nothing_either(prepare, do, rows_of, monkeypatch):
@@ -163,8 +186,8 @@ def test_a_measurement_that_was_cut_off_trains_nothing_either(prepare, do, rows_
 
 @pytest.mark.parametrize(
     "changes",
-    [{"lr": 0.001}, {"seeds": 1}, {"exposures": 5}, {"eval_people": 7}],  # the last: its learning curve is another
-    ids=["lr", "seed", "exposures", "people measured"],
+    [{"lr": 0.001}, {"seeds": 1}, {"eval_people": 7}],  # the last: its learning curve is another
+    ids=["lr", "seed", "people measured"],
 )
 def test_no_other_training_is_taken_over(prepare, do, rows_of, capfd, changes):
     alone, first, second = prepare("alone", **changes), prepare(), prepare(**changes)
@@ -174,13 +197,44 @@ def test_no_other_training_is_taken_over(prepare, do, rows_of, capfd, changes):
     assert capfd.readouterr().err == ""
 
 
-def test_a_model_that_was_deleted_is_trained_once_more(prepare, do, rows_of):
+@pytest.mark.parametrize(
+    ("file", "change"),
+    [
+        ("model/model.safetensors", lambda content: None),
+        ("model/model.safetensors", lambda content: content[:1000]),
+        ("metrics.jsonl", lambda content: None),
+        ("metrics.jsonl", lambda content: b""),
+        ("metrics.jsonl", lambda content: content.rpartition(b'{"kind"')[0]),
+        ("result.json", lambda content: b"[]"),
+        ("result.json", lambda content: content.replace(b'"steps"', b'"stops"')),
+        ("result.json", lambda content: content.replace(b'"provenance"', b'"origin"')),
+    ],
+)
+def test_what_is_damaged_is_trained_once_more(prepare, do, rows_of, file, change):
     alone, first, second = prepare("alone", quantize="int8"), prepare(), prepare(quantize="int8")
     assert do(alone)
     assert do(first)
-    (first.model / "model.safetensors").unlink()
+    path = first.path / file
+    if (content := change(path.read_bytes())) is None:
+        path.unlink()
+    else:
+        path.write_bytes(content)
     assert do(second)
     alike(alone, second, rows_of)
+
+
+@pytest.mark.usefixtures("handlers")
+def test_a_run_that_is_lost_takes_nothing_over(prepare, do, monkeypatch):
+    first, second = prepare(), prepare(quantize="int8")
+    assert do(first)
+
+    def taken_over(*_):
+        (second.path / "claim-2").write_text("{}")
+        return load_pretrained(*_)
+
+    monkeypatch.setattr(worker, "load_pretrained", taken_over)
+    assert main([str(second.path)]) == TAKEN
+    assert not second.metrics.exists()
 
 
 def test_a_result_says_what_a_table_needs(prepare, do, rows_of):
