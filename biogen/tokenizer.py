@@ -14,6 +14,8 @@ from typing import Any
 from tokenizers import AddedToken, decoders, models, pre_tokenizers, trainers
 from tokenizers import Tokenizer as Backend
 
+from biogen.hub import out_of_reach
+
 END = "<|endoftext|>"
 DOMAIN = "<|biography|>"
 
@@ -163,6 +165,11 @@ def is_at_hand(name: str) -> bool:
 def _from_pretrained(name: str, cover: Sequence[Sequence[str]], extra: Sequence[str]) -> Tokenizer:
     from transformers import AutoTokenizer  # slow to import
 
+    if out_of_reach(name):
+        raise ValueError(
+            f"tokenizer: {name!r} is not on this machine, and the Hugging Face hub does not answer; allowed are bpe, "
+            "word, or the name or folder of a Hugging Face tokenizer"
+        )
     try:
         loaded = AutoTokenizer.from_pretrained(name, use_fast=True)
         backend = Backend.from_str(loaded.backend_tokenizer.to_str())

@@ -35,7 +35,10 @@ def _size(text: object) -> str:
 
 
 def _scheme(text: object) -> str:
-    scheme = parse_scheme(str(text))
+    try:
+        scheme = parse_scheme(str(text))
+    except ValueError as error:
+        raise ValueError("must be " + (str(error).partition("allowed is ")[2] or str(error))) from None
     return scheme.name if scheme.group is None else f"{scheme.name}-g{scheme.group}"
 
 

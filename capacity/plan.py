@@ -283,7 +283,7 @@ def show_plans(plans: list[Plan], workers: int, console: Console) -> None:
     table.caption = (
         "12LW²: weights of L layers of width W; V: tokens in use; R max: the most bits per parameter that the data can "
         "teach. Time: training alone on one core of this machine, from a few timed steps (large models: from "
-        f"{_UTILISATION:.0%} of its matrix rate). "
+        f"{_UTILISATION:.0%} of its matrix rate); to start and to measure, each run takes some seconds more. "
         f"All runs: about {_duration(_makespan(seconds, workers))} here; {sum(p.flops for p in plans):.1e} FLOPs, or "
         f"{_hours(sum(p.gpu_hours for p in plans))} hours of an H100 at {_GPU_UTILISATION:.0%} of its bf16 rate; "
         f"at most {_bytes(_disk(plans, workers))} of disk, checkpoints included."

@@ -27,7 +27,7 @@ from matplotlib.lines import Line2D
 from matplotlib.patheffects import withStroke
 from matplotlib.ticker import FixedLocator, FuncFormatter, NullFormatter, PercentFormatter
 
-from capacity.table import DATASETS, KIND, best_over_people, by_precision, short_number
+from capacity.table import DATASETS, KIND, best_over_people, by_precision, compared, short_number
 from train.checkpoint import replace_file
 
 LEAST = 0.01
@@ -70,6 +70,7 @@ def draw_all(frame: pd.DataFrame, out: Path) -> list[Path]:
 
     Equal frames and metrics give equal bytes. Figures of an earlier call that this one has no runs for are removed.
     """
+    frame = compared(frame)
     folder = out / "plots"
     folder.mkdir(parents=True, exist_ok=True)
     written: list[Path] = []
@@ -97,7 +98,7 @@ def law(frame: pd.DataFrame) -> Figure | None:
         return None
     best = best_over_people(frame)
     figure = Figure(figsize=(5.6, 3.2), dpi=200, layout="constrained")
-    figure.suptitle("Capacity: the best bits per parameter over N", x=0.01, ha="left")
+    figure.suptitle("Capacity: the best bits per parameter over N" + _not_shown(frame), x=0.01, ha="left")
     axes = figure.subplots()
     schemes = _quantizations(frame)
     marks = _marks(schemes)
@@ -139,7 +140,7 @@ def capacity(rows: pd.DataFrame, out: Path) -> Figure:
     schemes = ["none", *_quantizations(rows)]
     columns = len(schemes) if len(schemes) <= 3 else 2
     lines = math.ceil(len(schemes) / columns)
-    figure = _figure(rows, max(4.6, 2.7 * columns + 1.2), 2.6 * lines + 0.2)
+    figure = _figure(rows, max(4.6, 2.7 * columns + 1.2), 2.6 * lines + 0.2, _not_shown(rows))
     panels = figure.subplots(lines, columns, sharex=True, sharey=True, squeeze=False)
     curves = _curves_by_people(rows)
     P_low, P_high = _limits(rows["params"])
@@ -174,7 +175,7 @@ def capacity(rows: pd.DataFrame, out: Path) -> Figure:
 
 def bits_per_param(rows: pd.DataFrame, out: Path) -> Figure:
     """R against parameters with its intervals, quantized models as hollow marks, R max as faint crosses."""
-    figure = _figure(rows, 4.9, 3.0)
+    figure = _figure(rows, 4.9, 3.0, _not_shown(rows))
     axes = figure.subplots()
     curves = _curves_by_people(rows)
     schemes = _quantizations(rows)
@@ -212,7 +213,8 @@ def bits_against_people(rows: pd.DataFrame, out: Path) -> Figure | None:
     figure = _figure(rows, 4.9, 3.0)
     axes = figure.subplots()
     curves = _curves_by_size(plain)
-    R_low, R_high = _limits([*plain["bits_per_param"][_visible(plain)], 2.0], margin=1.25)
+    shown = plain["bits_per_param"][_visible(plain)]
+    R_low, R_high = _limits([*(shown if len(shown) else plain["max_bits_per_param"]), 2.0], margin=1.25)
     N_low, N_high = _limits(plain["people"])
     for curve in curves:
         most = curve.rows.groupby("people")["max_bits_per_param"].mean()
@@ -293,10 +295,10 @@ def _combinations(frame: pd.DataFrame) -> Iterator[tuple[str, pd.DataFrame]]:
         yield re.sub("[^A-Za-z0-9._]+", "-", suffix), rows
 
 
-def _figure(rows: pd.DataFrame, width: float, height: float) -> Figure:
-    """An empty figure, sizes in inches, with what its runs have in common for a title."""
+def _figure(rows: pd.DataFrame, width: float, height: float, more: str = "") -> Figure:
+    """An empty figure, sizes in inches, with what its runs have in common, and more, for a title."""
     figure = Figure(figsize=(width, height), dpi=200, layout="constrained")
-    figure.suptitle(_kind(*rows[KIND].iloc[0]), x=0.01, ha="left")
+    figure.suptitle(_kind(*rows[KIND].iloc[0]) + more, x=0.01, ha="left")
     return figure
 
 
@@ -369,6 +371,12 @@ def _quantizations(rows: pd.DataFrame) -> list[str]:
     present = sorted(set(rows["quantization"]) - {"none"}, key=by_precision)
     first = sorted(present, key=lambda scheme: scheme not in ("int8", "int4"))[:MOST_PANELS]
     return sorted(first, key=by_precision)
+
+
+def _not_shown(rows: pd.DataFrame) -> str:
+    """The quantizations that there is no room for, for a title."""
+    names = sorted(set(rows["quantization"]) - {"none", *_quantizations(rows)}, key=by_precision)
+    return f" (not shown: {', '.join(names)})" if names else ""
 
 
 def _spread(values: "pd.Series[Any]", most: int) -> list[Any]:

@@ -28,8 +28,9 @@ class Display:
         self._progress = progress
         self._flops = {plan.config.run_id: plan.flops / 1e9 for plan in plans}
         self._total = progress.add_task("all runs", total=sum(self._flops.values()), detail="")
-        self._done = 0.0
         self._under_way: dict[str, tuple[TaskID, float]] = {}
+        self._left: dict[str, float] = {}
+        """What workers have done that ended before their runs did."""
         self._logs: dict[str, int] = {}
         self._shown: dict[str, float] = {}
 
@@ -37,7 +38,7 @@ class Display:
         """A run is under way."""
         name = folder.path.name.rsplit("-", 1)[0]
         task = self._progress.add_task(name, total=float(plan.config.exposures), detail="starting")
-        self._under_way[folder.path.name] = task, 0.0
+        self._under_way[folder.path.name] = task, self._left.pop(folder.path.name, 0.0)
         self._logs[folder.path.name] = folder.log.stat().st_size if folder.log.exists() else 0
 
     def show(self, plan: Plan, folder: RunFolder) -> None:
@@ -61,25 +62,28 @@ class Display:
     def remove(self, plan: Plan, folder: RunFolder) -> None:
         """A worker has ended."""
         self._say_log(folder)
-        self._progress.remove_task(self._under_way.pop(folder.path.name)[0])
+        task, self._left[folder.path.name] = self._under_way.pop(folder.path.name)
+        self._progress.remove_task(task)
         self._update()
 
     def done(self, plan: Plan, folder: RunFolder) -> None:
         """A run is done, by whomever."""
-        self._done += self._flops[plan.config.run_id]
+        self.leave_out(plan)
         self.say(f"done: {folder.path.name}")
         self._update()
 
     def leave_out(self, plan: Plan) -> None:
-        """A run has failed."""
-        self._done += self._flops[plan.config.run_id]
+        """Nothing of a run is left to do: it is done, or has failed."""
+        self._left[plan.config.run_id] = self._flops[plan.config.run_id]
 
     def say(self, text: str, *, markup: bool = False) -> None:
         """Print a line above the display."""
         self._progress.console.print(text, markup=markup, highlight=False, soft_wrap=True)
 
     def _update(self) -> None:
-        self._progress.update(self._total, completed=self._done + sum(done for _, done in self._under_way.values()))
+        self._progress.update(
+            self._total, completed=sum([*self._left.values(), *(done for _, done in self._under_way.values())])
+        )
 
     def _say_log(self, folder: RunFolder) -> None:
         """Pass on what a worker has printed since the last look."""

@@ -7,6 +7,7 @@ Exit codes: 0 all done, 1 a run failed, 2 a mistake in the options, 130 or 143 s
 import math
 import os
 import shlex
+import shutil
 import signal
 import sys
 from collections.abc import Callable
@@ -21,7 +22,7 @@ from capacity.config import Preset
 from capacity.engine import Engine, LocalEngine, WorkerOptions, default_workers
 from capacity.plan import Plan, make_plans, show_plans
 from capacity.plots import draw_all
-from capacity.store import check_store, open_store, run_folder
+from capacity.store import check_store, open_store, run_folder, trained_alike
 from capacity.sweep import Stopped, run_all
 from capacity.table import collect, show, write_csv
 from train.native.library import instruction_set
@@ -57,6 +58,7 @@ def main(arguments: list[str] | None = None) -> int:
         _usable(preset.out, check_store)
         workers = preset.workers or default_workers(preset.device, preset.processes)
         show_plans(plans, workers, Console(width=max(console.width, 165)))
+        _show_done(preset.out, plans, console)
         return 0
     if preset.engine == "ray":
         from capacity.ray_engine import check_address  # an extra
@@ -70,7 +72,7 @@ def main(arguments: list[str] | None = None) -> int:
         _show_results(preset.out, console)
     except Stopped as stopped:
         name = signal.Signals(stopped.signal_number).name
-        again = shlex.join(["python", "-m", "capacity.run", *(sys.argv[1:] if arguments is None else arguments)])
+        again = shlex.join([_python(), "-m", "capacity.run", *(sys.argv[1:] if arguments is None else arguments)])
         console.print(
             escape(f"Stopped by {name}; runs go on from their last checkpoints. To go on: {again}"), soft_wrap=True
         )
@@ -95,6 +97,24 @@ def _usable(out: Path, check: Callable[[Path], None]) -> None:
         raise UserError([f"out: {out} cannot be made ({error.strerror}); give a folder that can be written"]) from None
     except ValueError as error:
         raise UserError([str(error)]) from None
+
+
+def _python() -> str:
+    """What to call this Python in a shell like the one that called it."""
+    named = shutil.which("python")
+    if named is not None and Path(named).absolute() == Path(sys.executable).absolute():
+        return "python"
+    return os.path.relpath(sys.executable) if Path(sys.executable).is_relative_to(Path.cwd()) else sys.executable
+
+
+def _show_done(out: Path, plans: list[Plan], console: Console) -> None:
+    """Say what a dry run's sweep would find in its folder."""
+    folders = [(run_folder(out, plan.config), plan) for plan in plans]
+    done = sum(folder.done for folder, _ in folders)
+    trained = sum(any(trained_alike(folder, plan.config)) for folder, plan in folders if not folder.done)
+    if done or trained:
+        more = f", {trained} trained, and only to be measured" if trained else ""
+        console.print(escape(f"In {out}: {done} of these {len(plans)} runs are done{more}."), soft_wrap=True)
 
 
 def _do(preset: Preset, plans: list[Plan], console: Console) -> dict[str, str]:

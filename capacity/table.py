@@ -71,15 +71,26 @@ def collect(out: Path) -> pd.DataFrame:
     return pd.DataFrame({name: _column([row.get(name) for row in rows]) for name in names})
 
 
+def compared(frame: pd.DataFrame) -> pd.DataFrame:
+    """What can be compared: without quantizations that only some of the runs with the same size, N and kind have.
+
+    The mean of these runs would differ from that of all by more than quantization costs.
+    """
+    point = [*KIND, "size", "params", "people"]
+    runs = frame.groupby(point, dropna=False)["run_id"].transform("nunique")
+    return frame[frame.groupby([*point, "quantization"], dropna=False)["run_id"].transform("nunique") == runs]
+
+
 def best_over_people(frame: pd.DataFrame) -> pd.DataFrame:
     """The capacity of each size: the largest R over N, as the paper reads it off, for each kind of run.
 
     One row for each data set, exposures, junk, recipe, size and quantization: `people`, the N where R is largest (as
     a mean over all runs with that N, whatever else they differ in: mostly seeds), that mean as `R`, `low` and `high`
-    of those runs, and `bracketed`: whether a smaller and a larger N were tried. Runs without R are left out.
+    of those runs, and `bracketed`: whether a smaller and a larger N were tried. Runs without R are left out, and what
+    cannot be compared.
     """
     kinds = [*KIND, "params", "size", "quantization"]
-    frame = frame.dropna(subset=["bits_per_param"])
+    frame = compared(frame).dropna(subset=["bits_per_param"])
     runs = frame.groupby([*kinds, "people"], dropna=False)["bits_per_param"]
     means = runs.agg(R="mean", low="min", high="max").reset_index()
     tried = means.groupby(kinds, dropna=False)["people"]
@@ -104,7 +115,7 @@ def show(frame: pd.DataFrame, console: Console) -> None:
     if frame.empty:
         console.print("No finished run.")
         return
-    alike = _alike(frame)
+    alike, partial = _alike(frame), frame.drop(compared(frame).index)["run_id"].nunique()
     if (count := frame["run_id"].nunique()) > MOST_SHOWN:
         console.print(f"{count:,} runs, the last {MOST_SHOWN} of them here:")
         frame = frame[frame["run_id"].isin(frame["run_id"].unique()[-MOST_SHOWN:])]
@@ -122,6 +133,9 @@ def show(frame: pd.DataFrame, console: Console) -> None:
     if alike:
         told = "runs differ from another one only in options without a column; figures take the mean of such runs."
         console.print(f"{alike} {told}", highlight=False, soft_wrap=True)
+    if partial:
+        told = "were measured for some of the seeds with that size and N only: not in the figures."
+        console.print(f"Quantized copies of {partial} runs {told}", highlight=False, soft_wrap=True)
 
 
 def by_precision(quantization: str) -> tuple[float, str]:

@@ -5,7 +5,9 @@ Weights are read from safetensors only, and no code of the folder is run.
 """
 
 import contextlib
+import re
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -14,14 +16,23 @@ import torch.nn.functional as F
 from jaxtyping import Bool, Float, Int
 from torch import Tensor, nn
 
+from biogen.hub import out_of_reach
 from eval.quiet import quiet
 
+_HUB_NAME = re.compile(r"(\w[\w.-]*/)?\w[\w.-]*")
 _LOGITS = 1 << 26
 """Logits held at a time, at most."""
 
 
 def load(name: str) -> tuple[nn.Module, Any]:
     """A model and its tokenizer. Raises ValueError where there is none, with the reason in one line."""
+    must = "must be a folder with config.json, model.safetensors and a tokenizer"
+    if (Path(name) / "model" / "config.json").exists() and not (Path(name) / "config.json").exists():
+        raise ValueError(f"model: {name!r} has no config.json; did you mean {Path(name) / 'model'}?")
+    if not Path(name).is_dir() and not _HUB_NAME.fullmatch(name):
+        raise ValueError(f"model: {name!r} is not a folder; {must}")
+    if out_of_reach(name):
+        raise ValueError(f"model: {name!r} is not on this machine, and the Hugging Face hub does not answer; {must}")
     with quiet():  # slow to import
         from transformers import AutoModelForCausalLM, AutoTokenizer
 
@@ -35,10 +46,7 @@ def load(name: str) -> tuple[nn.Module, Any]:
         reason = " ".join(str(error).split()) or type(error).__name__
         if len(reason) > 200:  # whole sentences, if there are such
             reason = reason[:200].rpartition(". ")[0] or reason[:200]
-        raise ValueError(
-            f"model: {name!r} cannot be loaded ({reason}); must be a folder with config.json, model.safetensors "
-            "and a tokenizer"
-        ) from None
+        raise ValueError(f"model: {name!r} cannot be loaded ({reason}); {must}") from None
     if missing := sorted(report["missing_keys"]):  # transformers draws them at random and goes on
         raise ValueError(f"model: {name!r} lacks {missing[0]}; its weights must be all that its config.json asks for")
     if not getattr(tokenizer, "is_fast", False) or not tokenizer.vocab_size:  # transformers makes up an empty one
@@ -107,9 +115,11 @@ class HuggingFaceModel:
         try:
             logits: Tensor = self.model(input_ids=torch.from_numpy(inputs).to(self.device)).logits
         except IndexError:  # an embedding of tokens or of positions is too short
+            config = self.model.config
+            places = getattr(config, "max_position_embeddings", None)
             raise ValueError(
-                f"model: it cannot read a text of {inputs.shape[1]} tokens, the largest number {inputs.max()}; "
-                "its tokenizer must fit its vocabulary, and a text its positions"
+                f"model: it cannot read a text of {inputs.shape[1]} tokens, the largest number {inputs.max()}; it has "
+                f"a vocabulary of {self._vocab()}" + (f" and {places} positions" if places else "")
             ) from None
         return logits
 

@@ -161,6 +161,8 @@ def test_int8_and_int4_go_before_other_quantizations(tmp_path):
     frame = make_frame(schemes=("none", "int2", "bf16", "fp8", "int4", "int8"))
     titles = [axes.get_title() for axes in plots.capacity(frame, tmp_path).axes]
     assert titles == ["As trained", "Quantized to bf16", "Quantized to int8", "Quantized to int4"]
+    for figure in (plots.law(frame), plots.capacity(frame, tmp_path), plots.bits_per_param(frame, tmp_path)):
+        assert figure.get_suptitle().endswith(" (not shown: fp8, int2)")
 
 
 def test_labels_turn_with_their_lines(tmp_path):
@@ -194,6 +196,23 @@ def test_seeds_become_their_mean_with_a_bar(tmp_path):
     assert mark.get_ydata() == pytest.approx([frame["bits"].mean()])
     (bar,) = axes.collections[0].get_segments()
     assert bar[:, 1] == pytest.approx([frame["bits"].min(), frame["bits"].max()])
+
+
+def test_copies_of_some_seeds_are_not_set_against_the_mean_of_all(tmp_path):
+    frame = make_frame(sizes=(16, 32), people=(500,), seeds=(0, 1, 2))
+    partial = frame[(frame["quantization"] != "int8") | (frame["seed"] == 0) | (frame["size"] == "2x32")]
+    draw_all(partial, tmp_path)
+    without = (tmp_path / "plots" / "capacity.png").read_bytes()
+    draw_all(frame[(frame["quantization"] != "int8") | (frame["size"] == "2x32")], tmp_path)
+    assert (tmp_path / "plots" / "capacity.png").read_bytes() == without
+
+
+def test_where_nothing_is_known_yet_r_max_is_in_view(tmp_path):
+    frame = make_frame(schemes=("none",))
+    frame[["bits", "bits_per_param"]] = 0.0
+    figure = plots.bits_against_people(frame, tmp_path)
+    low, high = figure.axes[0].get_ylim()
+    assert low < frame["max_bits_per_param"].min() < frame["max_bits_per_param"].max() < high
 
 
 def test_data_sets_of_one_n_with_other_bits_are_not_averaged(tmp_path):

@@ -4,6 +4,7 @@ import io
 import json
 import os
 import re
+import shlex
 import signal
 import subprocess
 import sys
@@ -379,11 +380,11 @@ def finished(store, asked_again):
 
 def test_an_interrupted_sweep_says_how_to_go_on(store, interrupted):
     assert interrupted.code == 130
-    again = f"python -m capacity.run {' '.join(store.flags)}"
-    assert (
-        interrupted.said.splitlines()[-1]
-        == f"Stopped by SIGINT; runs go on from their last checkpoints. To go on: {again}"
-    )
+    said, _, again = interrupted.said.splitlines()[-1].partition(" To go on: ")
+    assert said == "Stopped by SIGINT; runs go on from their last checkpoints."
+    program, *arguments = shlex.split(again)
+    assert arguments == ["-m", "capacity.run", *store.flags]
+    assert subprocess.run([program, "-c", "import capacity"], cwd=ROOT, check=False).returncode == 0
     assert interrupted.checkpoints == 1
     assert not interrupted.metrics.startswith("\0")
     assert not interrupted.done
@@ -427,6 +428,14 @@ def test_what_is_done_is_not_done_again(store, finished):
     assert ended.code == 0
     assert "All 1 runs are done; nothing was left to do." in ended.said
     assert {file: file.stat().st_mtime_ns for file in store.good.path.rglob("*")} == before
+
+
+def test_a_dry_run_tells_what_is_there(store, finished, preset, tmp_path):
+    flags = [*store.flags, "1", "2", "--dry-run"]
+    assert f"In {store.out}: 2 of these 3 runs are done." in sweep(flags).said
+    there = f"In {store.out}: 0 of these 3 runs are done, 2 trained, and only to be measured."
+    assert there in sweep([*flags, "--quantize", "int4"]).said
+    assert "these" not in sweep([*flags, "--out", str(tmp_path / "new")]).said
 
 
 def test_the_table_is_rebuilt_byte_by_byte(store, finished, capfd):

@@ -70,6 +70,17 @@ def test_the_capacity_of_a_size_is_its_best_mean_over_people(R, seeds):
     assert best["bracketed"].tolist() == [0 < at < 3] * 2
 
 
+def test_copies_of_some_seeds_are_not_compared_with_the_mean_of_all(tmp_path):
+    rows = [make_row(f"{seed}", seed=seed, bits_per_param=1 + seed) for seed in range(3)]
+    rows += [make_row(f"{seed}", "int8", seed=seed, bits_per_param=1 + seed) for seed in range(3)]
+    rows += [make_row("0", "int4", bits_per_param=0.1)]
+    best = best_over_people(pd.DataFrame(rows))
+    assert dict(zip(best["quantization"], best["R"], strict=True)) == {"int8": 2, "none": 2}
+    told = "Quantized copies of 1 runs were measured for some of the seeds with that size and N only"
+    assert told in printed(pd.DataFrame(rows))
+    assert told not in printed(pd.DataFrame(rows[:-1]))
+
+
 def test_unfinished_runs_and_files_are_left_out(tmp_path):
     store(tmp_path, [make_row("done")])
     (tmp_path / "unfinished").mkdir()

@@ -97,14 +97,16 @@ def refused(arguments, capfd):
         ({"--data": None}, "data: is required"),
         ({"--data": "/nowhere"}, "data: /nowhere has no config.yaml"),
         ({"--model": "{tmp}"}, "model: '{tmp}' cannot be loaded"),
-        ({"--model": "{tmp}/none/such"}, "model: '{tmp}/none/such' cannot be loaded"),
+        ({"--model": "{tmp}/none/such"}, "model: '{tmp}/none/such' is not a folder"),
+        ({"--model": "{run}"}, "model: '{run}' has no config.json; did you mean {run}/model?"),
     ],
 )
 def test_a_mistake_is_one_line(biod_run, tmp_path, capfd, change, expected):
     given = {"--model": biod_run.model, "--data": biod_run.path} | change
     flags = [text for flag, value in given.items() if value is not None for text in (flag, value)]
-    (line,) = refused([str(flag).format(tmp=tmp_path) for flag in flags], capfd)
-    assert line.startswith("error: " + expected.format(tmp=tmp_path))
+    names = {"tmp": tmp_path, "run": biod_run.path}
+    (line,) = refused([str(flag).format(**names) for flag in flags], capfd)
+    assert line.startswith("error: " + expected.format(**names))
 
 
 @pytest.mark.parametrize(
