@@ -35,12 +35,6 @@ class Frozen(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True)
 
 
-def _refuse(mistakes: list[str]) -> None:
-    """Raises ValueError with all mistakes, a line each, if there are any."""
-    if mistakes:
-        raise ValueError("\n".join(mistakes))
-
-
 class Variant(Frozen):
     """How a person's text changes from exposure to exposure, read from the paper's names for the data sets."""
 
@@ -99,7 +93,8 @@ class BioDShape(Frozen):
             mistakes += [f"D: {self.D} different chunks do not exist; allowed is at most T^L = {self.T**self.L}"]
         if self.name_length * math.log2(self.T) > 60:
             mistakes += [f"name_length: {self.name_length} is too long; T^name_length may be at most 2^60"]
-        _refuse(mistakes)
+        if mistakes:
+            raise ValueError("\n".join(mistakes))
         return self
 
 
@@ -182,7 +177,8 @@ class DataConfig(DataOptions):
             mistakes += ["questions: half is for dataset bios; allowed with biod is none"]
         if self.variant != "fresh" and self.dataset == "biod":
             mistakes += [f"variant: {self.variant} is for dataset bios; allowed with biod is fresh"]
-        _refuse(mistakes)
+        if mistakes:
+            raise ValueError("\n".join(mistakes))
         return self
 
 

@@ -153,9 +153,8 @@ def test_a_signal_leaves_checkpoints_and_nobody(sweeps, tmp_path, number):
     assert workers_of(out) == []
     assert len(list(out.glob("*/checkpoints/*.safetensors"))) == 1
     said = (tmp_path / "out.log").read_text().splitlines()
-    assert said[-1].startswith(
-        f"Stopped by {number.name}; runs go on from their last checkpoints. To go on: python -m capacity.run"
-    )
+    assert said[-1].startswith(f"Stopped by {number.name}; runs go on from their last checkpoints. To go on: ")
+    assert "python -m capacity.run --config" in said[-1]
 
 
 def notice_of(path):
