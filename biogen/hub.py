@@ -10,11 +10,11 @@ def out_of_reach(name: str) -> bool:
 
     The hub's own client finds that out too, after 20 seconds and as many lines.
     """
+    if Path(name).exists():
+        return False
     from huggingface_hub import constants, snapshot_download  # slow to import
     from huggingface_hub.utils import HFValidationError, get_session
 
-    if Path(name).exists():
-        return False
     try:
         snapshot_download(name, local_files_only=True)
         return False

@@ -211,8 +211,8 @@ def _read_run(folder: str) -> _Measured | None:
         training, config = folder, dict(result["config"])
         if "measure" in config:
             embedding = config.pop("measure")["quantize_embedding"]
-            people = [row["people_measured"] for row in rows.values()]
-            training = json.dumps([config, embedding, people[0]], sort_keys=True)
+            people = result["rows"][0]["people_measured"]
+            training = json.dumps([config, embedding, people], sort_keys=True)
         return _Measured(training, "training_of" in result.get("provenance", {}), result["run_id"], rows)
     except FileNotFoundError:
         return None

@@ -183,7 +183,8 @@ class Run:
             try:
                 row, made, measured = result["rows"][0], result["provenance"], result["config"]["measure"]
                 *curve, end = other.metrics.read_bytes().splitlines(keepends=True)
-                if json.loads(end)["exposures"] != self.config.exposures or json.loads(end)["kind"] != "recall":
+                last = json.loads(end)
+                if (last["kind"], last["exposures"]) != ("recall", self.config.exposures):
                     continue
                 if self._curve_people(measured["eval_people"]) != self._curve_people(self.config.measure.eval_people):
                     continue
