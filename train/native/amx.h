@@ -47,21 +47,24 @@ struct TileSession {
 };
 #endif
 
-// Up to 2 x 2 tiles of c (TALL: two below each other, WIDE: two side by side); K: a multiple of EDGE.
+// Up to 2 x 2 tiles of c (TALL: two below each other, WIDE: two side by side); K: a multiple of EDGE. a and b: lines of pairs,
+// `row` and `step` apart.
 template <bool TALL, bool WIDE>
-static void tile_block(int K, Left<Pair> a, Right<Pair> b, float* c, long stride, const float* bias, bool add) {
-    const long line = stride * 4, left = a.row * 4, right = b.step * 4;
+[[gnu::always_inline]] static inline void tile_block(int K, const Pair* a, long row, const Pair* b, long step, float* c,
+                                                     long stride, const float* bias, bool add) {
+    const long line = stride * 4, left = row * 4, right = step * 4;
     float* below = c + EDGE * stride;
-    if (bias && !add) {
-        for (int m = 0; m < (TALL ? 2 : 1) * EDGE; m++) std::copy_n(bias, (WIDE ? 2 : 1) * EDGE, c + m * stride);
-        add = true;
-    }
     asm volatile("" ::: "memory");  // the compiler does not know that the loads below read memory
     if (add) {
         _tile_loadd(0, c, line);
         if constexpr (WIDE) _tile_loadd(1, c + EDGE, line);
         if constexpr (TALL) _tile_loadd(2, below, line);
         if constexpr (TALL && WIDE) _tile_loadd(3, below + EDGE, line);
+    } else if (bias) {  // a stride of 0: the same line for all rows
+        _tile_loadd(0, bias, 0);
+        if constexpr (WIDE) _tile_loadd(1, bias + EDGE, 0);
+        if constexpr (TALL) _tile_loadd(2, bias, 0);
+        if constexpr (TALL && WIDE) _tile_loadd(3, bias + EDGE, 0);
     } else {
         _tile_zero(0);
         _tile_zero(1);
@@ -69,15 +72,15 @@ static void tile_block(int K, Left<Pair> a, Right<Pair> b, float* c, long stride
         _tile_zero(3);
     }
     for (int k = 0; k < K; k += EDGE) {
-        _tile_loadd(4, a.data + k, left);
-        _tile_loadd(6, b.data + k * b.step, right);
+        _tile_loadd(4, a + k, left);
+        _tile_loadd(6, b + k * step, right);
         _tile_dpbf16ps(0, 4, 6);
         if constexpr (WIDE) {
-            _tile_loadd(7, b.data + k * b.step + EDGE, right);
+            _tile_loadd(7, b + k * step + EDGE, right);
             _tile_dpbf16ps(1, 4, 7);
         }
         if constexpr (TALL) {
-            _tile_loadd(5, a.data + EDGE * a.row + k, left);
+            _tile_loadd(5, a + EDGE * row + k, left);
             _tile_dpbf16ps(2, 5, 6);
         }
         if constexpr (TALL && WIDE) _tile_dpbf16ps(3, 5, 7);
@@ -88,29 +91,43 @@ static void tile_block(int K, Left<Pair> a, Right<Pair> b, float* c, long stride
     if constexpr (TALL && WIDE) _tile_stored(3, below + EDGE, line);
 }
 
-// A matrix by lines, from one by columns: M and K multiples of EDGE.
-static Left<Pair> turned(int M, int K, Left<Pair> a) {
-    static thread_local std::vector<Pair> copy;
+// A matrix by lines, K + PAD apart, from one by columns: M and K multiples of EDGE. Each begins where a line of the cache
+// does, as a tile would touch twice as many otherwise.
+static const Pair* turned(int M, int K, const Left<Pair>& a) {
+    static thread_local Memory memory;
+    static thread_local Pair* copy = nullptr;
+    static thread_local long size = 0;
     const long row = K + PAD;
-    copy.resize(std::max(copy.size(), (size_t)(M * row)));
+    if (M * row > size) {
+        size = 0, memory.clear();
+        copy = memory.take<Pair>(M * row), size = M * row;
+    }
     for (int m = 0; m < M; m += EDGE)
-        for (int k = 0; k < K; k += EDGE) turn(a.data + m + k * a.step, a.step, copy.data() + m * row + k, row);
-    return {copy.data(), row, 1};
+        for (int k = 0; k < K; k += EDGE) turn(a.data + m + k * a.step, a.step, copy + m * row + k, row);
+    return copy;
 }
 
-// As `by_tiles` of product.h, K in elements.
-static void by_amx(int M, int N, int K, Left<Pair> a, Right<Pair> b, float* c, long stride, const float* bias, bool add) {
+// As `by_tiles` of product.h, K in elements. Matrices come by reference, and blocks get numbers: a structure copied right after
+// it was made is read by wider loads than it was written by, which wait until all tiles before them are in the cache.
+static void by_amx(int M, int N, int K, const Left<Pair>& a, const Right<Pair>& b, float* c, long stride, const float* bias,
+                   bool add) {
     const int high = M / EDGE * EDGE, deep = K / EDGE * EDGE;
     if (!high || !deep) return by_tiles(M, N, K, a, b, c, stride, bias, add);
-    const Left<Pair> lines = a.step == 1 ? a : turned(high, deep, a);
+    const bool across = a.step != 1;
+    const Pair* lines = across ? turned(high, deep, a) : a.data;
+    const long row = across ? deep + PAD : a.row;
     for (int n = 0; n < N; n += PANEL) {
         const bool wide = N - n >= PANEL;
-        const Right<Pair> panel{b.data + n / PANEL * b.panel, 0, b.step};
+        const Pair* right = b.data + n / PANEL * b.panel;
+        const float* from = bias ? bias + n : nullptr;
         for (int m = 0; m < high; m += 2 * EDGE) {
             const bool tall = high - m >= 2 * EDGE;
-            const auto block = tall ? (wide ? tile_block<true, true> : tile_block<true, false>)
-                                    : (wide ? tile_block<false, true> : tile_block<false, false>);
-            block(deep, lines.from(m, 0), panel, c + m * stride + n, stride, bias ? bias + n : nullptr, add);
+            const Pair* left = lines + m * row;
+            float* to = c + m * stride + n;
+            if (tall && wide) tile_block<true, true>(deep, left, row, right, b.step, to, stride, from, add);
+            else if (tall) tile_block<true, false>(deep, left, row, right, b.step, to, stride, from, add);
+            else if (wide) tile_block<false, true>(deep, left, row, right, b.step, to, stride, from, add);
+            else tile_block<false, false>(deep, left, row, right, b.step, to, stride, from, add);
         }
     }
     if (deep < K) by_tiles(high, N, K - deep, a.from(0, deep), b.from(deep), c, stride, nullptr, true);

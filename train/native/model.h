@@ -14,7 +14,7 @@ constexpr int IGNORE = -1;
 // logits exist at a time, of which COLUMNS a token are made together. Attended: attention's numbers. BLOCK: lines of a row and
 // head that attention does together. WHOLE_BLOCKS: whether lines of zeros fill up the last block, there and of all tokens.
 #if KC_AMX
-constexpr int GROUP_TOKENS = 128, CHUNK = 128, FEW = 2 * EDGE, COLUMNS = 2 * PANEL;
+constexpr int GROUP_TOKENS = 192, CHUNK = 96, FEW = 2 * EDGE, COLUMNS = 2 * PANEL;
 using Attended = Pair;
 constexpr int BLOCK = 2 * EDGE;
 constexpr bool WHOLE_BLOCKS = true;
@@ -77,7 +77,7 @@ class Model {
     double run(const float* const* parameters, float* const* grads, const int32_t* inputs, const int32_t* targets, int rows,
                int time, const float* cos, const float* sin, float scale, float* nats, bool* correct) {
         P = parameters, G = grads, this->cos = cos, this->sin = sin;
-        const int group = std::max(1, std::min(rows, GROUP_TOKENS / padded(time)));
+        const int group = std::max(1, std::min(rows, GROUP_TOKENS / time));
         reserve(group, time);
         pack();
         rotation_tables();

@@ -59,8 +59,8 @@ struct TileSession {
 
 // c [M, N] = a [M, K] · b [K, N], plus `bias` [N] if there is one, or plus what c holds if `add`. N: a multiple of LANES.
 template <class T>
-static void product(int M, int N, int K, Left<T> a, Right<T> b, float* c, long stride, const float* bias = nullptr,
-                    bool add = false) {
+static inline void product(int M, int N, int K, const Left<T>& a, const Right<T>& b, float* c, long stride,
+                           const float* bias = nullptr, bool add = false) {
 #if KC_AMX
     if constexpr (std::is_same_v<T, Pair>) return by_amx(M, N, elements<T>(K), a, b, c, stride, bias, add);
 #endif
