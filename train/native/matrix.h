@@ -24,6 +24,12 @@ static inline int elements(int K) {
     return (K + EACH<T> - 1) / EACH<T>;
 }
 
+// Numbers along the sum that a product with a packed matrix takes, zeros behind what there is: whole tiles of AMX.
+template <class T>
+static inline int depth(int K) {
+    return KC_AMX && EACH<T> == 2 ? round_up(K, 2 * LANES) : K;
+}
+
 // Element (m, k) at data[m·row + k·step]: steps of 1 for a matrix as it is stored, rows of 1 for its transpose.
 template <class T>
 struct Left {
@@ -86,20 +92,20 @@ static inline int pair_stride(int pairs) {
 static inline void join(float& to, float first, float) { to = first; }
 static inline void join(Pair& to, float first, float second) { to = rounded(first) | rounded(second) << 16; }
 
-// A matrix copied into panels, so that a tile reads it in one line. Columns behind the last one are zero.
+// A matrix copied into panels, so that a tile reads it in one line. Columns behind the last one are zero, and lines up to `depth`.
 template <class T>
 struct Packed {
     T* data = nullptr;
     int K = 0, N = 0;
-    static long size(int K, int N) { return (long)elements<T>(K) * round_up(N, PANEL); }
-    Right<T> right() const { return {data, (long)elements<T>(K) * PANEL, PANEL}; }
+    static long size(int K, int N) { return (long)elements<T>(depth<T>(K)) * round_up(N, PANEL); }
+    Right<T> right() const { return {data, size(K, PANEL), PANEL}; }
     void make(Memory& memory, int rows, int columns) {
         K = rows, N = columns, data = memory.template take<T>(size(K, N));
     }
 
     void copy(const float* matrix, int columns) {  // [K, N] from rows of N, of which `columns` are there
-        T* to = data;
-        for (int n = 0; n < round_up(N, PANEL); n += PANEL)
+        for (int n = 0; n < round_up(N, PANEL); n += PANEL) {
+            T* to = data + size(K, n);
             for (int k = 0; k < K; k += EACH<T>, to += PANEL) {
                 const int width = std::clamp(columns - n, 0, PANEL);
                 const float *first = matrix + (long)k * columns + n, *second = first + columns;
@@ -107,11 +113,12 @@ struct Packed {
                 for (int i = 0; i < width; i++) join(to[i], first[i], paired ? second[i] : 0.0f);
                 std::fill(to + width, to + PANEL, T(0));
             }
+        }
     }
     void transpose(const float* matrix, long stride, int rows) {  // [K, N] from [N, K], of whose N rows `rows` are there
         for (int n = 0; n < round_up(N, PANEL); n += PANEL)
             for (int column = 0; column < PANEL; column++) {
-                T* to = data + (long)n * elements<T>(K) + column;
+                T* to = data + size(K, n) + column;
                 const float* from = matrix + (n + column) * stride;
                 const bool there = n + column < rows;
                 for (int k = 0; k < K; k += EACH<T>, to += PANEL)

@@ -198,7 +198,7 @@ class Model {
     // a · b [tokens, columns] as `product` makes it.
     void multiply(const Operand& a, const Packed<Number>& b, int columns, const Lines& c, const float* bias = nullptr,
                   bool add = false) const {
-        product(padded_tokens, columns, b.K, a.left(), b.right(), c.data, c.stride, bias, add);
+        product(padded_tokens, columns, depth<Number>(b.K), a.left(), b.right(), c.data, c.stride, bias, add);
     }
 
     // All tokens' lines of a matrix: line(m)(i) are the numbers of line m from column i on. line(m) may be called twice; its
@@ -460,7 +460,7 @@ class Model {
             if (!G) continue;
             for (int m = round_up(count, 2); m < all; m += 2)
                 clear(errors, m, 0, columns);
-            product(all, width, vocab, errors.left(), embedding_back.right(), d_normed[first], d_normed.stride);
+            product(all, width, depth<Number>(vocab), errors.left(), embedding_back.right(), d_normed[first], d_normed.stride);
             std::fill(factor + count, factor + std::min(CHUNK, all + 1), 0.0f);
             for (int m = 0; m < all; m += 2) {
                 const auto x = last.normed.row(first + m), y = last.normed.row(first + m + 1);
@@ -494,7 +494,7 @@ class Model {
         for (int column = 0; column < columns; column += COLUMNS) {
             const int end = column + std::min(COLUMNS, columns - column);
             const Right<Number> from{weights.data + column / PANEL * weights.panel, weights.panel, weights.step};
-            product(padded(of.count), end - column, width, last.normed.left(of.first + of.few), from, of.z.data + column, of.z.stride);
+            product(padded(of.count), end - column, depth<Number>(width), last.normed.left(of.first + of.few), from, of.z.data + column, of.z.stride);
             for (int m = 0; m < of.count; m++) {
                 float* z = of.z[m];
                 for (int i = std::max(vocab, column); i < end; i++) z[i] = -1e30f;

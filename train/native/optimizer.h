@@ -83,23 +83,23 @@ class Muon {
         memory.clear();
         auto lines = [&](int width) { return make_lines(memory, rows + 1, round_up(width, PANEL)); };
         x = lines(columns), next = lines(columns), gram = lines(rows), square = lines(rows);
-        read.make_copy(memory, rows, columns), factor.make_copy(memory, rows, rows);
+        read.make_copy(memory, depth<Number>(rows), columns), factor.make_copy(memory, depth<Number>(rows), rows);
         turned.make(memory, columns, rows);
         R = rows, C = columns;
     }
 
     // x <- a·x + (b·g + c·g²)·x with g = x·xᵀ
     void newton_schulz(int R, int C) {
-        const int lanes_R = round_up(R, LANES), lanes_C = round_up(C, LANES);
+        const int lanes_R = round_up(R, LANES), lanes_C = round_up(C, LANES), depth_R = depth<Number>(R);
         turned.transpose(x.data, x.stride, R);
         take(read, x, R, C);
-        product(R, lanes_R, C, read.left(), turned.right(), gram.data, gram.stride);
+        product(R, lanes_R, depth<Number>(C), read.left(), turned.right(), gram.data, gram.stride);
         take(factor, gram, R, R);
-        product(R, lanes_R, R, factor.left(), factor.right(), square.data, square.stride);
+        product(R, lanes_R, depth_R, factor.left(), factor.right(), square.data, square.stride);
         for (int r = 0; r < R; r++)
             for (int c = 0; c < R; c++) square[r][c] = B * gram[r][c] + D * square[r][c] + (r == c ? A : 0.0f);
         take(factor, square, R, R);
-        product(R, lanes_C, R, factor.left(), read.right(), next.data, next.stride);
+        product(R, lanes_C, depth_R, factor.left(), read.right(), next.data, next.stride);
         std::swap(x, next);
     }
 };
