@@ -103,7 +103,15 @@ static inline Vec larger(Vec x, Vec y) {
 }
 
 // x where it is smaller, else y, as above.
-static inline Vec smaller(Vec x, Vec y) { return -larger(-x, -y); }
+static inline Vec smaller(Vec x, Vec y) {
+#if defined(__AVX512F__)
+    return (Vec)_mm512_min_ps((__m512)x, (__m512)y);
+#elif defined(__AVX__) && !defined(KC_LANES)
+    return (Vec)_mm256_min_ps((__m256)x, (__m256)y);
+#else
+    return x < y ? x : y;
+#endif
+}
 
 // All lanes put together by f, which must not mind their order.
 template <class F>

@@ -86,7 +86,7 @@ def test_of_equal_logits_the_first_is_the_likeliest(kernels, make_model):
     assert correct.tolist() == [[True, *[False] * 8]]
 
 
-@pytest.mark.parametrize("size", ["2x32", "1x16x4"])
+@pytest.mark.parametrize("size", ["2x32", "1x16x4", "1x48x2"])
 def test_windows_of_any_length_in_any_order(kernels, make_model, make_windows, size):
     """The buffers of one call serve the next: no call depends on those before it, numbers or not."""
     model = make_model(size, 50)
