@@ -43,7 +43,7 @@ SHAPES = [  # size, vocabulary, rows, window, optimizer
 NAMES = ["native bf16", "native fp32", "PyTorch path", "PyTorch path, bf16", "PyTorch path, compiled"]
 OTHERS = ["plain loop", "plain loop, compiled", "Trainer"]
 PARTS = (48, 256)
-"""Rows of a product that the kernels do at a time: those of the head, and those of the layers."""
+"""Rows of a product that the kernels do at a time, about: those of the head, and those of the layers."""
 Step = Callable[[], object]
 Clock = Callable[[int], float]
 """Makes a number of steps and gives the CPU seconds of one."""

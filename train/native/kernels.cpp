@@ -83,7 +83,7 @@ double kc_product_seconds(int M, int N, int K, int count) {
         const Lines c = make_lines(memory, M, round_up(N, PANEL));
         const TileSession session;
         const std::clock_t start = std::clock();
-        for (int i = 0; i < count; i++) product(M, round_up(N, LANES), K, a.left(), b.right(), c.data, c.stride);
+        for (int i = 0; i < count; i++) product(M, round_up(N, LANES), b.deep(), a.left(), b.right(), c.data, c.stride);
         return (double)(std::clock() - start) / CLOCKS_PER_SEC / count;
     } catch (const std::bad_alloc&) {
         return -1;

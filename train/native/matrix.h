@@ -24,7 +24,8 @@ static inline int elements(int K) {
     return (K + EACH<T> - 1) / EACH<T>;
 }
 
-// Numbers along the sum that a product with a packed matrix takes, zeros behind what there is: whole tiles of AMX.
+// Numbers along a sum of K that products take, to fill whole tiles of AMX: on the right, zeros follow the K; on the left, numbers
+// of the same pass (or zeros), so that one that is not a number spoils no later pass.
 template <class T>
 static inline int depth(int K) {
     return KC_AMX && EACH<T> == 2 ? round_up(K, 2 * LANES) : K;
@@ -99,6 +100,7 @@ struct Packed {
     int K = 0, N = 0;
     static long size(int K, int N) { return (long)elements<T>(depth<T>(K)) * round_up(N, PANEL); }
     Right<T> right() const { return {data, size(K, PANEL), PANEL}; }
+    int deep() const { return depth<T>(K); }
     void make(Memory& memory, int rows, int columns) {
         K = rows, N = columns, data = memory.template take<T>(size(K, N));
     }
@@ -156,7 +158,7 @@ static inline void turn(const Pair* from, long step, Pair* to, long row) {
 template <>
 class Matrix<Pair> {  // rounded to bf16 twice over: in pairs along the columns, and in pairs of rows
   public:
-    void make(Memory& memory, long count, int columns) {
+    void make(Memory& memory, long count, int columns) {  // `depth` numbers a line, or more
         by_column_stride = pair_stride(round_up(columns, 32) / 2), by_row_stride = pair_stride(columns);
         by_column = memory.take<Pair>((count + 1) * by_column_stride);
         by_row = memory.take<Pair>((count + 1) / 2 * by_row_stride);

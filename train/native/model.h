@@ -77,7 +77,7 @@ class Model {
     double run(const float* const* parameters, float* const* grads, const int32_t* inputs, const int32_t* targets, int rows,
                int time, const float* cos, const float* sin, float scale, float* nats, bool* correct) {
         P = parameters, G = grads, this->cos = cos, this->sin = sin;
-        const int group = std::max(1, std::min(rows, GROUP_TOKENS / time));
+        const int group = std::max(1, std::min({rows, GROUP_TOKENS / time, 2 * GROUP_TOKENS / padded(time)}));
         reserve(group, time);
         pack();
         rotation_tables();
@@ -119,7 +119,7 @@ class Model {
     Matrix<Attended> d_mixed, d_scores;
     Lines o, d_q, d_k, d_v;  // the output and gradients [time, head]
     Lines own, partner;      // [time, head]: a number of q or k rotates into own · itself + partner · its partner
-    const int head_columns = round_up(head, LANES), head_depth = WHOLE_BLOCKS ? round_up(head, BLOCK) : head;
+    const int head_columns = round_up(head, LANES), head_depth = depth<Attended>(head);
     bool keeps_all = false;  // layers, for a backward pass; scores need one layer at a time
     int most_tokens = 0, most_lines = 0, most_time = 0, rows = 0;
     int tokens = 0, padded_tokens = 0;  // of the group; and with the lines that fill up the last block
@@ -198,7 +198,7 @@ class Model {
     // a · b [tokens, columns] as `product` makes it.
     void multiply(const Operand& a, const Packed<Number>& b, int columns, const Lines& c, const float* bias = nullptr,
                   bool add = false) const {
-        product(padded_tokens, columns, depth<Number>(b.K), a.left(), b.right(), c.data, c.stride, bias, add);
+        product(padded_tokens, columns, b.deep(), a.left(), b.right(), c.data, c.stride, bias, add);
     }
 
     // All tokens' lines of a matrix: line(m)(i) are the numbers of line m from column i on. line(m) may be called twice; its
@@ -460,7 +460,7 @@ class Model {
             if (!G) continue;
             for (int m = round_up(count, 2); m < all; m += 2)
                 clear(errors, m, 0, columns);
-            product(all, width, depth<Number>(vocab), errors.left(), embedding_back.right(), d_normed[first], d_normed.stride);
+            product(all, width, embedding_back.deep(), errors.left(), embedding_back.right(), d_normed[first], d_normed.stride);
             std::fill(factor + count, factor + std::min(CHUNK, all + 1), 0.0f);
             for (int m = 0; m < all; m += 2) {
                 const auto x = last.normed.row(first + m), y = last.normed.row(first + m + 1);
@@ -494,7 +494,8 @@ class Model {
         for (int column = 0; column < columns; column += COLUMNS) {
             const int end = column + std::min(COLUMNS, columns - column);
             const Right<Number> from{weights.data + column / PANEL * weights.panel, weights.panel, weights.step};
-            product(padded(of.count), end - column, depth<Number>(width), last.normed.left(of.first + of.few), from, of.z.data + column, of.z.stride);
+            product(padded(of.count), end - column, embedding.deep(), last.normed.left(of.first + of.few), from,
+                    of.z.data + column, of.z.stride);
             for (int m = 0; m < of.count; m++) {
                 float* z = of.z[m];
                 for (int i = std::max(vocab, column); i < end; i++) z[i] = -1e30f;
@@ -567,6 +568,7 @@ class Model {
             multiply(d_out, w.out_back, W, d_normed);
             for (int row = 0; row < rows; row++)
                 for (int h = 0; h < heads; h++) attend_back(k, row, h);
+            // Behind the 3 W columns lie some of the 4 W from above, which `depth` may reach.
             weight_back(d_wide, 3 * W, d_wide_of, k.norm1.normed, W, COPIES_LEFT ? d_qkv[l] : Lines{grad(l, QKV), W},
                         grad(l, QKV_BIAS), COPIES_LEFT);
             multiply(d_wide, w.qkv_back, W, d_normed);

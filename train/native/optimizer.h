@@ -83,6 +83,7 @@ class Muon {
         memory.clear();
         auto lines = [&](int width) { return make_lines(memory, rows + 1, round_up(width, PANEL)); };
         x = lines(columns), next = lines(columns), gram = lines(rows), square = lines(rows);
+        // Lines behind the rows stay zero.
         read.make_copy(memory, depth<Number>(rows), columns), factor.make_copy(memory, depth<Number>(rows), rows);
         turned.make(memory, columns, rows);
         R = rows, C = columns;
