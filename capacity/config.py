@@ -15,7 +15,7 @@ from typing import Annotated, Any, Literal
 from pydantic import BeforeValidator, Field, field_validator
 
 from biogen.config import MAX_PEOPLE, DataConfig, DataOptions, Frozen, Share
-from eval.quantize import parse_scheme
+from eval.quantize import SchemeText
 from train.sizes import parse_size
 
 FORMAT = 2
@@ -34,16 +34,7 @@ def _size(text: object) -> str:
         raise ValueError(str(error).partition("allowed: ")[2] or str(error)) from None
 
 
-def _scheme(text: object) -> str:
-    try:
-        scheme = parse_scheme(str(text))
-    except ValueError as error:
-        raise ValueError("must be " + (str(error).partition("allowed is ")[2] or str(error))) from None
-    return scheme.name if scheme.group is None else f"{scheme.name}-g{scheme.group}"
-
-
 SizeText = Annotated[str, BeforeValidator(_size)]
-SchemeText = Annotated[str, BeforeValidator(_scheme)]
 Positive = Annotated[int, Field(ge=1)]
 Rate = Annotated[float, Field(gt=0, le=1)]
 

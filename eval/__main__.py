@@ -7,23 +7,18 @@ In: a model folder (or name), and a folder whose config.yaml says what the peopl
 import json
 import sys
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Any
 
 import torch
-from pydantic import BeforeValidator, Field, ValidationError
+from pydantic import Field, ValidationError
 
 from biogen.config import DataConfig, Frozen
 from biogen.corpus import make_corpus
 from biogen.flags import UserError, explain, parse, read_yaml, run_main
 from eval.hf import HuggingFaceModel, count_parameters, load
 from eval.measure import measure_copies
-from eval.quantize import parse_scheme
+from eval.quantize import SchemeText
 from eval.source import OtherTokens
-
-
-def _scheme(text: object) -> str:
-    parse_scheme(str(text))
-    return str(text)
 
 
 class Options(Frozen):
@@ -33,7 +28,7 @@ class Options(Frozen):
     """A model in Hugging Face form: a folder, or a name. May also stand first, without the flag."""
     data: Path
     """A folder with a config.yaml that describes the people."""
-    quantize: tuple[Annotated[str, BeforeValidator(_scheme)], ...] = ()
+    quantize: tuple[SchemeText, ...] = ()
     """Schemes of quantized copies to measure too, such as int8 int4-g32."""
     quantize_embedding: bool = True
     """Quantize embeddings too."""

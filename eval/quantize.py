@@ -13,9 +13,10 @@ whole range.
 import copy
 import re
 from dataclasses import dataclass
-from typing import Any, NamedTuple, TypeVar
+from typing import Annotated, Any, NamedTuple, TypeVar
 
 import torch
+from pydantic import BeforeValidator
 from torch import Tensor, nn
 
 from eval.hf import vocabulary_tables
@@ -70,6 +71,18 @@ def parse_scheme(text: str) -> Scheme:
     scheme = Scheme(match[1], int(match[2]) if match[2] else None)
     _check_scheme(*scheme)
     return scheme
+
+
+def _scheme(text: object) -> str:
+    try:
+        scheme = parse_scheme(str(text))
+    except ValueError as error:
+        raise ValueError("must be " + (str(error).partition("allowed is ")[2] or str(error))) from None
+    return scheme.name if scheme.group is None else f"{scheme.name}-g{scheme.group}"
+
+
+SchemeText = Annotated[str, BeforeValidator(_scheme)]
+"""A scheme in a configuration, as `parse_scheme` reads it."""
 
 
 def quantize(

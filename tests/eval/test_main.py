@@ -88,7 +88,7 @@ def refused(arguments, capfd):
 @pytest.mark.parametrize(
     ("change", "expected"),
     [
-        ({"--quantize": "int9"}, "quantize: 'int9' is not allowed"),
+        ({"--quantize": "int9"}, "quantize: 'int9' is not allowed; must be one of none, bf16"),
         ({"--quantize": "int4-g5"}, "quantize: int4-g5 is not allowed; groups must divide"),
         ({"--people": "1"}, "people: '1' is not allowed"),
         ({"--device": "abacus"}, "device: 'abacus' is not here"),
