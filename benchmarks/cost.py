@@ -100,7 +100,7 @@ def data_and_evaluation() -> None:
     headings = ["size", "batches of one exposure, s", "its steps, s", "share", "measuring all, s", "exposures"]
     print(" | ".join([f"| data (N={PEOPLE:,})", *headings]) + " |")
     print("| --- | --- | ---: | ---: | ---: | ---: | ---: |")
-    for data, text in (("biod", "1x32x2"), ("biod", "2x48x2"), ("bios", "2x48x2")):
+    for data, text in [("biod", size) for size in ("1x32x2", "4x16x1", "2x32x2", "2x48x2")] + [("bios", "2x48x2")]:
         corpus = make_corpus(DataConfig(people=PEOPLE, dataset=data, tokenizer="word", templates=12))
         size = parse_size(text)
         model = GPT(size, corpus.tokenizer.vocab)
