@@ -305,7 +305,7 @@ class Model {
             return [=](int i) {
                 const Vec z = load(from + i), square = z * z;
                 const Vec power = z * (square * b + 1.0f) * (-2.0f * a);
-                const Vec sigmoid = reciprocal(1.0f + exponential(smaller(Vec{} + 60.0f, power)));
+                const Vec sigmoid = reciprocal(1.0f + exponential(smaller(Vec{} + 88.0f, power)));
                 const Vec value = z * sigmoid;
                 store(slope + i, sigmoid + value * (1.0f - sigmoid) * (square * (3 * b) + 1.0f) * (2 * a));
                 return value;

@@ -115,6 +115,9 @@ def test_large_logits_overflow_nothing(kernels, make_model, make_windows):
     exactly = 0.05 if kernels.kc_bf16() else 1e-4
     assert total == pytest.approx(exact(model, inputs, targets, 1.0)[0], rel=exactly)
     assert all(g.isfinite().all() for g in grads)
+    smallest = np.finfo(np.float32).tiny
+    assert not any(((g != 0) & (g.abs() < smallest)).any() for g in grads)
+    assert np.float32(smallest) / np.float32(2) > 0, "denormal numbers are zero outside of the kernels, too"
 
 
 def test_without_memory_nothing_is_returned(kernels, make_model, make_windows, monkeypatch):
