@@ -94,7 +94,7 @@ class Muon {
         const int lanes_R = round_up(R, LANES), lanes_C = round_up(C, LANES), depth_R = depth<Number>(R);
         turned.transpose(x.data, x.stride, R);
         take(read, x, R, C);
-        product(R, lanes_R, depth<Number>(C), read.left(), turned.right(), gram.data, gram.stride);
+        product(R, lanes_R, turned.deep(), read.left(), turned.right(), gram.data, gram.stride);
         take(factor, gram, R, R);
         product(R, lanes_R, depth_R, factor.left(), factor.right(), square.data, square.stride);
         for (int r = 0; r < R; r++)
