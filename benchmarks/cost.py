@@ -1,9 +1,9 @@
 """What a training costs on this machine: `python benchmarks/cost.py`.
 
-In five parts: speed against width, layers, vocabulary and window; one training against two side by side, with the
-memory that each takes; the share of a training that goes into making its batches; measuring N people against training
-on them; the memory of the generator against N. One thread a training, the fastest kernels of this machine, the best of
-a few turns each.
+In six parts: speed against width, layers, vocabulary and window; a model that is sure of itself against a fresh one;
+one training against two side by side, with the memory that each takes; the share of a training that goes into making
+its batches; measuring N people against training on them; the memory of the generator against N. One thread a training,
+the fastest kernels of this machine, the best of a few turns each.
 """
 
 import argparse
@@ -15,7 +15,7 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from training import SETTINGS, Rows, fastest, ours, random_rows, steps_of
+from training import SETTINGS, Rows, Step, fastest, ours, random_rows, steps_of
 
 from biogen.config import DataConfig
 from biogen.corpus import EVALUATION, make_corpus
@@ -42,6 +42,13 @@ def name_of(layers: int, width: int, heads: int) -> str:
     return f"{layers}x{width}x{heads}"
 
 
+def base_step(scale: float = 1.0) -> Step:
+    """A training step of `BASE`; scale: of its first weights."""
+    size = parse_size(name_of(*(BASE[key] for key in ("layers", "width", "heads"))))
+    batch = random_rows(BASE["vocab"], TOKENS // BASE["window"], BASE["window"])
+    return ours(size, BASE["vocab"], batch, scale, **KERNELS)
+
+
 def against_size() -> None:
     print("| layers x width x heads | V | window | parameters | thousand tokens/s | GFLOP/s |")
     print("| --- | --- | --- | ---: | ---: | ---: |")
@@ -60,6 +67,16 @@ def against_size() -> None:
         print(f"| {size} | {vocab} | {window} | {parameters:,} | {speed / 1e3:.0f} | {flops / 1e9:.0f} |")
 
 
+def fresh_and_sure() -> None:
+    """The same steps with weights so large that softmax is sure of itself, as after a long training.
+
+    The least of its numbers are then denormal, for which a processor can take a hundred times as long.
+    """
+    jobs = {scale: steps_of(base_step(scale)) for scale in (1.0, 8.0)}
+    best = fastest(jobs, turns=4, repeats=4)
+    print(f"A model that is sure of itself trains at {best[1.0] / best[8.0]:.2f} times the speed of a fresh one.")
+
+
 def peak_memory() -> float:
     """MiB that this process has held at most (Linux); getrusage would count the process that started it, too."""
     status = Path("/proc/self/status").read_text()
@@ -70,8 +87,7 @@ def train_alone(seconds: float) -> None:
     """Train for a while; print tokens a second (wall clock) and MiB: before the model was there, and at most."""
     torch.set_num_threads(1)
     before = peak_memory()
-    size = parse_size(name_of(*(BASE[key] for key in ("layers", "width", "heads"))))
-    step = ours(size, BASE["vocab"], random_rows(BASE["vocab"], TOKENS // BASE["window"], BASE["window"]), **KERNELS)
+    step = base_step()
     step()
     start, steps = time.monotonic(), 0
     while time.monotonic() - start < seconds:
@@ -164,6 +180,7 @@ def main() -> None:
     torch.set_num_threads(1)
     against_size()
     print()
+    fresh_and_sure()
     side_by_side()
     print()
     data_and_evaluation()

@@ -72,9 +72,14 @@ def steps_of(step: Step) -> Clock:
     return clock
 
 
-def ours(size: Size, vocab: int, batch: Rows, **changes: object) -> Step:
+def ours(size: Size, vocab: int, batch: Rows, scale: float = 1.0, **changes: object) -> Step:
+    """A step of this project's trainer; scale: of the first weights of all matrices."""
     model = GPT(size, vocab)
     initialize(model, "width", 0)
+    with torch.no_grad():
+        for weights in model.parameters():
+            if weights.ndim == 2:
+                weights *= scale
     trainer = Trainer(model, replace(SETTINGS, **changes), torch.device("cpu"))  # type: ignore[arg-type]
     return lambda: trainer.step(batch)
 
