@@ -118,7 +118,7 @@ class DataOptions(Frozen):
     vocab: int = Field(1024, ge=1, le=200_000)
     """bios: tokens in use at most, for the tokenizer bpe."""
     junk_people: int | None = Field(None, ge=1)
-    """The junk repeats these many people; by default it is about new ones for ever."""
+    """The junk repeats these many people; by default it is about new ones as long as there are names."""
     domain_token: bool = False
     """A special token stands before every useful biography."""
     questions: Literal["none", "half"] = "none"

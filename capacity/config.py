@@ -12,7 +12,7 @@ from itertools import product
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import BeforeValidator, Field, field_validator
+from pydantic import BeforeValidator, Field, field_validator, model_validator
 
 from biogen.config import MAX_PEOPLE, DataConfig, DataOptions, Frozen, Share
 from eval.quantize import SchemeText
@@ -155,6 +155,8 @@ class Preset(DataOptions, TrainingOptions, MeasureOptions):
     """Seeds of people, texts and model."""
     r_max: tuple[float, float] | None = None
     """Leave out combinations whose largest possible bits per parameter lie outside these two numbers."""
+    bracket: bool = False
+    """Begin with the `people` within r_max, and go on to the next ones until each best R has smaller and larger N."""
     engine: Literal["local", "ray"] = "local"
     """local: this machine; ray: a Ray cluster, all of whose nodes see the folder `out`."""
     ray_address: str | None = None
@@ -182,6 +184,12 @@ class Preset(DataOptions, TrainingOptions, MeasureOptions):
         if value is not None and not 0 <= value[0] < value[1]:
             raise ValueError("must be two numbers, the smaller first and at least 0")
         return value
+
+    @model_validator(mode="after")
+    def _begins_somewhere(self) -> "Preset":
+        if self.bracket and self.r_max is None:
+            raise ValueError("bracket: True is not allowed without r_max, which says what N to begin with")
+        return self
 
     @field_validator("out", mode="before")
     @classmethod

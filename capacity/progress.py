@@ -24,15 +24,20 @@ _MOST_LOG = 1 << 16
 class Display:
     """The runs of a sweep on a console."""
 
-    def __init__(self, progress: Progress, plans: list[Plan]) -> None:
+    def __init__(self, progress: Progress) -> None:
         self._progress = progress
-        self._flops = {plan.config.run_id: plan.flops / 1e9 for plan in plans}
-        self._total = progress.add_task("all runs", total=sum(self._flops.values()), detail="")
+        self._flops: dict[str, float] = {}
+        self._total = progress.add_task("all runs", total=0.0, detail="")
         self._under_way: dict[str, tuple[TaskID, float]] = {}
         self._left: dict[str, float] = {}
         """What workers have done that ended before their runs did."""
         self._logs: dict[str, int] = {}
         self._shown: dict[str, float] = {}
+
+    def expect(self, plans: list[Plan]) -> None:
+        """Runs belong to the sweep."""
+        self._flops |= {plan.config.run_id: plan.flops / 1e9 for plan in plans}
+        self._progress.update(self._total, total=sum(self._flops.values()))
 
     def add(self, plan: Plan, folder: RunFolder) -> None:
         """A run is under way."""
@@ -101,7 +106,7 @@ class Display:
 
 
 @contextmanager
-def display(console: Console, plans: list[Plan]) -> Iterator[Display]:
+def display(console: Console) -> Iterator[Display]:
     """A live display, or a line now and then where there is no terminal."""
     columns: list[Any] = [
         TextColumn("{task.description}"),
@@ -113,9 +118,9 @@ def display(console: Console, plans: list[Plan]) -> Iterator[Display]:
     ]
     if console.is_terminal:
         with Progress(*columns, console=console, refresh_per_second=4) as progress:
-            yield Display(progress, plans)
+            yield Display(progress)
     else:
-        yield Display(_PlainProgress(*columns, console=console, disable=True), plans)
+        yield Display(_PlainProgress(*columns, console=console, disable=True))
 
 
 class _PlainProgress(Progress):
@@ -127,7 +132,7 @@ class _PlainProgress(Progress):
         """Update, and print the state of all runs if it is time to."""
         super().update(task_id, **changes)
         now = time.monotonic()
-        if self.tasks[0].id != task_id or now - self._said < _PLAIN_SECONDS:
+        if "completed" not in changes or self.tasks[0].id != task_id or now - self._said < _PLAIN_SECONDS:
             return
         self._said = now
         states = [f"{task.description} {task.percentage:.0f}% {task.fields['detail']}".strip() for task in self.tasks]

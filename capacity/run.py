@@ -18,6 +18,7 @@ from rich.markup import escape
 
 from biogen.flags import UserError, parse, run_main
 from biogen.tokenizer import is_at_hand
+from capacity.bracket import Bracket
 from capacity.config import Preset
 from capacity.engine import Engine, LocalEngine, WorkerOptions, default_workers
 from capacity.plan import Plan, make_plans, show_plans
@@ -49,13 +50,17 @@ def main(arguments: list[str] | None = None) -> int:
         console.print(f"Tokenizer {preset.tokenizer} is not on this machine: V and tokens are those of whole words.")
         planned = preset.model_copy(update={"tokenizer": "word"})
     plans = make_plans(planned)
+    allowed = make_plans(planned.model_copy(update={"r_max": None})) if preset.bracket else plans
+    bracket = Bracket(plans, allowed, preset.out)
     lists = (preset.sizes, preset.people, preset.exposures, preset.junk, preset.seeds)
     if left_out := math.prod(len(set(one)) for one in lists) - len(plans):
+        later = " Those next to a best N will follow." if preset.bracket else ""
         console.print(
-            f"{left_out} combinations are left out: their R max is outside r_max {preset.r_max}.", soft_wrap=True
+            f"{left_out} combinations are left out: their R max is outside r_max {preset.r_max}.{later}", soft_wrap=True
         )
     if preset.dry_run:
         _usable(preset.out, check_store)
+        plans += bracket.more()
         workers = preset.workers or default_workers(preset.device, preset.processes)
         show_plans(plans, workers, Console(width=max(console.width, 165)))
         _show_done(preset.out, plans, console)
@@ -68,7 +73,7 @@ def main(arguments: list[str] | None = None) -> int:
     if not os.access(preset.out, os.W_OK):
         raise UserError([f"out: {preset.out} cannot be written; give a folder that can"])
     try:
-        failures = _do(preset, plans, console)
+        failures = _do(preset, bracket, console)
         _show_results(preset.out, console)
     except Stopped as stopped:
         name = signal.Signals(stopped.signal_number).name
@@ -83,7 +88,7 @@ def main(arguments: list[str] | None = None) -> int:
     for name, reason in failures.items():
         console.print(f"[red]failed:[/red] {escape(f'{name}: {reason}')}", soft_wrap=True)
     if failures:
-        console.print(f"{len(failures)} of {len(plans)} runs failed; --retry-failed takes them up again.")
+        console.print(f"{len(failures)} of {len(bracket.plans)} runs failed; --retry-failed takes them up again.")
     return 1 if failures else 0
 
 
@@ -117,8 +122,10 @@ def _show_done(out: Path, plans: list[Plan], console: Console) -> None:
         console.print(escape(f"In {out}: {done} of these {len(plans)} runs are done{more}."), soft_wrap=True)
 
 
-def _do(preset: Preset, plans: list[Plan], console: Console) -> dict[str, str]:
+def _do(preset: Preset, bracket: Bracket, console: Console) -> dict[str, str]:
     """Do what is missing; returns why runs failed, now or before."""
+    bracket.more()
+    plans = bracket.plans
     folders = {plan.config.run_id: run_folder(preset.out, plan.config) for plan in plans}
     missing = {name: folder for name, folder in folders.items() if not folder.done}
     if not missing:
@@ -136,7 +143,7 @@ def _do(preset: Preset, plans: list[Plan], console: Console) -> dict[str, str]:
     try:
         counts = f"{len(todo)} of {len(plans)} runs to do, {engine.slots()} side by side"
         console.print(escape(f"{counts}, into {preset.out}"))
-        return failures | run_all(todo, preset.out, engine, console)
+        return failures | run_all(todo, preset.out, engine, console, bracket.more)
     finally:
         engine.close()
 

@@ -6,7 +6,7 @@ Several drivers may work on one folder: what another one does is waited for, and
 
 import signal
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -51,13 +51,16 @@ class _Run:
     """The newest checkpoint when it last died."""
 
 
-def run_all(plans: list[Plan], out: Path, engine: Engine, console: Console) -> dict[str, str]:
+def run_all(
+    plans: list[Plan], out: Path, engine: Engine, console: Console, more: Callable[[], list[Plan]] = list
+) -> dict[str, str]:
     """Do every run that is not done; returns why runs failed, by their ids.
 
+    more: called when a run is done; gives the runs that are to be done, too, now that it is.
     Raises Stopped on SIGINT or SIGTERM, after the workers have written their checkpoints; a second signal kills them.
     """
-    with _signals() as received, display(console, plans) as shown:
-        sweep = _Sweep(plans, out, engine, shown)
+    with _signals() as received, display(console) as shown:
+        sweep = _Sweep(plans, out, engine, shown, more)
         try:
             while (sweep.waiting and not received) or sweep.jobs:
                 if not received:
@@ -77,13 +80,21 @@ def run_all(plans: list[Plan], out: Path, engine: Engine, console: Console) -> d
 class _Sweep:
     """The state of a driver."""
 
-    def __init__(self, plans: list[Plan], out: Path, engine: Engine, shown: Display) -> None:
-        self._engine, self._display, self._watch = engine, shown, Watch()
+    def __init__(
+        self, plans: list[Plan], out: Path, engine: Engine, shown: Display, more: Callable[[], list[Plan]]
+    ) -> None:
+        self._out, self._engine, self._display, self._watch, self._more = out, engine, shown, Watch(), more
         self._said_waiting = False
-        # The largest is taken first, from the end.
-        self.waiting = [_Run(plan, run_folder(out, plan.config)) for plan in sorted(plans, key=lambda p: p.flops)]
+        self.waiting: list[_Run] = []
+        """The largest is taken first, from the end."""
         self.jobs: list[_Run] = []
         self.failures: dict[str, str] = {}
+        self._add(plans)
+
+    def _add(self, plans: list[Plan]) -> None:
+        self.waiting += [_Run(plan, run_folder(self._out, plan.config)) for plan in plans]
+        self.waiting.sort(key=lambda run: run.plan.flops)
+        self._display.expect(plans)
 
     def start(self) -> None:
         """Start what can be."""
@@ -114,7 +125,7 @@ class _Sweep:
                 continue
             if run.folder.done:  # by another driver, since this one started
                 waiting.remove(run)
-                self._display.done(run.plan, run.folder)
+                self._done(run)
                 continue
             if (reason := run.folder.read_failure()) is not None:
                 waiting.remove(run)
@@ -141,7 +152,7 @@ class _Sweep:
         folder = run.folder
         if folder.done:
             folder.clear_finished()  # which its worker may have been killed before
-            self._display.done(run.plan, folder)
+            self._done(run)
             return False
         if stopping:
             if (reason := folder.read_failure()) is not None:
@@ -179,6 +190,12 @@ class _Sweep:
             fail(run.folder, reason)
         self._failed(run, reason)
         return False
+
+    def _done(self, run: _Run) -> None:
+        self._display.done(run.plan, run.folder)
+        for plan in (new := self._more()):
+            self._display.say(f"added: {plan.config.run_id}, as the best N so far is beside it")
+        self._add(new)
 
     def _failed(self, run: _Run, reason: str) -> None:
         self.failures[run.folder.path.name] = reason

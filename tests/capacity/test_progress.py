@@ -15,7 +15,8 @@ def test_what_was_done_stays_done_when_workers_stop_and_go_on(prepare, plan_of, 
     monkeypatch.setattr(progress, "_SHOW_SECONDS", 0.0)
     plan, folder = plan_of(exposures=8), prepare(exposures=8)
     bars = Progress(console=Console(file=io.StringIO()), disable=True)
-    shown = Display(bars, [plan])
+    shown = Display(bars)
+    shown.expect([plan])
 
     def share():
         return bars.tasks[0].percentage

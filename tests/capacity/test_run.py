@@ -75,6 +75,7 @@ def refused(arguments, capfd):
             "--junk 7/8",
             ["junk: 7/8 for 400 exposures of 60 people takes 168000 .*; allowed is at most 1808: once"],
         ),
+        ("--bracket", ["bracket: True is not allowed without r_max, which says what N to begin with"]),
         ("--seeds -1", ["seeds: '-1' is not allowed; must be greater than or equal to 0"]),
         ("--dataset biox", ["dataset: 'biox' is not allowed; must be 'bios' or 'biod'"]),
         ("--variant sometimes", ["variant: 'sometimes' is not allowed; must be fresh, single or multiM"]),
@@ -299,6 +300,20 @@ def test_a_dry_run_writes_nothing(preset, tmp_path, capfd):
     assert run.main(["--config", str(preset), "--out", str(tmp_path / "never"), "--dry-run", "--workers", "3"]) == 0
     assert "2 runs, 3 side by side" in capfd.readouterr().out
     assert list(tmp_path.iterdir()) == []
+
+
+def test_a_sweep_goes_on_to_the_N_next_to_the_best(preset, tmp_path):
+    plans = make_plans(Preset.model_validate(PRESET | {"people": (20, 30, 40), "seeds": 0}))
+    low, middle, high = (plan.max_bits / plan.parameters for plan in plans)
+    flags = ["--config", str(preset), "--out", str(tmp_path), "--seeds", "0", "--people", "20", "30", "40"]
+    flags += ["--exposures", "4", "--r-max", str((low + middle) / 2), str((middle + high) / 2), "--bracket"]
+    before = sweep([*flags, "--dry-run"])
+    assert "2 combinations are left out: their R max is outside r_max" in before.said
+    assert "Those next to a best N will follow." in " ".join(before.said.split())
+    assert sweep([*flags, "--workers", "2"]).code == 0
+    assert sorted(table.collect(tmp_path)["people"]) == [20, 20, 30, 30, 40, 40]  # with int8 of each
+    assert "3 of these 3 runs are done" in " ".join(sweep([*flags, "--dry-run"]).said.split())
+    assert "All 3 runs are done" in sweep(flags).said
 
 
 def losses_of(rows):

@@ -45,14 +45,14 @@ def do_all(tmp_path, monkeypatch, plans):
     monkeypatch.setattr(sweep, "_LOOK_AGAIN_SECONDS", 0.05)
     monkeypatch.setattr(progress, "_SHOW_SECONDS", 0.0)
 
-    def make(script, workers=1):
+    def make(script, workers=1, plans=plans, more=list):
         stub = tmp_path / "worker.sh"
         stub.write_text(HEADER + script + FOOTER)
         stub.chmod(0o755)
         monkeypatch.setattr(sys, "executable", str(stub))
         printed = io.StringIO()
         engine = LocalEngine(workers, WorkerOptions("cpu"))
-        failed = run_all(plans, tmp_path, engine, Console(file=printed, width=60))
+        failed = run_all(plans, tmp_path, engine, Console(file=printed, width=60), more)
         people = {plan.config.run_id: plan.config.data.people for plan in plans}
         return {people[name]: reason for name, reason in failed.items()}, printed.getvalue()
 
@@ -77,6 +77,22 @@ def test_the_largest_run_is_first(do_all, tmp_path):
     order = [name for kind, name in events(tmp_path) if kind == "start"]
     assert [name.split("-")[2] for name in order] == ["n40", "n30", "n20"]
     assert [line for line in printed.splitlines() if line.startswith("done: ")] == [f"done: {name}" for name in order]
+
+
+def test_what_a_finished_run_asks_for_is_done_too(do_all, tmp_path, plans):
+    wanted = [[plans[2]], [], []]
+    failed, printed = do_all(DONE, plans=plans[:2], more=lambda: wanted.pop(0))
+    assert failed == {} and wanted == []
+    assert [name.split("-")[2] for kind, name in events(tmp_path) if kind == "start"] == ["n30", "n40", "n20"]
+    assert f"added: {plans[2].config.run_id}, as the best N so far is beside it" in printed
+
+
+def test_a_sweep_grows_from_what_another_driver_did(do_all, tmp_path, plans):
+    folder_of(plans, tmp_path, 30).write_config(plans[1].config)
+    folder_of(plans, tmp_path, 30).result.write_text("{}")
+    wanted = [[plans[2]], []]
+    do_all(DONE, plans=[plans[1]], more=lambda: wanted.pop(0))
+    assert [name.split("-")[2] for kind, name in events(tmp_path) if kind == "start"] == ["n40"]
 
 
 @pytest.mark.parametrize("workers", [1, 2, 3, 9])
