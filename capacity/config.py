@@ -156,7 +156,7 @@ class Preset(DataOptions, TrainingOptions, MeasureOptions):
     r_max: tuple[float, float] | None = None
     """Leave out combinations whose largest possible bits per parameter lie outside these two numbers."""
     bracket: bool = False
-    """Begin with the `people` within r_max, and go on to the next ones until each best R has smaller and larger N."""
+    """Begin with the `people` within r_max, and go on to those beside the best N of each size, as far as there are."""
     engine: Literal["local", "ray"] = "local"
     """local: this machine; ray: a Ray cluster, all of whose nodes see the folder `out`."""
     ray_address: str | None = None

@@ -35,7 +35,7 @@ class Display:
         self._shown: dict[str, float] = {}
 
     def expect(self, plans: list[Plan]) -> None:
-        """Runs belong to the sweep."""
+        """Add runs to the total."""
         self._flops |= {plan.config.run_id: plan.flops / 1e9 for plan in plans}
         self._progress.update(self._total, total=sum(self._flops.values()))
 

@@ -10,7 +10,7 @@ import shlex
 import shutil
 import signal
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from rich.console import Console
@@ -23,7 +23,7 @@ from capacity.config import Preset
 from capacity.engine import Engine, LocalEngine, WorkerOptions, default_workers
 from capacity.plan import Plan, make_plans, show_plans
 from capacity.plots import draw_all
-from capacity.store import check_store, open_store, run_folder, trained_alike
+from capacity.store import RunFolder, check_store, open_store, run_folder, trained_alike
 from capacity.sweep import Stopped, run_all
 from capacity.table import collect, show, write_csv
 from train.native.library import instruction_set
@@ -49,21 +49,22 @@ def main(arguments: list[str] | None = None) -> int:
     if preset.dry_run and not is_at_hand(preset.tokenizer):
         console.print(f"Tokenizer {preset.tokenizer} is not on this machine: V and tokens are those of whole words.")
         planned = preset.model_copy(update={"tokenizer": "word"})
-    plans = make_plans(planned)
-    allowed = make_plans(planned.model_copy(update={"r_max": None})) if preset.bracket else plans
-    bracket = Bracket(plans, allowed, preset.out)
+    if preset.bracket:
+        bracket = Bracket(make_plans(planned.model_copy(update={"r_max": None})), preset.r_max, preset.out)
+    else:
+        bracket = Bracket(make_plans(planned), None, preset.out)
+    bracket.more()
     lists = (preset.sizes, preset.people, preset.exposures, preset.junk, preset.seeds)
-    if left_out := math.prod(len(set(one)) for one in lists) - len(plans):
-        later = " Those next to a best N will follow." if preset.bracket else ""
+    if left_out := math.prod(len(set(one)) for one in lists) - len(bracket.plans):
+        later = " Those beside a best N will follow." if preset.bracket else ""
         console.print(
             f"{left_out} combinations are left out: their R max is outside r_max {preset.r_max}.{later}", soft_wrap=True
         )
     if preset.dry_run:
         _usable(preset.out, check_store)
-        plans += bracket.more()
         workers = preset.workers or default_workers(preset.device, preset.processes)
-        show_plans(plans, workers, Console(width=max(console.width, 165)))
-        _show_done(preset.out, plans, console)
+        show_plans(bracket.plans, workers, Console(width=max(console.width, 165)))
+        _show_done(preset.out, bracket.plans, console)
         return 0
     if preset.engine == "ray":
         from capacity.ray_engine import check_address  # an extra
@@ -85,6 +86,9 @@ def main(arguments: list[str] | None = None) -> int:
     except OSError as error:  # a full disk; the runs that are done are
         print(f"error: {error.filename or preset.out}: {error.strerror}; what was there is whole", file=sys.stderr)
         return 1
+    if preset.bracket:
+        for line in bracket.unfinished():
+            console.print(f"Not bracketed: {line}.", soft_wrap=True)
     for name, reason in failures.items():
         console.print(f"[red]failed:[/red] {escape(f'{name}: {reason}')}", soft_wrap=True)
     if failures:
@@ -124,14 +128,13 @@ def _show_done(out: Path, plans: list[Plan], console: Console) -> None:
 
 def _do(preset: Preset, bracket: Bracket, console: Console) -> dict[str, str]:
     """Do what is missing; returns why runs failed, now or before."""
-    bracket.more()
-    plans = bracket.plans
-    folders = {plan.config.run_id: run_folder(preset.out, plan.config) for plan in plans}
-    missing = {name: folder for name, folder in folders.items() if not folder.done}
+    plans, missing = bracket.plans, _missing(bracket.plans, preset.out)
+    while not missing and bracket.more():  # another driver ends the last one just now
+        missing = _missing(plans, preset.out)
     if not missing:
         console.print(f"All {len(plans)} runs are done; nothing was left to do.")
     if preset.retry_failed:
-        for folder in missing.values():
+        for folder in _missing(bracket.allowed, preset.out).values():
             folder.failure.unlink(missing_ok=True)
     failures = {name: reason for name, folder in missing.items() if (reason := folder.read_failure()) is not None}
     todo = [plan for plan in plans if plan.config.run_id in missing.keys() - failures.keys()]
@@ -146,6 +149,12 @@ def _do(preset: Preset, bracket: Bracket, console: Console) -> dict[str, str]:
         return failures | run_all(todo, preset.out, engine, console, bracket.more)
     finally:
         engine.close()
+
+
+def _missing(plans: Sequence[Plan], out: Path) -> dict[str, RunFolder]:
+    """The folders of the runs that are not done."""
+    folders = {plan.config.run_id: run_folder(out, plan.config) for plan in plans}
+    return {name: folder for name, folder in folders.items() if not folder.done}
 
 
 def _engine(preset: Preset) -> Engine:

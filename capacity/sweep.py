@@ -102,7 +102,8 @@ class _Sweep:
             if (run := self._next()) is None:
                 break
             self.jobs.append(run)
-        if self.waiting and not self.jobs and not self._said_waiting:
+        others = bool(self.waiting) and all(run.look_again for run in self.waiting)
+        if others and not self.jobs and not self._said_waiting:
             self._said_waiting = True
             self._display.say(f"{len(self.waiting)} runs are left to other drivers on this folder; waiting for them")
 
@@ -152,7 +153,7 @@ class _Sweep:
         folder = run.folder
         if folder.done:
             folder.clear_finished()  # which its worker may have been killed before
-            self._done(run)
+            self._done(run, stopping=stopping)
             return False
         if stopping:
             if (reason := folder.read_failure()) is not None:
@@ -191,9 +192,9 @@ class _Sweep:
         self._failed(run, reason)
         return False
 
-    def _done(self, run: _Run) -> None:
+    def _done(self, run: _Run, *, stopping: bool = False) -> None:
         self._display.done(run.plan, run.folder)
-        for plan in (new := self._more()):
+        for plan in (new := [] if stopping else self._more()):
             self._display.say(f"added: {plan.config.run_id}, as the best N so far is beside it")
         self._add(new)
 

@@ -31,18 +31,24 @@ def people_of(plans):
     return [plan.config.data.people for plan in plans]
 
 
+def r_max_of(*people):
+    """What of R max lets a sweep begin with these N of ALLOWED."""
+    found = [plan.max_bits / plan.parameters for plan in ALLOWED if plan.config.data.people in people]
+    return min(found), max(found)
+
+
 @given(
     R=st.lists(st.floats(0, 3), min_size=len(PEOPLE), max_size=len(PEOPLE)),
-    ends=st.tuples(st.integers(0, len(PEOPLE) - 1), st.integers(0, len(PEOPLE) - 1)).map(sorted),
+    ends=st.tuples(st.sampled_from(PEOPLE), st.sampled_from(PEOPLE)).map(sorted),
 )
 def test_it_ends_with_a_best_that_lies_between_others_or_at_an_end_of_the_list(tmp_path_factory, R, ends):
     out, by_people = tmp_path_factory.mktemp("out"), dict(zip(PEOPLE, R, strict=True))
-    first = ALLOWED[ends[0] : ends[1] + 1]
-    bracket = Bracket(first, ALLOWED, out)
-    todo = list(first)
+    bracket = Bracket(ALLOWED, r_max_of(*ends), out)
+    todo = list(bracket.plans)
+    assert people_of(todo) == [N for N in PEOPLE if ends[0] <= N <= ends[1]]
     while todo:
         for plan in todo:
-            assert people_of(bracket.more()) == []  # as long as one is missing
+            assert bracket.more() == []  # as long as one is missing
             finish(out, plan, by_people[plan.config.data.people])
         todo = bracket.more()
     tried = sorted(people_of(bracket.plans))
@@ -51,41 +57,47 @@ def test_it_ends_with_a_best_that_lies_between_others_or_at_an_end_of_the_list(t
     best = max(tried, key=by_people.__getitem__)
     assert best > tried[0] or tried[0] == PEOPLE[0]
     assert best < tried[-1] or tried[-1] == PEOPLE[-1]
-    again = Bracket(first, ALLOWED, out)  # the same command again finds the same
-    assert sorted(people_of([*first, *again.more()])) == tried
+    assert len(bracket.unfinished()) == (best in (PEOPLE[0], PEOPLE[-1]))
+    again = Bracket(ALLOWED, r_max_of(*ends), out)  # the same command again finds the same
+    again.more()
+    assert sorted(people_of(again.plans)) == tried
     assert again.more() == []
+
+
+@pytest.mark.parametrize(("r_max", "begun"), [((0.0, 1e-6), [20]), ((90.0, 99.0), [64]), (None, list(PEOPLE))])
+def test_a_size_without_an_N_in_r_max_begins_with_the_nearest(tmp_path, r_max, begun):
+    assert people_of(Bracket(ALLOWED, r_max, tmp_path).plans) == begun
 
 
 def test_a_single_N_gets_both_its_neighbours(tmp_path):
     finish(tmp_path, ALLOWED[2], 1.0)
-    assert people_of(Bracket(ALLOWED[2:3], ALLOWED, tmp_path).more()) == [25, 40]
+    assert people_of(Bracket(ALLOWED, r_max_of(30), tmp_path).more()) == [25, 40]
 
 
 def test_seeds_count_by_their_mean(tmp_path):
     allowed = make_plans(Preset.model_validate(OPTIONS | {"seeds": (0, 1)}))
-    first = [plan for plan in allowed if plan.config.data.people in (30, 40)]
-    for plan in first:  # one seed is best at 40, but 30 is better in the mean
+    bracket = Bracket(allowed, r_max_of(30, 40), tmp_path)
+    for plan in bracket.plans:  # one seed is best at 40, but 30 is better in the mean
         N, seed = plan.config.data.people, plan.config.data.seed
         finish(tmp_path, plan, {(30, 0): 1.0, (30, 1): 1.0, (40, 0): 1.4, (40, 1): 0.5}[N, seed])
-    new = Bracket(first, allowed, tmp_path).more()
+    new = bracket.more()
     assert [(plan.config.data.people, plan.config.data.seed) for plan in new] == [(25, 0), (25, 1)]
 
 
-def test_sizes_and_exposures_grow_on_their_own(tmp_path):
-    allowed = make_plans(Preset.model_validate(OPTIONS | {"sizes": ("1x16", "2x16"), "exposures": (2, 3)}))
-    first = [plan for plan in allowed if plan.config.data.people in (30, 40)]
-    grows = ("2x16", 3)
-    for plan in first:
-        N, kind = plan.config.data.people, (plan.config.size, plan.config.exposures)
-        if kind[0] == "2x16":  # of the other size nothing is known yet
-            finish(tmp_path, plan, float(N if kind == grows else -N))
-    new = Bracket(first, allowed, tmp_path).more()
-    found = {(plan.config.size, plan.config.exposures, plan.config.data.people) for plan in new}
-    assert found == {("2x16", 3, 50), ("2x16", 2, 25)}
+def test_each_exposures_grow_on_their_own(tmp_path):
+    allowed = make_plans(Preset.model_validate(OPTIONS | {"exposures": (2, 3, 4)}))
+    bracket = Bracket(allowed, r_max_of(30, 40), tmp_path)
+    for plan in bracket.plans:
+        N, exposures = plan.config.data.people, plan.config.exposures
+        if exposures < 4:  # of those nothing is known yet
+            finish(tmp_path, plan, float(N if exposures == 2 else -N))
+    assert {(plan.config.exposures, plan.config.data.people) for plan in bracket.more()} == {(2, 50), (3, 25)}
 
 
 @pytest.mark.parametrize("text", ["", "{}", '{"rows": []}', '{"rows": [{"quantization": "none"}]}', "[1]"])
 def test_a_result_without_R_adds_nothing(tmp_path, text):
     finish(tmp_path, ALLOWED[2], 1.0)
     run_folder(tmp_path, ALLOWED[2].config).result.write_text(text)
-    assert Bracket(ALLOWED[2:3], ALLOWED, tmp_path).more() == []
+    bracket = Bracket(ALLOWED, r_max_of(30), tmp_path)
+    assert bracket.more() == []
+    assert bracket.unfinished() == ["1x16 after 2 exposures: the best N is not known, as a run has no result"]

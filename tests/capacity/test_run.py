@@ -24,7 +24,7 @@ from biogen.flags import UserError, run_main
 from capacity import run, table
 from capacity.config import FORMAT, Preset
 from capacity.plan import make_plans
-from capacity.store import progress_of, run_folder
+from capacity.store import fail, progress_of, run_folder
 from capacity.worker import Run
 
 ROOT = Path(__file__).parents[2]
@@ -309,11 +309,53 @@ def test_a_sweep_goes_on_to_the_N_next_to_the_best(preset, tmp_path):
     flags += ["--exposures", "4", "--r-max", str((low + middle) / 2), str((middle + high) / 2), "--bracket"]
     before = sweep([*flags, "--dry-run"])
     assert "2 combinations are left out: their R max is outside r_max" in before.said
-    assert "Those next to a best N will follow." in " ".join(before.said.split())
-    assert sweep([*flags, "--workers", "2"]).code == 0
+    assert "Those beside a best N will follow." in " ".join(before.said.split())
+    done = sweep([*flags, "--workers", "2"])
+    assert done.code == 0
+    assert done.said.count("added: ") == 2
     assert sorted(table.collect(tmp_path)["people"]) == [20, 20, 30, 30, 40, 40]  # with int8 of each
     assert "3 of these 3 runs are done" in " ".join(sweep([*flags, "--dry-run"]).said.split())
-    assert "All 3 runs are done" in sweep(flags).said
+    again = sweep(flags)
+    assert "All 3 runs are done" in again.said
+    assert "left out" not in again.said
+    best = max(read_R(tmp_path).items(), key=lambda one: one[1])[0]
+    assert ("Not bracketed: 1x16 after 4 exposures: the best N, " in again.said) == (best != 30)
+
+
+def read_R(out):
+    """R without quantization, by N."""
+    rows = table.collect(out)
+    return dict(rows[rows["quantization"] == "none"].set_index("people")["bits_per_param"])
+
+
+def test_a_failure_of_a_run_that_is_added_later_is_forgotten_too(preset, tmp_path):
+    plans = make_plans(Preset.model_validate(PRESET | {"people": (20, 30), "seeds": 0, "exposures": 4}))
+    low, high = (plan.max_bits / plan.parameters for plan in plans)
+    run.open_store(tmp_path)
+    folder = run_folder(tmp_path, plans[1].config)
+    folder.write_config(plans[1].config)
+    fail(folder, "of old")
+    flags = [
+        "--config",
+        str(preset),
+        "--out",
+        str(tmp_path),
+        "--seeds",
+        "0",
+        "--people",
+        "20",
+        "30",
+        "--exposures",
+        "4",
+    ]
+    flags += ["--r-max", str(low / 2), str((low + high) / 2), "--bracket", "--workers", "1"]
+    ended = sweep(flags)
+    assert ended.code == 1
+    assert "the best N is not known, as a run has no result" in " ".join(ended.said.split())
+    assert "1 of 2 runs failed" in ended.said
+    run_folder(tmp_path, plans[0].config).result.unlink()
+    assert sweep([*flags, "--retry-failed"]).code == 0
+    assert sorted(read_R(tmp_path)) == [20, 30]
 
 
 def losses_of(rows):

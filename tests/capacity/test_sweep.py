@@ -82,7 +82,8 @@ def test_the_largest_run_is_first(do_all, tmp_path):
 def test_what_a_finished_run_asks_for_is_done_too(do_all, tmp_path, plans):
     wanted = [[plans[2]], [], []]
     failed, printed = do_all(DONE, plans=plans[:2], more=lambda: wanted.pop(0))
-    assert failed == {} and wanted == []
+    assert failed == {}
+    assert wanted == []
     assert [name.split("-")[2] for kind, name in events(tmp_path) if kind == "start"] == ["n30", "n40", "n20"]
     assert f"added: {plans[2].config.run_id}, as the best N so far is beside it" in printed
 
@@ -91,7 +92,8 @@ def test_a_sweep_grows_from_what_another_driver_did(do_all, tmp_path, plans):
     folder_of(plans, tmp_path, 30).write_config(plans[1].config)
     folder_of(plans, tmp_path, 30).result.write_text("{}")
     wanted = [[plans[2]], []]
-    do_all(DONE, plans=[plans[1]], more=lambda: wanted.pop(0))
+    _, printed = do_all(DONE, plans=[plans[1]], more=lambda: wanted.pop(0))
+    assert "other drivers" not in printed
     assert [name.split("-")[2] for kind, name in events(tmp_path) if kind == "start"] == ["n40"]
 
 
