@@ -134,7 +134,13 @@ SAMPLES = {
         "save_seconds": 7.0,
         "retry_failed": True,
     },
-    **{"exposures": (1, 2), "junk": (Fraction(1, 2), Fraction(7, 8)), "seeds": (8, 9), "r_max": (0.5, 2.0)},
+    **{
+        "exposures": (1, 2),
+        "junk": (Fraction(1, 2), Fraction(7, 8)),
+        "seeds": (8, 9),
+        "r_max": (0.5, 2.0),
+        "bracket": True,
+    },
     **{"device": "cpu", "out": Path("there"), "dry_run": True},
 }
 NESTED = {"pools": {"years": 100, "first_names": 3}, "biod": {"K": 2, "name_length": 4}}
