@@ -34,8 +34,13 @@ class Bracket:
             ladder.setdefault(config.data.people, []).append(plan)
         begun: set[str] = set()
         for ladder in self._ladders.values():
-            outside = {plan.config.run_id: _outside(plan, low, high) for plans in ladder.values() for plan in plans}
-            begun |= {name for name, distance in outside.items() if distance == min(outside.values())}
+            outside = {
+                plan.config.run_id: max(low - plan.r_max, plan.r_max - high, 0.0)
+                for plans in ladder.values()
+                for plan in plans
+            }
+            least = min(outside.values())
+            begun |= {name for name, distance in outside.items() if distance == least}
         self.plans = [plan for plan in allowed if plan.config.run_id in begun]
         """All runs of the sweep, as far as it is known yet."""
         self._begun = begun
@@ -64,15 +69,13 @@ class Bracket:
 
     def _beside_the_best(self, ladder: _Ladder) -> list[Plan]:
         """The runs of the best N and its neighbours that are not in the sweep; none while one that is has no R."""
-        if not self._left(ladder) or (best := self._best(ladder)) is None:
+        left = [plan for plans in ladder.values() for plan in plans if plan.config.run_id not in self._begun]
+        if not left or (best := self._best(ladder)) is None:
             return []
         order = list(ladder)
         place = order.index(best)
         beside = order[max(place - 1, 0) : place + 2]
-        return [plan for plan in self._left(ladder) if plan.config.data.people in beside]
-
-    def _left(self, ladder: _Ladder) -> list[Plan]:
-        return [plan for plans in ladder.values() for plan in plans if plan.config.run_id not in self._begun]
+        return [plan for plan in left if plan.config.data.people in beside]
 
     def _best(self, ladder: _Ladder) -> int | None:
         """The N with the largest R, a mean over seeds, of the runs in the sweep; None while one of them has none."""
@@ -93,9 +96,3 @@ class Bracket:
                 rows = json.loads(run_folder(self._out, plan.config).result.read_text())["rows"]
                 self._R[name] = float({row["quantization"]: row["bits_per_param"] for row in rows}["none"])
         return self._R.get(name)
-
-
-def _outside(plan: Plan, low: float, high: float) -> float:
-    """How far the R max of a run lies outside of two numbers."""
-    most = plan.max_bits / plan.parameters
-    return max(low - most, most - high, 0.0)

@@ -60,6 +60,11 @@ class Plan:
         return sum(self.params.values())
 
     @property
+    def r_max(self) -> float:
+        """R of a model that has learned everything: the most bits per parameter that the data can teach."""
+        return self.max_bits / self.parameters
+
+    @property
     def gpu_hours(self) -> float:
         """Of training, on a GPU that reaches the share of an H100's rate that was measured for 12-12."""
         return self.flops / (_GPU_RATE * _GPU_UTILISATION) / 3600
@@ -84,8 +89,8 @@ def make_plans(preset: Preset) -> list[Plan]:
             mistakes += _group_mistakes(one)
             ((size, exposures, data),) = one.combinations()
             plan = _plan(preset, parse_size(size), exposures, data, *cached(_without_people(data)))
-            ratios.append(plan.max_bits / plan.parameters)
-            if low <= ratios[-1] <= high:
+            ratios.append(plan.r_max)
+            if low <= plan.r_max <= high:
                 plans[plan.config.run_id] = plan
         except ValueError as error:
             mistakes += explain(error, DataConfig) if isinstance(error, ValidationError) else str(error).splitlines()
@@ -277,7 +282,7 @@ def show_plans(plans: list[Plan], workers: int, console: Console) -> None:
             f"{plan.flops:.1e}",
             _hours(plan.gpu_hours),
             _bytes(plan.disk),
-            f"{plan.max_bits / plan.parameters:.2f}",
+            f"{plan.r_max:.2f}",
             _duration(time_needed),
         )
     table.caption = (

@@ -335,20 +335,8 @@ def test_a_failure_of_a_run_that_is_added_later_is_forgotten_too(preset, tmp_pat
     folder = run_folder(tmp_path, plans[1].config)
     folder.write_config(plans[1].config)
     fail(folder, "of old")
-    flags = [
-        "--config",
-        str(preset),
-        "--out",
-        str(tmp_path),
-        "--seeds",
-        "0",
-        "--people",
-        "20",
-        "30",
-        "--exposures",
-        "4",
-    ]
-    flags += ["--r-max", str(low / 2), str((low + high) / 2), "--bracket", "--workers", "1"]
+    flags = ["--config", str(preset), "--out", str(tmp_path), "--seeds", "0", "--people", "20", "30", "--bracket"]
+    flags += ["--exposures", "4", "--r-max", str(low / 2), str((low + high) / 2), "--workers", "1"]
     ended = sweep(flags)
     assert ended.code == 1
     assert "the best N is not known, as a run has no result" in " ".join(ended.said.split())
