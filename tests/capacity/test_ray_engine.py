@@ -40,7 +40,7 @@ def nodes(monkeypatch):
 
 def plans_of(**changes):
     return make_plans(
-        Preset.model_validate(BIOD | {"people": [40, 50], "exposures": 1500, "quantize": "int8"} | changes)
+        Preset.model_validate(BIOD | {"people": [40, 50], "exposures": 4000, "quantize": "int8"} | changes)
     )
 
 
@@ -85,22 +85,19 @@ def under_way(out, count=2):
 def swept(nodes, out, **changes):
     engine = RayEngine(None, OPTIONS, None, nodes.address)
     try:
-        with open(out / "said", "w") as said:
+        with open(out / "said", "w", buffering=1) as said:
             return run_all(plans_of(**changes), out, engine, Console(file=said, width=200))
     finally:
         engine.close()
 
 
-def test_a_worker_killed_on_a_cluster(nodes, tmp_path, undisturbed, monkeypatch):
-    monkeypatch.setattr(progress, "_PLAIN_SECONDS", 1.0)
+def test_a_worker_killed_on_a_cluster(nodes, tmp_path, undisturbed):
     thread = later(under_way(tmp_path), lambda: os.kill(workers_of(tmp_path)[0], signal.SIGKILL))
     assert swept(nodes, tmp_path) == {}
     thread.join()
     same(tmp_path, undisturbed)
     nobody_left(tmp_path)
-    said = (tmp_path / "said").read_text()
-    assert "killed by SIGKILL; it goes on from its last checkpoint" in said
-    assert "tokens/s" in said or "measuring" in said
+    assert "killed by SIGKILL; it goes on from its last checkpoint" in (tmp_path / "said").read_text()
 
 
 @pytest.mark.faults
@@ -112,14 +109,16 @@ def test_a_node_killed(nodes, tmp_path, undisturbed):
     nobody_left(tmp_path)
 
 
-@pytest.mark.faults
-def test_a_signal_stops_the_workers_of_a_cluster(nodes, tmp_path):
-    thread = later(under_way(tmp_path), lambda: os.kill(os.getpid(), signal.SIGINT))
+def test_a_signal_stops_the_workers_of_a_cluster(nodes, tmp_path, monkeypatch):
+    monkeypatch.setattr(progress, "_PLAIN_SECONDS", 0.5)
+    shown = lambda: "tokens/s" in (tmp_path / "said").read_text()  # noqa: E731
+    thread = later(lambda: under_way(tmp_path)() and shown(), lambda: os.kill(os.getpid(), signal.SIGINT))
     with pytest.raises(Stopped):
         swept(nodes, tmp_path, exposures=200_000)
     thread.join()
     nobody_left(tmp_path)
     assert not list(tmp_path.glob("*/result.json"))
+    assert "tokens/s" in (tmp_path / "said").read_text()
 
 
 def test_small_models_share_a_gpu():
