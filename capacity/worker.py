@@ -50,6 +50,8 @@ _CURVE_PEOPLE = 2000
 """People measured at each point of a learning curve, at most; the result measures `eval_people`."""
 _RECORDS = 500
 """Records of the training loss in a run's metrics, about."""
+_LOOK_SECONDS = 1.0
+"""A worker looks this often whether the process that started it is still there."""
 _BATCHES, _RANDOM = "batches.", "random"
 PARENT = "CAPACITY_PARENT"
 """The environment variable that names the process without which a worker stops."""
@@ -371,8 +373,8 @@ class _Driver:
 
     @property
     def gone(self) -> bool:
-        """Whether it is; looked at once a second."""
-        if self._process is not None and not self._gone and time.monotonic() - self._asked > 1:
+        """Whether it is; looked at now and then."""
+        if self._process is not None and not self._gone and time.monotonic() - self._asked > _LOOK_SECONDS:
             self._gone, self._asked = self._process.dead is True, time.monotonic()
         return self._gone
 

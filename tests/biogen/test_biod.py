@@ -35,7 +35,7 @@ def everybody(corpus: BioD) -> np.ndarray:
     return np.arange(corpus.config.people)
 
 
-@settings(max_examples=20, deadline=None)
+@settings(max_examples=20)
 @given(shape=st.builds(BioDShape, K=st.integers(1, 4), D=st.integers(1, 9), L=st.integers(2, 30), T=st.integers(3, 99)))
 def test_chunk_strings_are_distinct_and_of_their_length(shape: BioDShape):
     chunks = chunk_strings(make(shape, people=300))

@@ -77,7 +77,7 @@ def test_without_flags_the_defaults_hold():
     assert read() == Options()
 
 
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=30)
 @given(
     people=st.integers(1, 10**9),
     sizes=st.lists(st.integers(0, 99), min_size=1, max_size=4),

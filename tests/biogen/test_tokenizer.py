@@ -25,7 +25,7 @@ def tokens_in_use(tokenizer: Tokenizer, cover: list[list[str]]) -> set[int]:
     return {token for text in cover for token in tokenizer.encode("".join(text))}
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(vocab=st.integers(45, 160))
 def test_bpe_uses_all_of_its_tokens_and_never_more_than_allowed(vocab: int):
     tokenizer = make_tokenizer("bpe", vocab, CORPUS, COVER)

@@ -119,11 +119,26 @@ def disturb(sweeps, out, changes, kills, seed, who):
         driver.wait()
 
 
+def wait_for(what):
+    """What a condition says once it says anything."""
+    deadline = time.monotonic() + 600
+    while not (found := what()):
+        assert time.monotonic() < deadline
+        time.sleep(0.02)
+    return found
+
+
 def test_a_worker_and_a_driver_killed_once(sweeps, tmp_path):
-    out = tmp_path / "out"
-    disturb(sweeps, out, SHORT, 1, 0, "both")
-    sweeps.finish(out, SHORT)
-    same(out, sweeps.undisturbed(SHORT))
+    out, changes = tmp_path / "out", SHORT | {"exposures": 2000}
+    driver = sweeps.start(out, changes)
+    saved = wait_for(lambda: list(out.glob("*/checkpoints/*.safetensors")))
+    for victim in workers_of(saved[0].parents[1]):
+        kill(victim)
+    wait_for(lambda: "killed by SIGKILL; it goes on" in (tmp_path / "out.log").read_text())
+    kill(driver.pid)
+    driver.wait()
+    sweeps.finish(out, changes)
+    same(out, sweeps.undisturbed(changes))
     nobody_left(out)
 
 
@@ -141,9 +156,9 @@ def test_killed_at_random_moments(sweeps, tmp_path, who, kills, optimizer):
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_a_signal_leaves_checkpoints_and_nobody(sweeps, tmp_path, number):
-    out, changes = tmp_path / "out", {"sizes": "1x16", "people": [90], "exposures": 20_000, "save_seconds": 1000}
+    out, changes = tmp_path / "out", {"sizes": "1x16", "people": [90], "exposures": 1_000_000, "save_seconds": 1000}
     driver = sweeps.start(out, changes)
-    deadline = time.monotonic() + 60
+    deadline = time.monotonic() + 600
     while not any(notice_of(path) for path in out.glob("*/heartbeat.json")):
         assert time.monotonic() < deadline
         assert driver.poll() is None
@@ -166,7 +181,7 @@ def notice_of(path):
 def test_two_drivers_share_the_work(sweeps, tmp_path):
     out, changes = tmp_path / "out", SHORT | {"people": [50, 60, 70, 80]}
     drivers = [sweeps.start(out, changes, "--workers", "1") for _ in range(2)]
-    assert [driver.wait(300) for driver in drivers] == [0, 0]
+    assert [driver.wait(600) for driver in drivers] == [0, 0]
     same(out, sweeps.undisturbed(changes))
     said = (tmp_path / "out.log").read_text()
     assert sum(said.count(f"done: {path.parent.name}") for path in out.glob("*/result.json")) >= 4
@@ -176,7 +191,7 @@ def test_two_drivers_share_the_work(sweeps, tmp_path):
 def test_two_drivers_and_one_is_killed(sweeps, tmp_path):
     out = tmp_path / "out"
     first, second = (sweeps.start(out, {}, "--workers", "1") for _ in range(2))
-    time.sleep(12)
+    wait_for(lambda: len(list(out.glob("*/config.yaml"))) >= 2 and list(out.glob("*/checkpoints/*.safetensors")))
     kill(first.pid)
     first.wait()
     assert second.wait(600) == 0

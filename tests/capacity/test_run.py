@@ -17,15 +17,16 @@ from types import SimpleNamespace
 import pytest
 import torch
 import yaml
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from biogen.flags import UserError, run_main
 from capacity import run, table
 from capacity.config import FORMAT, Preset
 from capacity.plan import make_plans
-from capacity.store import fail, progress_of, run_folder
+from capacity.store import fail, run_folder
 from capacity.worker import Run
+from tests.capacity.conftest import workers_of
 
 ROOT = Path(__file__).parents[2]
 PRESET = {
@@ -201,7 +202,7 @@ yaml_values = st.recursive(
 KEYS = [name for name in Preset.model_fields if name not in ("tokenizer", "engine", "out", "dry_run")]
 
 
-@settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=150)
 @given(
     content=st.one_of(
         st.binary(max_size=60),
@@ -387,12 +388,18 @@ def interrupted(store):
         cwd=ROOT,
         env=os.environ | {"COLUMNS": "80"},
     )
-    deadline = time.monotonic() + 120
-    while driver.poll() is None and progress_of(store.good) is None:
+    deadline = time.monotonic() + 600
+    while driver.poll() is None and not (store.good.metrics.exists() and store.good.metrics.stat().st_size):
         assert time.monotonic() < deadline
         time.sleep(0.02)
+    workers = workers_of(store.out)
+    for worker in workers:  # so that it can not end before it is told to stop
+        os.kill(worker, signal.SIGSTOP)
     driver.send_signal(signal.SIGINT)
-    said, _ = driver.communicate(timeout=60)
+    time.sleep(1)
+    for worker in workers:
+        os.kill(worker, signal.SIGCONT)
+    said, _ = driver.communicate(timeout=600)
     return SimpleNamespace(
         code=driver.returncode,
         said=said,

@@ -99,12 +99,14 @@ def test_a_sweep_grows_from_what_another_driver_did(do_all, tmp_path, plans):
 
 @pytest.mark.parametrize("workers", [1, 2, 3, 9])
 def test_as_many_are_under_way_as_there_are_workers(do_all, tmp_path, workers):
-    do_all("sleep 0.3\n" + DONE, workers)
+    least = min(workers, 3)
+    waits = f'touch "$3/here"; while [ $(ls "$3"/../*/here | wc -l) -lt {least} ]; do sleep 0.01; done\n'
+    do_all(waits + DONE, workers)
     running, most = 0, 0
     for kind, _ in events(tmp_path):
         running += 1 if kind == "start" else -1
         most = max(most, running)
-    assert most == min(workers, 3)
+    assert most == least
 
 
 def test_a_worker_gets_its_folder_and_device_and_one_thread(do_all, tmp_path, monkeypatch):

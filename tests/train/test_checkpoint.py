@@ -8,7 +8,7 @@ import signal
 
 import pytest
 import torch
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from safetensors.torch import save_file
 
@@ -58,7 +58,7 @@ def test_odd_numbers_come_back(tmp_path):
     assert torch.equal(found.view(torch.int32), odd.view(torch.int32))
 
 
-@settings(max_examples=30, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=30)
 @given(record=st.dictionaries(st.text(), json_values))
 def test_every_record_comes_back(tmp_path_factory, record):
     path = tmp_path_factory.getbasetemp() / "record"
@@ -170,7 +170,7 @@ def test_the_last_two_are_kept(tmp_path):
     assert checkpoints.load() is None
 
 
-@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=60)
 @given(data=st.data())
 def test_an_altered_byte_is_found_and_the_one_before_serves(tmp_path_factory, data):
     checkpoints = saved(tmp_path_factory.mktemp("c"), 1, 2)
@@ -292,7 +292,7 @@ def test_a_pickle_is_refused_and_not_run(tmp_path):
     assert not evidence.exists()
 
 
-@settings(max_examples=200, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=200)
 @given(
     content=st.binary(max_size=300), header=st.dictionaries(st.text(), json_values), length=st.integers(0, 2**64 - 1)
 )

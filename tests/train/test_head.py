@@ -30,7 +30,7 @@ def value_and_gradients(loss: Tensor, *leaves: Tensor) -> tuple[Tensor, ...]:
     return (loss.detach(), *torch.autograd.grad(loss, leaves))
 
 
-@settings(deadline=None, max_examples=40)
+@settings(max_examples=40)
 @given(
     tokens=st.integers(1, 40),
     vocab=st.integers(1, 20),
