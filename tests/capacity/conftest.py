@@ -1,6 +1,7 @@
 """Small presets, and runs of them in this process."""
 
 import json
+import time
 from contextlib import suppress
 from pathlib import Path
 
@@ -39,6 +40,15 @@ def workers_of(folder):
                 command = (entry / "cmdline").read_bytes().decode(errors="replace")
                 if "capacity.worker" in command and str(folder) in command:
                     found.append(int(entry.name))
+    return found
+
+
+def wait_for(what, seconds=600.0):
+    """What a condition says once it says anything."""
+    deadline = time.monotonic() + seconds
+    while not (found := what()):
+        assert time.monotonic() < deadline
+        time.sleep(0.02)
     return found
 
 

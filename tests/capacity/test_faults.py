@@ -19,7 +19,7 @@ import pandas as pd
 import pytest
 import yaml
 
-from tests.capacity.conftest import metrics_of, workers_of
+from tests.capacity.conftest import metrics_of, wait_for, workers_of
 
 ROOT = Path(__file__).parents[2]
 PRESET = {
@@ -84,10 +84,7 @@ def kill(pid, number=signal.SIGKILL):
 
 
 def nobody_left(out):
-    deadline = time.monotonic() + 30
-    while workers_of(out):
-        assert time.monotonic() < deadline
-        time.sleep(0.1)
+    wait_for(lambda: not workers_of(out), 30)
 
 
 def disturb(sweeps, out, changes, kills, seed, who):
@@ -117,15 +114,6 @@ def disturb(sweeps, out, changes, kills, seed, who):
     finally:
         kill(driver.pid)
         driver.wait()
-
-
-def wait_for(what):
-    """What a condition says once it says anything."""
-    deadline = time.monotonic() + 600
-    while not (found := what()):
-        assert time.monotonic() < deadline
-        time.sleep(0.02)
-    return found
 
 
 def test_a_worker_and_a_driver_killed_once(sweeps, tmp_path):
@@ -158,11 +146,8 @@ def test_killed_at_random_moments(sweeps, tmp_path, who, kills, optimizer):
 def test_a_signal_leaves_checkpoints_and_nobody(sweeps, tmp_path, number):
     out, changes = tmp_path / "out", {"sizes": "1x16", "people": [90], "exposures": 1_000_000, "save_seconds": 1000}
     driver = sweeps.start(out, changes)
-    deadline = time.monotonic() + 600
-    while not any(notice_of(path) for path in out.glob("*/heartbeat.json")):
-        assert time.monotonic() < deadline
-        assert driver.poll() is None
-        time.sleep(0.05)
+    wait_for(lambda: driver.poll() is not None or any(map(notice_of, out.glob("*/heartbeat.json"))))
+    assert driver.poll() is None
     driver.send_signal(number)
     assert driver.wait(60) == 128 + number
     assert workers_of(out) == []

@@ -2,13 +2,12 @@
 
 import json
 import subprocess
-import time
 
 import pytest
 
 from capacity.engine import ONE_THREAD, LocalJob, WorkerOptions, outcome, start_worker
 from capacity.store import STOPPED, TAKEN
-from tests.capacity.conftest import metrics_of, workers_of
+from tests.capacity.conftest import metrics_of, wait_for, workers_of
 
 TWO = WorkerOptions("cpu", processes=2, save_seconds=0.5)
 PYTORCH = {"kernels": "pytorch", "precision": "fp32", "batch": 17}  # 17 rows don't divide by two
@@ -48,10 +47,7 @@ def test_two_processes_that_are_stopped_go_on(prepare, victim):
     whole, two = (prepare(at, **PYTORCH, **changes) for at in ("whole", "two"))
     assert start_worker(whole, 0, TWO, ONE_THREAD).wait(600) == 0
     worker = start_worker(two, 0, TWO, ONE_THREAD)
-    deadline = time.monotonic() + 600
-    while not two.checkpoints.paths:
-        assert time.monotonic() < deadline
-        time.sleep(0.1)
+    wait_for(lambda: two.checkpoints.paths)
     if victim == "all":
         LocalJob(worker, two, TWO).stop()
     else:
@@ -59,10 +55,7 @@ def test_two_processes_that_are_stopped_go_on(prepare, victim):
     code = worker.wait(60)
     assert (code == 0) == (victim == "all")
     assert victim == "a rank" or not two.log.read_bytes()
-    deadline = time.monotonic() + 60
-    while workers_of(two.path):
-        assert time.monotonic() < deadline
-        time.sleep(0.1)
+    wait_for(lambda: not workers_of(two.path), 60)
     assert not two.done
     assert two.read_failure() is None
     worker = start_worker(two, 0, TWO, ONE_THREAD)

@@ -3,7 +3,6 @@
 import os
 import signal
 import threading
-import time
 
 import pytest
 from rich.console import Console
@@ -16,7 +15,7 @@ from capacity.engine import WorkerOptions  # noqa: E402
 from capacity.plan import make_plans  # noqa: E402
 from capacity.ray_engine import RayEngine, gpus_of  # noqa: E402
 from capacity.sweep import Stopped, run_all  # noqa: E402
-from tests.capacity.conftest import BIOD, metrics_of, workers_of  # noqa: E402
+from tests.capacity.conftest import BIOD, metrics_of, wait_for, workers_of  # noqa: E402
 from tests.capacity.test_faults import nobody_left  # noqa: E402
 
 pytestmark = pytest.mark.filterwarnings("default")  # of Ray's own
@@ -68,11 +67,7 @@ def later(when, do):
     """Do something in a thread once a condition holds."""
 
     def wait():
-        deadline = time.monotonic() + 600
-        while not when():
-            if time.monotonic() > deadline:
-                return
-            time.sleep(0.05)
+        wait_for(when)
         do()
 
     thread = threading.Thread(target=wait)
@@ -113,14 +108,14 @@ def test_a_node_killed(nodes, tmp_path, undisturbed):
 
 def test_a_signal_stops_the_workers_of_a_cluster(nodes, tmp_path, monkeypatch):
     monkeypatch.setattr(progress, "_PLAIN_SECONDS", 0.5)
-    shown = lambda: "tokens/s" in (tmp_path / "said").read_text()  # noqa: E731
-    thread = later(lambda: under_way(tmp_path)() and shown(), lambda: os.kill(os.getpid(), signal.SIGINT))
+    shown = (tmp_path / "said").read_text
+    thread = later(lambda: under_way(tmp_path)() and "tokens/s" in shown(), lambda: os.kill(os.getpid(), signal.SIGINT))
     with pytest.raises(Stopped):
         swept(nodes, tmp_path, exposures=200_000)
     thread.join()
     nobody_left(tmp_path)
     assert not list(tmp_path.glob("*/result.json"))
-    assert "tokens/s" in (tmp_path / "said").read_text()
+    assert "tokens/s" in shown()
 
 
 def test_small_models_share_a_gpu():

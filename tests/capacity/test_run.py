@@ -26,7 +26,7 @@ from capacity.config import FORMAT, Preset
 from capacity.plan import make_plans
 from capacity.store import fail, run_folder
 from capacity.worker import Run
-from tests.capacity.conftest import workers_of
+from tests.capacity.conftest import wait_for, workers_of
 
 ROOT = Path(__file__).parents[2]
 PRESET = {
@@ -388,10 +388,8 @@ def interrupted(store):
         cwd=ROOT,
         env=os.environ | {"COLUMNS": "80"},
     )
-    deadline = time.monotonic() + 600
-    while driver.poll() is None and not (store.good.metrics.exists() and store.good.metrics.stat().st_size):
-        assert time.monotonic() < deadline
-        time.sleep(0.02)
+    metrics = store.good.metrics
+    wait_for(lambda: driver.poll() is not None or (metrics.exists() and metrics.stat().st_size))
     workers = workers_of(store.out)
     for worker in workers:  # so that it can not end before it is told to stop
         os.kill(worker, signal.SIGSTOP)

@@ -16,7 +16,7 @@ from capacity.engine import ONE_THREAD, WorkerOptions, start_worker
 from capacity.store import FAILED, STOPPED, TAKEN
 from capacity.table import COLUMNS, collect
 from capacity.worker import Run, log_spaced, main, pick_device, provenance
-from tests.capacity.conftest import metrics_of
+from tests.capacity.conftest import metrics_of, wait_for
 from tests.train.test_loop import SETTINGS
 from train.export import load_pretrained
 from train.native.library import instruction_set
@@ -87,9 +87,7 @@ def test_a_compiled_training_goes_on_to_the_bit(prepare, rows_of):
     whole, parts = (prepare(at, compile="on", exposures=2000) for at in ("whole", "parts"))
     assert start_worker(whole, 0, options, ONE_THREAD).wait(900) == 0, whole.log.read_text()
     worker = start_worker(parts, 0, options, ONE_THREAD)
-    deadline = time.monotonic() + 900
-    while not parts.checkpoints.paths and time.monotonic() < deadline:
-        time.sleep(0.05)
+    wait_for(lambda: parts.checkpoints.paths, 900)
     worker.terminate()
     assert worker.wait(100) == STOPPED
     assert start_worker(parts, 0, options, ONE_THREAD).wait(900) == 0
