@@ -5,9 +5,9 @@ from typing import Any
 
 from pydantic import Field
 
+from basis.flags import UserError, parse, run_main
 from biogen.config import DataConfig
 from biogen.dataset import write_dataset
-from biogen.flags import UserError, parse, run_main
 
 
 class Options(DataConfig):

@@ -14,7 +14,7 @@ from typing import Any
 from tokenizers import AddedToken, decoders, models, pre_tokenizers, trainers
 from tokenizers import Tokenizer as Backend
 
-from biogen.hub import out_of_reach
+from basis.hub import out_of_reach
 
 END = "<|endoftext|>"
 DOMAIN = "<|biography|>"

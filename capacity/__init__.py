@@ -1,3 +1,3 @@
-"""The command line, the sweep, the store of runs, tables and plots: where the other parts meet."""
+"""What to run, how it runs, what came out: where the other parts meet."""
 
-import biogen  # noqa: F401  # what Ctrl-C does until the program runs
+import basis  # noqa: F401  # what Ctrl-C does until the program runs

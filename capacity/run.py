@@ -16,16 +16,17 @@ from pathlib import Path
 from rich.console import Console
 from rich.markup import escape
 
-from biogen.flags import UserError, parse, run_main
+from basis.flags import UserError, parse, run_main
 from biogen.tokenizer import is_at_hand
-from capacity.bracket import Bracket
-from capacity.config import Preset
-from capacity.engine import Engine, LocalEngine, WorkerOptions, default_workers
-from capacity.plan import Plan, make_plans, show_plans
-from capacity.plots import draw_all
-from capacity.store import RunFolder, check_store, open_store, run_folder, trained_alike
-from capacity.sweep import Stopped, run_all
-from capacity.table import collect, show, write_csv
+from capacity.report.plans import show_plans
+from capacity.report.plots import draw_all
+from capacity.report.table import collect, show, write_csv
+from capacity.runner.bracket import Bracket
+from capacity.runner.engine import Engine, LocalEngine, WorkerOptions, default_workers
+from capacity.runner.sweep import Stopped, run_all
+from capacity.spec.config import Preset
+from capacity.spec.plan import Plan, make_plans
+from capacity.store.folders import RunFolder, check_store, open_store, run_folder, trained_alike
 from train.native.library import instruction_set
 
 DEFAULT_PRESET = Path(__file__).parent.parent / "configs" / "laptop.yaml"
@@ -67,7 +68,7 @@ def main(arguments: list[str] | None = None) -> int:
         _show_done(preset.out, bracket.plans, console)
         return 0
     if preset.engine == "ray":
-        from capacity.ray_engine import check_address  # an extra
+        from capacity.runner.ray_engine import check_address  # an extra
 
         check_address(preset.ray_address)
     _usable(preset.out, open_store)
@@ -160,7 +161,7 @@ def _missing(plans: Sequence[Plan], out: Path) -> dict[str, RunFolder]:
 def _engine(preset: Preset) -> Engine:
     options = WorkerOptions(preset.device, preset.processes, preset.save_seconds)
     if preset.engine == "ray":
-        from capacity.ray_engine import RayEngine
+        from capacity.runner.ray_engine import RayEngine
 
         return RayEngine(preset.workers, options, preset.gpus, preset.ray_address)
     return LocalEngine(preset.workers or default_workers(preset.device, preset.processes), options)

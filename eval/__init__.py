@@ -1,3 +1,3 @@
 """What a trained model recalls: losses by role, bits, question answering, quantized copies."""
 
-import biogen  # noqa: F401  # what Ctrl-C does until the program runs
+import basis  # noqa: F401  # what Ctrl-C does until the program runs

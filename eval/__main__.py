@@ -12,9 +12,9 @@ from typing import Any
 import torch
 from pydantic import Field, ValidationError
 
+from basis.flags import UserError, explain, parse, read_yaml, run_main
 from biogen.config import DataConfig, Frozen
 from biogen.corpus import make_corpus
-from biogen.flags import UserError, explain, parse, read_yaml, run_main
 from eval.hf import HuggingFaceModel, count_parameters, load
 from eval.measure import measure_copies
 from eval.quantize import SchemeText

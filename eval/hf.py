@@ -16,7 +16,7 @@ import torch.nn.functional as F
 from jaxtyping import Bool, Float, Int
 from torch import Tensor, nn
 
-from biogen.hub import out_of_reach
+from basis.hub import out_of_reach
 from eval.quiet import quiet
 
 _HUB_NAME = re.compile(r"(\w[\w.-]*/)?\w[\w.-]*")

@@ -14,8 +14,8 @@ from pathlib import Path
 
 import pandas as pd
 
-from capacity.plots import draw_all
-from capacity.table import DATASETS, KIND, best_over_people, by_precision, collect, write_csv
+from capacity.report.plots import draw_all
+from capacity.report.table import DATASETS, KIND, best_over_people, by_precision, collect, write_csv
 
 ONE = "{}.json", "{}.metrics.jsonl"
 """Files of a run in results/NAME/runs: result.json and metrics.jsonl of its folder."""

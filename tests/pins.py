@@ -1,4 +1,6 @@
-"""Small runs whose data, weights and losses are pinned: `python -m tests.pins` prints them as JSON, `--write` keeps them.
+"""Small runs whose data, weights and losses are pinned.
+
+`python -m tests.pins` prints them as JSON, `--write` keeps them.
 
 Whatever is moved or rewritten, the same seeds give the same weights. They are made with AVX2 alone and MKL's
 reproducible mode, so that the bits are the same on every processor with AVX2; where a `probe` of basic operations
@@ -77,10 +79,10 @@ def pin(changes: dict[str, Any], folder: Path) -> dict[str, Any]:
     import torch
     from safetensors.torch import load_file
 
-    from capacity.config import Preset
-    from capacity.plan import make_plans
-    from capacity.store import run_folder
-    from capacity.worker import Run
+    from capacity.runner.worker import Run
+    from capacity.spec.config import Preset
+    from capacity.spec.plan import make_plans
+    from capacity.store.folders import run_folder
 
     torch.set_num_threads(1)
     (plan,) = make_plans(Preset.model_validate(changes))

@@ -7,8 +7,6 @@ tells whether it still is what was written.
 
 import hashlib
 import json
-import os
-import secrets
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -18,46 +16,13 @@ from safetensors.torch import save
 from torch import Tensor, nn, uint8
 from torch.optim import Optimizer
 
+from basis.files import replace_file
+
 KEPT = 2
 """Checkpoints kept: should the last one be damaged, the one before it serves."""
 
 _RECORD, _CHECKSUM = "record", "checksum"
 _SUFFIX = ".safetensors"
-
-
-def replace_file(path: Path, content: bytes) -> None:
-    """Write under a temporary name, flush to the disk, then rename: `path` is whole or as it was before."""
-    # Two processes, of two machines perhaps, must not write into one temporary file.
-    temporary = path.with_name(f".{path.name}.{secrets.token_hex(4)}.tmp")
-    try:
-        _write_through(temporary, content)
-        os.replace(temporary, path)
-    except OSError:  # a full disk needs its space back
-        temporary.unlink(missing_ok=True)
-        raise
-    sync(path.parent)  # without this a rename may be forgotten when the power fails
-
-
-def _write_through(path: Path, content: bytes) -> None:
-    file = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o666)
-    try:
-        rest = memoryview(content)
-        while rest:
-            rest = rest[os.write(file, rest) :]
-        os.fsync(file)
-    finally:
-        os.close(file)
-
-
-def sync(path: Path) -> None:
-    """Flush a file, or the names in a folder, to the disk."""
-    if path.is_dir() and not hasattr(os, "O_DIRECTORY"):  # a system that does not open folders
-        return
-    opened = os.open(path, os.O_RDONLY if path.is_dir() else os.O_RDWR)
-    try:
-        os.fsync(opened)
-    finally:
-        os.close(opened)
 
 
 @dataclass(frozen=True)

@@ -8,9 +8,9 @@ import pandas as pd
 import pytest
 import yaml
 
+from basis.flags import UserError
 from biogen.__main__ import main
 from biogen.config import DataConfig
-from biogen.flags import UserError
 
 FAST = ["--tokenizer", "word", "--templates", "12", "--pools.last-names", "20"]
 

@@ -8,10 +8,10 @@ from pathlib import Path
 import pytest
 import torch
 
-from capacity.config import Preset
-from capacity.plan import make_plans
-from capacity.store import run_folder
-from capacity.worker import Run
+from capacity.runner.worker import Run
+from capacity.spec.config import Preset
+from capacity.spec.plan import make_plans
+from capacity.store.folders import run_folder
 from eval import bits
 
 BIOD = {
@@ -38,7 +38,7 @@ def workers_of(folder):
         if entry.name.isdigit():
             with suppress(OSError):
                 command = (entry / "cmdline").read_bytes().decode(errors="replace")
-                if "capacity.worker" in command and str(folder) in command:
+                if "capacity.runner.worker" in command and str(folder) in command:
                     found.append(int(entry.name))
     return found
 

@@ -20,12 +20,13 @@ import yaml
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from biogen.flags import UserError, run_main
+from basis.flags import UserError, run_main
 from capacity import run, table
-from capacity.config import FORMAT, Preset
-from capacity.plan import make_plans
-from capacity.store import fail, run_folder
-from capacity.worker import Run
+from capacity.report.table import collect
+from capacity.runner.worker import Run
+from capacity.spec.config import FORMAT, Preset
+from capacity.spec.plan import make_plans
+from capacity.store.folders import fail, run_folder
 from tests.capacity.conftest import wait_for, workers_of
 
 ROOT = Path(__file__).parents[2]
@@ -47,7 +48,7 @@ def no_plots():
     """Plots take seconds and have tests of their own."""
     with pytest.MonkeyPatch.context() as patched:
         patched.setattr(run, "draw_all", lambda frame, out: [])
-        patched.setattr("capacity.plots.draw_all", lambda frame, out: [])
+        patched.setattr("capacity.report.plots.draw_all", lambda frame, out: [])
         yield
 
 
@@ -266,7 +267,7 @@ def test_a_folder_of_something_else_is_no_place_for_runs(preset, tmp_path, capfd
     assert [path.name for path in (tmp_path / "data").iterdir()] == ["data.parquet"]
 
 
-@pytest.mark.parametrize("program", ["capacity.run", "capacity.table", "eval", "biogen"])
+@pytest.mark.parametrize("program", ["capacity.run", "capacity.report.table", "eval", "biogen"])
 def test_an_interrupt_while_a_program_is_imported_leaves_no_traceback(program):
     command = [sys.executable, "-X", "importtime", "-m", program, "--help"]
     heed = partial(signal.signal, signal.SIGINT, signal.SIG_DFL)  # which a job in the background does not by itself
@@ -314,7 +315,7 @@ def test_a_sweep_goes_on_to_the_N_next_to_the_best(preset, tmp_path):
     done = sweep([*flags, "--workers", "2"])
     assert done.code == 0
     assert done.said.count("added: ") == 2
-    assert sorted(table.collect(tmp_path)["people"]) == [20, 20, 30, 30, 40, 40]  # with int8 of each
+    assert sorted(collect(tmp_path)["people"]) == [20, 20, 30, 30, 40, 40]  # with int8 of each
     assert "3 of these 3 runs are done" in " ".join(sweep([*flags, "--dry-run"]).said.split())
     again = sweep(flags)
     assert "All 3 runs are done" in again.said
@@ -325,7 +326,7 @@ def test_a_sweep_goes_on_to_the_N_next_to_the_best(preset, tmp_path):
 
 def read_R(out):
     """R without quantization, by N."""
-    rows = table.collect(out)
+    rows = collect(out)
     return dict(rows[rows["quantization"] == "none"].set_index("people")["bits_per_param"])
 
 

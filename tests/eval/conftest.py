@@ -17,10 +17,10 @@ from biogen.config import DataConfig
 from biogen.corpus import make_corpus
 from biogen.people import describe
 from biogen.templates import ATTRIBUTES, split_template
-from capacity.config import Preset
-from capacity.plan import make_plans
-from capacity.store import run_folder
-from capacity.worker import Run
+from capacity.runner.worker import Run
+from capacity.spec.config import Preset
+from capacity.spec.plan import make_plans
+from capacity.store.folders import run_folder
 from train.inference import Inference
 from train.model import GPT, initialize
 from train.sizes import parse_size

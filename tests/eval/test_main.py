@@ -7,8 +7,8 @@ import sys
 import pytest
 import yaml
 
+from basis.flags import run_main
 from biogen.dataset import write_dataset
-from biogen.flags import run_main
 from eval.__main__ import main
 
 

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from capacity.table import collect, write_csv
+from capacity.report.table import collect, write_csv
 from scripts.publish import as_store, best, gather, markdown
 
 RESULTS = Path(__file__).parents[2] / "results"

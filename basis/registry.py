@@ -1,0 +1,52 @@
+"""Things of one kind by name: those of this project, and a user's own as `module:Name`.
+
+In: a name from a preset or a flag. Out: the object itself, imported only when it is asked for, so that a program that
+merely lists names starts fast.
+"""
+
+import importlib
+import re
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Generic, TypeVar, cast
+
+Thing = TypeVar("Thing")
+
+_OWN = re.compile(r"[A-Za-z_]\w*(\.[A-Za-z_]\w*)*:[A-Za-z_]\w*")
+
+
+class Registry(Generic[Thing]):
+    """The architectures, optimizers, data sets, ... that there are."""
+
+    def __init__(self, kind: str, entries: Mapping[str, str]) -> None:
+        """kind: the option that names one, for messages. entries: `module:Name` by name."""
+        self.kind, self._entries = kind, dict(entries)
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """The names of what this project has."""
+        return tuple(self._entries)
+
+    def check(self, name: str) -> str:
+        """The name itself. Raises ValueError if it is neither known nor of the form `module:Name`."""
+        if name not in self._entries and not _OWN.fullmatch(name):
+            raise ValueError(f"must be {', '.join(self._entries)} or your own as module:Name")
+        return name
+
+    def __getitem__(self, name: str) -> Thing:
+        """The thing of this name. Raises ValueError if there is none, with the reason."""
+        try:
+            where = self._entries.get(self.check(name), name)
+        except ValueError as error:
+            raise ValueError(f"{self.kind}: {name!r} is not allowed; {error}") from None
+        module, _, attribute = where.partition(":")
+        if name in self._entries:
+            return cast(Thing, getattr(importlib.import_module(module), attribute))
+        here = str(Path.cwd())
+        if here not in sys.path and "" not in sys.path:
+            sys.path.append(here)  # where a user's own modules lie; behind all else
+        try:
+            return cast(Thing, getattr(importlib.import_module(module), attribute))
+        except (ImportError, AttributeError) as error:
+            raise ValueError(f"{self.kind}: {name!r} cannot be imported ({error})") from None

@@ -1,0 +1,188 @@
+"""Engines: where the workers of a sweep run. Here the local one: processes side by side on this machine.
+
+In: the folder of a run. Out: a `Job` that can be asked and stopped. What a worker achieves is in its folder; an engine
+only moves work.
+"""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+from contextlib import suppress
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Protocol, runtime_checkable
+
+import torch
+
+from capacity.runner.claim import Process
+from capacity.runner.worker import PARENT
+from capacity.spec.plan import Plan
+from capacity.store.folders import FAILED, STOPPED, RunFolder
+
+
+@runtime_checkable  # so that the tests can check annotations
+class Job(Protocol):
+    """A worker at its run."""
+
+    def poll(self) -> int | None:
+        """Its exit code once it has ended; below 0 it died of that signal."""
+        ...
+
+    def stop(self) -> None:
+        """Ask it to leave a checkpoint and end."""
+        ...
+
+    def kill(self) -> None:
+        """End it at once."""
+        ...
+
+
+@runtime_checkable
+class Engine(Protocol):
+    """Starts workers."""
+
+    def slots(self) -> int:
+        """How many may be under way at a time, now."""
+        ...
+
+    def start(self, plan: Plan, folder: RunFolder, over: int) -> Job:
+        """Start a worker. over: the number of a dead claim on the run that it may take over."""
+        ...
+
+    def close(self) -> None:
+        """Nothing more is to be started."""
+        ...
+
+
+@dataclass(frozen=True)
+class WorkerOptions:
+    """What a preset says of workers, whatever the engine."""
+
+    device: str
+    processes: int = 1
+    """Processes that train one model together."""
+    save_seconds: float = 60.0
+
+
+def worker_command(folder: RunFolder, over: int, options: WorkerOptions) -> list[str]:
+    """The command line of a worker; with several processes, torchrun starts them."""
+    launcher = [sys.executable, "-m"]
+    if options.processes > 1:
+        launcher += ["torch.distributed.run", "--standalone", f"--nproc-per-node={options.processes}", "-m"]
+    flags = ["--device", options.device, "--over", str(over), "--save-seconds", str(options.save_seconds)]
+    return [*launcher, "capacity.runner.worker", str(folder.path), *flags]
+
+
+def start_worker(
+    folder: RunFolder, over: int, options: WorkerOptions, environment: dict[str, str]
+) -> subprocess.Popen[bytes]:
+    """Start a worker that stops training when this process ends (what it measures, it finishes)."""
+    variables = os.environ | environment | {PARENT: json.dumps(vars(Process.this()))}
+    with folder.log.open("ab") as log:
+        return subprocess.Popen(
+            worker_command(folder, over, options),
+            stdin=subprocess.DEVNULL,
+            stdout=log,
+            stderr=log,
+            env=variables,
+            start_new_session=True,  # Ctrl-C reaches the driver alone, which tells the workers
+        )
+
+
+def outcome(code: int | None, folder: RunFolder, options: WorkerOptions) -> int | None:
+    """What a worker's exit code means: torchrun's only tells whether there was an accident."""
+    if code != 0 or options.processes == 1 or folder.done:
+        return code
+    return FAILED if folder.failure.exists() else STOPPED
+
+
+ONE_THREAD = {"OMP_NUM_THREADS": "1", "MKL_NUM_THREADS": "1", "TOKENIZERS_PARALLELISM": "false"}
+
+
+def visible_gpus() -> list[str]:
+    """The GPUs that this process may use, as CUDA names them: a scheduler may have left it but some."""
+    named = os.environ.get("CUDA_VISIBLE_DEVICES")
+    return named.split(",") if named else [str(number) for number in range(torch.cuda.device_count())]
+
+
+def default_workers(device: str, processes: int = 1) -> int:
+    """One training a GPU, or one a core; fewer where several processes train one model."""
+    if device in ("auto", "cuda") and torch.cuda.is_available():
+        return max(1, torch.cuda.device_count() // processes)
+    if device == "mps":
+        return 1
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else (os.cpu_count() or 1)
+    return max(1, cores // processes)
+
+
+@dataclass
+class LocalJob:
+    """A worker process of this machine, its children included."""
+
+    process: subprocess.Popen[bytes]
+    folder: RunFolder
+    options: WorkerOptions
+
+    def poll(self) -> int | None:
+        """See `Job`."""
+        return outcome(self.process.poll(), self.folder, self.options)
+
+    def stop(self) -> None:
+        """See `Job`. Torchrun would give its processes half a minute and complain: they are asked themselves."""
+        for pid in self._ranks() or [self.process.pid]:
+            with suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGTERM)
+
+    def kill(self) -> None:
+        """See `Job`."""
+        for pid in [self.process.pid, *self._ranks()]:
+            with suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGKILL)
+
+    def _ranks(self) -> list[int]:
+        """The processes that torchrun started, where the system tells."""
+        if self.options.processes == 1 or self.process.poll() is not None:
+            return []
+        try:
+            return [
+                int(pid)
+                for pid in Path(f"/proc/{self.process.pid}/task/{self.process.pid}/children").read_text().split()
+            ]
+        except OSError:
+            return []
+
+
+@dataclass
+class LocalEngine:
+    """So many workers on this machine; on GPUs each sees its own."""
+
+    workers: int
+    options: WorkerOptions
+    _jobs: dict[int, LocalJob] = field(default_factory=dict)
+    """The latest job of every slot."""
+
+    def slots(self) -> int:
+        """See `Engine`."""
+        return self.workers
+
+    def start(self, plan: Plan, folder: RunFolder, over: int) -> LocalJob:
+        """See `Engine`."""
+        free = (slot for slot in range(self.workers) if slot not in self._jobs or self._jobs[slot].poll() is not None)
+        slot = next(free)
+        process = start_worker(folder, over, self.options, self._environment(slot))
+        job = LocalJob(process, folder, self.options)
+        self._jobs[slot] = job
+        return job
+
+    def close(self) -> None:
+        """See `Engine`."""
+
+    def _environment(self, slot: int) -> dict[str, str]:
+        if self.options.device in ("auto", "cuda") and torch.cuda.is_available():
+            ours = visible_gpus()
+            first = slot * self.options.processes
+            numbers = (ours[(first + number) % len(ours)] for number in range(self.options.processes))
+            return {"CUDA_VISIBLE_DEVICES": ",".join(numbers)}
+        return ONE_THREAD

@@ -1,0 +1,416 @@
+"""One run, from people to its result: `python -m capacity.runner.worker RUN_FOLDER` (an engine starts it).
+
+In: a folder with a resolved config.yaml. Out, in the same folder: metrics.jsonl while it goes on, the model in
+Hugging Face form, and result.json at the end; or failed.json with the reason. Where a finished run beside it trained
+the same model and measured it in another way, that training is taken over. Stopped by a signal, or while it trains
+by the end of the process that started it, it leaves a checkpoint to go on from. It works under a claim
+(capacity/claim.py), and writes nothing once it has lost it.
+
+Started by torchrun, several processes train one model together; the first of them does all else.
+"""
+
+import argparse
+import contextlib
+import errno
+import json
+import os
+import signal
+import sys
+import time
+import traceback
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+from basis.files import replace_file
+from biogen.config import DataConfig
+from biogen.corpus import EVALUATION, Corpus, make_corpus, mean_length
+from biogen.windows import Batches
+from capacity.runner.claim import Claim, Lost, Process, acquire
+from capacity.spec.config import RunConfig
+from capacity.spec.recipes import settings_of
+from capacity.store.folders import FAILED, STOPPED, TAKEN, RunFolder, fail, trained_alike, write_json
+from capacity.store.provenance import commit, provenance
+from eval.measure import measure, measure_copies
+from eval.recall import recall_people
+from eval.source import OwnTokens
+from train.checkpoint import restore_training, training_tensors
+from train.devices import pick_device
+from train.export import load_pretrained, save_pretrained
+from train.inference import Inference
+from train.loop import Diverged, Trainer, train
+from train.model import GPT, initialize, parameter_counts
+from train.ranks import ALONE, Ranks, join, leave
+from train.sizes import parse_size
+
+_CURVE_PEOPLE = 2000
+"""People measured at each point of a learning curve, at most; the result measures `eval_people`."""
+_RECORDS = 500
+"""Records of the training loss in a run's metrics, about."""
+_LOOK_SECONDS = 1.0
+"""A worker looks this often whether the process that started it is still there."""
+_BATCHES, _RANDOM = "batches.", "random"
+PARENT = "CAPACITY_PARENT"
+"""The environment variable that names the process without which a worker stops."""
+
+
+def log_spaced(exposures: int) -> list[int]:
+    """1, 2, 5, 10, 20, 50, ... below `exposures`: where a learning curve is measured."""
+    marks = [digit * 10**power for power in range(len(str(exposures))) for digit in (1, 2, 5)]
+    return [mark for mark in marks if mark < exposures]
+
+
+class Run:
+    """A run in its folder."""
+
+    def __init__(
+        self,
+        folder: RunFolder,
+        device: torch.device,
+        claim: Claim | None = None,
+        save_seconds: float = 60.0,
+        ranks: Ranks = ALONE,
+    ) -> None:
+        self.folder, self.device, self.claim, self.save_seconds = folder, device, claim, save_seconds
+        self.ranks = ranks
+        self.measuring = False
+        self.config = folder.read_config()
+        self.corpus: Corpus = make_corpus(self.config.data)
+        self.size = parse_size(self.config.size)
+        self.model = GPT(self.size, self.corpus.tokenizer.vocab)
+        initialize(self.model, self.config.training.initialization, self.config.data.seed)
+        self.settings = settings_of(
+            self.config.training,
+            self.config.exposures,
+            width=self.size.width,
+            on_gpu=device.type == "cuda",
+            processes=ranks.size,
+        )
+        self.trainer = Trainer(self.model, self.settings, device, ranks)
+        training = self.config.training
+        self.batches = Batches(
+            self.corpus,
+            layout=training.layout,
+            context=training.context,
+            batch=training.batch,
+            exposures=self.config.exposures,
+        )
+        self.log_steps = max(1, self.batches.expected_steps() // _RECORDS)
+        self.counts = parameter_counts(self.size, self.corpus.tokenizer.vocab)
+        self.seconds = 0.0
+        self.parts: list[dict[str, Any]] = []
+        """What each part of an interrupted training was done with."""
+        self.training_of: str | None = None
+        """The finished run whose training this one has taken over."""
+        self._resume()
+
+    def go(self, stop: Any) -> bool:
+        """Train, measure, write; returns False if `stop` said so before the end."""
+        self.started = time.monotonic() - self.seconds
+        if not self.ranks.first:
+            return self._help()
+        with self.folder.metrics.open("a") as self._metrics:
+            if not self._trained:
+                finished = train(
+                    self.trainer,
+                    self.batches,
+                    marks=log_spaced(self.config.exposures),
+                    observe=self._observe,
+                    log=lambda record: self._write({"kind": "train", **record}),
+                    log_steps=self.log_steps,
+                    show=self._tell,
+                    save=self._save,
+                    save_seconds=self.save_seconds,
+                    stop=stop,
+                )
+                if not finished:
+                    return False
+                self.seconds = time.monotonic() - self.started
+                self._save(self.batches.state())  # a measurement that fails does not cost the training
+            self.measuring = True
+            if stop():
+                return False
+            self._finish()
+        return True
+
+    def _help(self) -> bool:
+        """Train along with the first process, which does all else."""
+        if self._trained:
+            return True
+        quiet: dict[str, Any] = {"observe": lambda mark: None, "log": lambda record: None, "save": lambda state: None}
+        return train(self.trainer, self.batches, marks=[], log_steps=self.log_steps, **quiet)
+
+    def _resume(self) -> None:
+        checkpoints, keep = self.folder.checkpoints, 0
+        found = None
+        if self.ranks.first:
+            self.folder.clear_leftovers()
+            found = checkpoints.load()  # and deletes what is damaged, before the others look
+        self.ranks.agree(0)
+        if not self.ranks.first:
+            found = checkpoints.load()
+        if found is not None:
+            tensors, record = found.tensors, found.record
+            batches = {k.removeprefix(_BATCHES): v.numpy() for k, v in tensors.items() if k.startswith(_BATCHES)}
+            restore_training(self.model, self.trainer.optimizers, tensors)
+            self.batches.restore(batches)
+            self.trainer.restore(record["training"])
+            torch.set_rng_state(tensors[_RANDOM])
+            self.seconds, self.parts, keep = record["seconds"], record["parts"], record["metrics_bytes"]
+        elif self.ranks.first:
+            keep = self._take_over()
+        self._trained = bool(self.ranks.agree(self.training_of is not None))
+        if not self.ranks.first:
+            return
+        self.parts = [*self.parts[-99:], {"from": self.trainer.exposures, **self._where()}]
+        for line in checkpoints.damaged:
+            print(f"warning: {line}; going on from {self.trainer.exposures:.1f} exposures", file=sys.stderr)
+        self._check_claim()
+        self.folder.metrics.touch()
+        os.truncate(self.folder.metrics, min(keep, self.folder.metrics.stat().st_size))
+
+    def _take_over(self) -> int:
+        """Take over a finished training that was measured in another way, if there is one; returns bytes of metrics."""
+        for other, result in trained_alike(self.folder, self.config):
+            try:
+                row, made, measured = result["rows"][0], result["provenance"], result["config"]["measure"]
+                *curve, end = other.metrics.read_bytes().splitlines(keepends=True)
+                last = json.loads(end)
+                if (last["kind"], last["exposures"]) != ("recall", self.config.exposures):
+                    continue
+                if self._curve_people(measured["eval_people"]) != self._curve_people(self.config.measure.eval_people):
+                    continue
+                counts = {name: row[name] for name in ("steps", "tokens", "exposures")} | {"loss_since": [0, 0.0]}
+                parts = made["parts"][:-1] if "training_of" in made else made.get("parts") or [{"from": 0.0, **made}]
+                seconds = float(row["seconds"])
+                self.model.load_state_dict(load_pretrained(other.model).state_dict())
+            except (OSError, ValueError, LookupError, TypeError, RuntimeError):  # damaged, or its model is gone
+                continue
+            self._check_claim()
+            replace_file(self.folder.metrics, b"".join(curve))
+            self.trainer.restore(counts)
+            self.seconds, self.parts = seconds, parts
+            self.training_of = made.get("training_of", other.path.name)
+            print(f"trained already, as {other.path.name}; it is only measured", file=sys.stderr)
+            return self.folder.metrics.stat().st_size
+        return 0
+
+    def _curve_people(self, eval_people: int) -> int:
+        """People measured at each point of the learning curve."""
+        return min(_CURVE_PEOPLE, eval_people, self.config.data.people)
+
+    def _save(self, batches: dict[str, np.ndarray]) -> None:
+        self._check_claim()
+        tensors = training_tensors(self.model, self.trainer.optimizers)
+        tensors |= {_BATCHES + name: torch.from_numpy(array) for name, array in batches.items()}
+        tensors[_RANDOM] = torch.get_rng_state()
+        self._metrics.flush()
+        os.fsync(self._metrics.fileno())  # the checkpoint says how much of it there is
+        record = {
+            "training": self.trainer.state(),
+            "seconds": time.monotonic() - self.started,
+            "parts": self.parts,
+            "metrics_bytes": self.folder.metrics.stat().st_size,
+        }
+        self.folder.checkpoints.save(self.trainer.steps, tensors, record)
+
+    def _check_claim(self) -> None:
+        if self.claim is not None:
+            self.claim.check()
+
+    def _tell(self, record: dict[str, Any]) -> None:
+        if self.claim is not None:
+            self.claim.tell(record)
+
+    def _write(self, record: dict[str, Any]) -> None:
+        if self.claim is not None and self.claim.lost:
+            return
+        record["seconds"] = time.monotonic() - self.started
+        self._metrics.write(json.dumps(record) + "\n")
+        self._metrics.flush()
+
+    def _read(self, model: GPT) -> Inference:
+        return Inference(model, self.device, native=self.settings.native)
+
+    def _observe(self, exposures: int) -> None:
+        people = np.arange(self._curve_people(self.config.measure.eval_people))
+        recall = recall_people(self._read(self.model), OwnTokens(self.corpus), people, EVALUATION)
+        record = measure(recall, self.corpus, sum(self.counts.values()), interval=False)
+        self._write({"kind": "recall", "exposures": exposures, **record})
+
+    def _finish(self) -> None:
+        options = self.config.measure
+        self._tell({"exposures": self.config.exposures, "measuring": True})
+        records = measure_copies(
+            self.model,
+            self._read,
+            OwnTokens(self.corpus),
+            sum(self.counts.values()),
+            schemes=options.quantize,
+            quantize_embedding=options.quantize_embedding,
+            people=options.eval_people,
+        )
+        self._check_claim()
+        self._write({"kind": "recall", "exposures": self.config.exposures, **records[0]})
+        os.fsync(self._metrics.fileno())
+        self.folder.write_model(self._write_model)
+        write_json(
+            self.folder.result,
+            {
+                "run_id": self.config.run_id,
+                "config": self.config.model_dump(mode="json"),
+                "provenance": self._provenance(),
+                "rows": [self._description() | record for record in records],
+            },
+        )
+        self.folder.clear_finished()
+        if self.claim is not None:
+            self.claim.finished = True
+
+    def _write_model(self, folder: Path) -> None:
+        save_pretrained(self.model.cpu(), folder, context=self.config.training.context, end_id=0)
+        self.corpus.tokenizer.save_pretrained(folder)
+
+    def _where(self) -> dict[str, Any]:
+        return provenance(self.device, self.settings) | {"processes": self.ranks.size}
+
+    def _provenance(self) -> dict[str, Any]:
+        """Of the end; and of the parts before, where they were done with anything else, or by another run."""
+        last = self._where()
+        if self.training_of is not None:
+            return last | {"training_of": self.training_of, "parts": self.parts}
+        same = [{key: value for key, value in part.items() if key not in ("from", "finished")} for part in self.parts]
+        return last if all(part == same[-1] for part in same) else last | {"parts": self.parts}
+
+    def _description(self) -> dict[str, Any]:
+        data: DataConfig = self.config.data
+        return {
+            "run_id": self.config.run_id,
+            "size": self.config.size,
+            "layers": self.size.layers,
+            "width": self.size.width,
+            "heads": self.size.heads,
+            "params": sum(self.counts.values()),
+            **{f"params_{group}": count for group, count in self.counts.items()},
+            "vocab": self.corpus.tokenizer.vocab,
+            "dataset": data.dataset,
+            "people": data.people,
+            "exposures": self.config.exposures,
+            "junk": str(data.junk),
+            "recipe": self.config.training.recipe,
+            "steps": self.trainer.steps,
+            "tokens": self.trainer.tokens,
+            "flops": training_flops(self.config, self.corpus) * self.trainer.tokens,
+            "seconds": self.seconds,
+            "seed": data.seed,
+        }
+
+
+def training_flops(config: RunConfig, corpus: Corpus) -> int:
+    """Floating-point operations a token, forward and backward."""
+    from train.model import flops_per_token
+
+    packed = config.training.layout == "packed"
+    context = config.training.context if packed else round(mean_length(corpus))
+    return flops_per_token(parse_size(config.size), corpus.tokenizer.vocab, context)
+
+
+class _Driver:
+    """The process that started this one: without it, a worker stops."""
+
+    def __init__(self) -> None:
+        named = os.environ.get(PARENT)
+        self._process = Process(**json.loads(named)) if named else None
+        self._asked, self._gone = time.monotonic(), False
+
+    @property
+    def gone(self) -> bool:
+        """Whether it is; looked at now and then."""
+        if self._process is not None and not self._gone and time.monotonic() - self._asked > _LOOK_SECONDS:
+            self._gone, self._asked = self._process.dead is True, time.monotonic()
+        return self._gone
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Do the run of a folder; returns one of the store's exit codes."""
+    parser = argparse.ArgumentParser(prog="python -m capacity.runner.worker", description="Do one run in its folder.")
+    parser.add_argument("folder", type=lambda path: RunFolder(Path(path)))
+    parser.add_argument("--device", type=pick_device, default="auto")
+    parser.add_argument("--over", type=int, default=0, help="number of a claim whose holder is dead")
+    parser.add_argument("--save-seconds", type=float, default=60.0, help="time between checkpoints")
+    options = parser.parse_args(arguments)
+    folder, run, stopped, driver = options.folder, None, False, _Driver()
+
+    def on_signal(*_: Any) -> None:
+        nonlocal stopped
+        first, stopped = not stopped, True
+        if first and run is not None and run.measuring:  # the training is saved; it can be measured again
+            raise KeyboardInterrupt
+
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, on_signal)
+    if options.device.type == "cpu":
+        torch.set_num_threads(1)
+    ranks, device = join(options.device)
+    try:
+        claim = acquire(folder.path, over=options.over) if ranks.first else None
+    except OSError as error:
+        return _fail(folder, error, ranks)
+    if not ranks.agree(claim is not None):
+        return _exit_code(ranks, TAKEN)
+    with claim or contextlib.nullcontext():
+        if ranks.agree(folder.done):  # by somebody else, in the meantime
+            if claim is not None:
+                folder.clear_finished()
+                claim.finished = True
+            return 0
+        try:
+            run = Run(folder, device, claim, options.save_seconds, ranks)
+            finished = run.go(lambda: stopped or driver.gone or (claim is not None and claim.lost))
+        except Lost:
+            return _exit_code(ranks, TAKEN)
+        except KeyboardInterrupt:
+            return _exit_code(ranks, STOPPED)
+        except Exception as error:
+            if claim is not None and not claim.held:  # whose files may have gone from under it
+                return _exit_code(ranks, TAKEN)
+            return _fail(folder, error, ranks)
+    return 0 if finished else _exit_code(ranks, STOPPED)
+
+
+def _exit_code(ranks: Ranks, code: int) -> int:
+    """What to tell the engine; torchrun would take anything but 0 for an accident, and report it at length."""
+    return code if ranks.size == 1 else 0
+
+
+def _fail(folder: RunFolder, error: Exception, ranks: Ranks) -> int:
+    """Say why, in the log and in failed.json; what was there of the run stays."""
+    reason = _reason(error)
+    known = isinstance(error, Diverged | ValueError | OSError | MemoryError)
+    if not known:
+        traceback.print_exc()
+    print(f"error: {reason}", file=sys.stderr)
+    if not ranks.first or (ranks.size > 1 and not known):  # another process has died, perhaps: no failure of the run
+        return FAILED
+    try:
+        fail(folder, reason, when=datetime.now(UTC).isoformat(timespec="seconds"), commit=commit())
+    except OSError as second:
+        print(f"error: failed.json could not be written either ({second.strerror})", file=sys.stderr)
+    return FAILED
+
+
+def _reason(error: Exception) -> str:
+    """What went wrong, in one line."""
+    text = " ".join(str(error).split())[:300]
+    if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT):
+        return f"disk full: {text}; the last checkpoint is whole"
+    if isinstance(error, MemoryError | torch.OutOfMemoryError) or "can't allocate memory" in text:
+        return f"out of memory: {text or 'on the CPU'}"
+    return text if isinstance(error, Diverged | ValueError) else f"{type(error).__name__}: {text}"
+
+
+if __name__ == "__main__":
+    leave(main())

@@ -1,0 +1,183 @@
+"""The folder of a sweep: `OUT/store.json` and, for every run, `OUT/<run id>/` with all that is known of it.
+
+In: an output folder and run ids. Out: paths and records. A run is done when its result.json is there, which is written
+last; it has failed where there is a failed.json; and it belongs to whoever holds the claim on its folder.
+"""
+
+import json
+import shutil
+from collections.abc import Callable, Iterator
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from basis.files import replace_file, sync
+from capacity.spec.config import FORMAT, RunConfig
+from train.checkpoint import Checkpoints
+
+FAILED, TAKEN, STOPPED = 1, 75, 130
+"""Exit codes of a worker besides 0: it wrote a failed.json; another has the run; it left a checkpoint behind."""
+
+_STORE = "store.json"
+
+
+@dataclass(frozen=True)
+class RunFolder:
+    """Where one run keeps what."""
+
+    path: Path
+
+    @property
+    def config(self) -> Path:
+        """The resolved configuration."""
+        return self.path / "config.yaml"
+
+    @property
+    def metrics(self) -> Path:
+        """JSON lines written while the run goes on."""
+        return self.path / "metrics.jsonl"
+
+    @property
+    def checkpoints(self) -> Checkpoints:
+        """From which an interrupted run goes on; deleted when it is done."""
+        return Checkpoints(self.path / "checkpoints")
+
+    @property
+    def model(self) -> Path:
+        """The trained model and its tokenizer in Hugging Face form."""
+        return self.path / "model"
+
+    @property
+    def result(self) -> Path:
+        """Written last."""
+        return self.path / "result.json"
+
+    @property
+    def log(self) -> Path:
+        """What the worker printed."""
+        return self.path / "worker.log"
+
+    @property
+    def failure(self) -> Path:
+        """Why the run failed; `--retry-failed` deletes it."""
+        return self.path / "failed.json"
+
+    @property
+    def done(self) -> bool:
+        """Whether the run is finished."""
+        return self.result.exists()
+
+    def read_failure(self) -> str | None:
+        """The reason why the run failed, in one line; None if it has not."""
+        try:
+            return str(json.loads(self.failure.read_text())["reason"])
+        except FileNotFoundError:
+            return None
+        except (OSError, ValueError, KeyError, TypeError):
+            return f"{self.failure} cannot be read"
+
+    def clear_leftovers(self) -> None:
+        """Remove what a process left that was killed while it wrote; only for the folder's one worker."""
+        for path in [*self.path.glob(".*.tmp"), *self.checkpoints.folder.glob(".*.tmp")]:
+            if path.is_dir():
+                shutil.rmtree(path, ignore_errors=True)
+            else:
+                path.unlink(missing_ok=True)
+
+    def clear_finished(self) -> None:
+        """Remove what a finished run needs no more."""
+        self.checkpoints.clear()
+        self.failure.unlink(missing_ok=True)
+        with suppress(OSError):
+            if self.log.stat().st_size == 0:
+                self.log.unlink()
+
+    def write_model(self, write: Callable[[Path], None]) -> None:
+        """Make the folder of the model in one step; `write` fills it."""
+        temporary = self.path / ".model.tmp"
+        shutil.rmtree(temporary, ignore_errors=True)
+        write(temporary)
+        for path in [*temporary.iterdir(), temporary]:  # before a result.json says that they are there
+            sync(path)
+        shutil.rmtree(self.model, ignore_errors=True)
+        temporary.rename(self.model)
+
+    def write_config(self, config: RunConfig) -> None:
+        """Make the folder, with the configuration in it."""
+        self.path.mkdir(parents=True, exist_ok=True)
+        replace_file(self.config, yaml.safe_dump(config.model_dump(mode="json"), sort_keys=False).encode())
+
+    def read_config(self) -> RunConfig:
+        """The configuration that `write_config` wrote."""
+        return RunConfig.model_validate(yaml.safe_load(self.config.read_text()))
+
+
+def run_folder(out: Path, config: RunConfig) -> RunFolder:
+    """The folder of a run."""
+    return RunFolder(out / config.run_id)
+
+
+def trained_alike(folder: RunFolder, config: RunConfig) -> Iterator[tuple[RunFolder, dict[str, Any]]]:
+    """The finished runs beside this one that differ in what is measured alone, with their results.
+
+    Those come first that trained the model themselves.
+    """
+    ours = config.model_dump(mode="json", exclude={"measure"})
+    found = []
+    for path in sorted(folder.path.parent.glob(f"{folder.path.name.rpartition('-')[0]}-*")):
+        other = RunFolder(path)
+        with suppress(OSError, ValueError, KeyError, TypeError, AttributeError):  # somebody may move it away meanwhile
+            result = json.loads(other.result.read_text())
+            theirs = {name: value for name, value in result["config"].items() if name != "measure"}
+            if path != folder.path and theirs == ours:
+                found.append(("training_of" in result["provenance"], other, result))
+    yield from ((other, result) for _, other, result in sorted(found, key=lambda one: one[0]))
+
+
+def write_json(path: Path, record: dict[str, Any]) -> None:
+    """Write a record in one step: the file is whole or as it was before."""
+    replace_file(path, (json.dumps(record, indent=1) + "\n").encode())
+
+
+def fail(folder: RunFolder, reason: str, **more: Any) -> None:
+    """Record that a run failed, and why, in one line. Raises OSError where even that cannot be written."""
+    write_json(folder.failure, {"reason": " ".join(reason.split()), **more})
+
+
+def open_store(out: Path) -> None:
+    """Make a store, or see that this version can read it. Raises ValueError or OSError."""
+    check_store(out)
+    if not (out / _STORE).exists():
+        out.mkdir(parents=True, exist_ok=True)
+        write_json(out / _STORE, {"format": FORMAT})
+
+
+def check_store(out: Path) -> None:
+    """See that a folder is a store that this version can read, or can become one. Raises ValueError or OSError."""
+    file = out / _STORE
+    found = sorted(path.name for path in out.glob("*") if path.name[0] != "." and path.name != "lost+found")
+    try:
+        written = json.loads(file.read_text())["format"]
+    except FileNotFoundError:
+        if any((out / name).exists() for name in ("data.parquet", "metrics.jsonl", "result.json")):
+            raise ValueError(f"out: {out} is a data set or a single run; give another folder") from None
+        if any(out.glob("*/config.yaml")):
+            raise ValueError(
+                f"out: {out} was written by an earlier version of this project (it has no {_STORE}); "
+                "give another folder"
+            ) from None
+        if found:  # listed before, so that another driver's new store is no surprise
+            raise ValueError(
+                f"out: {out} holds something else than a sweep ({found[0]}); give a new folder, or that of a sweep"
+            ) from None
+        return
+    except (ValueError, KeyError, TypeError):
+        raise ValueError(f"out: {file} is damaged; give another folder") from None
+    if written != FORMAT:
+        raise ValueError(
+            f"out: {out} was written by another version of this project (format {written!r}, this one has {FORMAT}); "
+            "give another folder"
+        )

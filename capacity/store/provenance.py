@@ -1,0 +1,52 @@
+"""What a number must carry: when, with which code and kernels, on which machine."""
+
+import contextlib
+import platform
+import subprocess
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from train.loop import Settings
+from train.native.library import instruction_set
+
+
+def provenance(device: torch.device, settings: Settings) -> dict[str, Any]:
+    """Time, commit, device, processor, threads, kernels and versions of a training or a measurement."""
+    record = {
+        "finished": datetime.now(UTC).isoformat(timespec="seconds"),
+        "commit": commit(),
+        "device": torch.cuda.get_device_name(device) if device.type == "cuda" else device.type,
+        "processor": processor(),
+        "threads": torch.get_num_threads(),
+        "kernels": f"native {instruction_set(settings.bf16)}" if settings.native else "pytorch",
+        "precision": "bf16" if settings.bf16 else "fp32",
+        "python": platform.python_version(),
+        "torch": torch.__version__,
+    }
+    return record
+
+
+def commit() -> str | None:
+    """The commit of this code, with `+` if the working tree has changes; None outside a checkout."""
+    try:
+        asked = subprocess.run(
+            ["git", "describe", "--always", "--dirty=+", "--abbrev=12", "--exclude=*"],
+            cwd=Path(__file__).parent,
+            capture_output=True,
+            text=True,
+            timeout=10,
+        )
+    except (OSError, subprocess.TimeoutExpired):
+        return None
+    return asked.stdout.strip() or None
+
+
+def processor() -> str:
+    """The name of the processor, as the system gives it."""
+    with contextlib.suppress(OSError, StopIteration):
+        lines = Path("/proc/cpuinfo").read_text().splitlines()
+        return next(line for line in lines if line.startswith("model name")).partition(":")[2].strip()
+    return platform.processor() or platform.machine()

@@ -1,0 +1,30 @@
+"""Things by name: built in, or a user's own."""
+
+import pytest
+
+from basis.registry import Registry
+
+NUMBERS: Registry[float] = Registry("number", {"pi": "math:pi", "lost": "math:lost"})
+
+
+def test_what_is_built_in_is_imported_by_name():
+    assert NUMBERS["pi"] == pytest.approx(3.14159, abs=1e-5)
+    assert NUMBERS.names == ("pi", "lost")
+
+
+def test_what_a_user_has_is_imported_by_module_and_name(tmp_path, monkeypatch):
+    (tmp_path / "my_numbers.py").write_text("e = 2.5\n")
+    monkeypatch.chdir(tmp_path)
+    assert NUMBERS["my_numbers:e"] == 2.5
+
+
+@pytest.mark.parametrize("name", ["tau", "math", "math:", ":pi", "../math:pi", "math:pi:e", ""])
+def test_a_name_that_is_none_is_refused(name):
+    with pytest.raises(ValueError, match=f"^number: '{name}' is not allowed; must be pi, lost or your own as module:"):
+        NUMBERS[name]
+
+
+@pytest.mark.parametrize("name", ["no_such_module:x", "math:no_such_thing"])
+def test_what_cannot_be_imported_says_why(name):
+    with pytest.raises(ValueError, match=f"^number: '{name}' cannot be imported"):
+        NUMBERS[name]

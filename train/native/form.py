@@ -1,0 +1,32 @@
+"""What the compiled kernels must know of a model: its shape, and the order of its parameters follows from it."""
+
+from dataclasses import dataclass
+from typing import Literal
+
+
+@dataclass(frozen=True)
+class KernelForm:
+    """A model as the kernels see it; an architecture that they can train gives one (`None` where they cannot).
+
+    The parameters come in this order, weights [out, in], each followed by its bias where it has one: the embedding
+    [vocab, width]; for every layer the attention's norm, `qkv` (rows [heads, 3, head_width]), `out`, and unless mlp is
+    `none` the MLP's norm, `gate` (gated alone), `up` and `down`; the last norm; and the head [vocab, width] if untied.
+    """
+
+    layers: int
+    width: int
+    heads: int
+    vocab: int
+    norm: Literal["layer", "rms"]
+    """layer: gain and bias; rms: gain alone, no mean is taken off."""
+    norm_eps: float
+    mlp: Literal["plain", "gated", "none"]
+    """plain: down(act(up(x))); gated: down(act(gate(x)) * up(x)); none: no MLP and no norm of its own."""
+    hidden: int
+    """Features inside the MLP; 0 without one."""
+    activation: Literal["gelu_tanh", "silu"]
+    qkv_bias: bool
+    out_bias: bool
+    mlp_bias: bool
+    tied: bool
+    """Whether the embedding is also the output head."""
