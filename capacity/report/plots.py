@@ -302,9 +302,9 @@ def _figure(rows: pd.DataFrame, width: float, height: float, more: str = "") -> 
     return figure
 
 
-def _kind(dataset: str, exposures: float, junk: str, recipe: str) -> str:
+def _kind(dataset: str, exposures: SupportsFloat, junk: str, recipe: str) -> str:
     """What the runs of a figure or of a curve have in common."""
-    title = f"{DATASETS.get(dataset, dataset)}, {exposures:,.10g} exposures, "
+    title = f"{DATASETS.get(dataset, dataset)}, {float(exposures):,.10g} exposures, "
     return title + ("" if junk == "0" else f"{junk} junk, ") + f"recipe {recipe}"
 
 

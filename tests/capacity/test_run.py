@@ -267,7 +267,7 @@ def test_a_folder_of_something_else_is_no_place_for_runs(preset, tmp_path, capfd
     assert [path.name for path in (tmp_path / "data").iterdir()] == ["data.parquet"]
 
 
-@pytest.mark.parametrize("program", ["capacity.run", "capacity.report.table", "eval", "biogen"])
+@pytest.mark.parametrize("program", ["capacity.run", "capacity.table", "eval", "biogen"])
 def test_an_interrupt_while_a_program_is_imported_leaves_no_traceback(program):
     command = [sys.executable, "-X", "importtime", "-m", program, "--help"]
     heed = partial(signal.signal, signal.SIGINT, signal.SIG_DFL)  # which a job in the background does not by itself
@@ -276,7 +276,7 @@ def test_an_interrupt_while_a_program_is_imported_leaves_no_traceback(program):
     for _ in range(5):  # on a busy machine a signal may come when the imports are over
         with subprocess.Popen(command, preexec_fn=heed, cwd=ROOT, **pipes) as process:
             imported = iter(process.stderr.readline, "")  # a line for each module that is there
-            assert any(line.endswith(" biogen\n") for line in imported)
+            assert any(line.endswith(" basis\n") for line in imported)
             process.send_signal(signal.SIGINT)
             assert "Traceback" not in process.communicate(timeout=60)[1]
         codes.append(process.returncode)

@@ -20,7 +20,7 @@ from rich.console import Console
 from capacity.report.table import COLUMNS, best_over_people, by_precision, collect, short_number, show, write_csv
 from capacity.table import main
 
-ROOT = Path(__file__).parents[2]
+ROOT = Path(__file__).parents[3]
 
 
 def make_row(run_id, quantization="none", **changed):
@@ -277,7 +277,7 @@ def test_the_program_rebuilds_table_and_plots(tmp_path, capsys):
 @pytest.mark.parametrize("name", ["nowhere", "empty"])
 def test_the_program_says_in_one_line_that_there_are_no_runs(tmp_path, name):
     (tmp_path / "empty").mkdir()
-    command = [sys.executable, "-m", "capacity.report.table", str(tmp_path / name)]
+    command = [sys.executable, "-m", "capacity.table", str(tmp_path / name)]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     assert done.returncode == 2
     assert done.stdout == ""

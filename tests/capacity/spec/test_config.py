@@ -203,7 +203,7 @@ def test_a_part_of_a_preset_is_what_it_shares():
     assert MeasureOptions(**preset.part(MeasureOptions)).quantize == ("int4",)
 
 
-@pytest.mark.parametrize("file", sorted((Path(__file__).parents[2] / "configs").rglob("*.yaml")), ids=lambda f: f.stem)
+@pytest.mark.parametrize("file", sorted((Path(__file__).parents[3] / "configs").rglob("*.yaml")), ids=lambda f: f.stem)
 def test_every_preset_that_comes_along_can_be_run(file):
     preset = read([], file)
     if preset.tokenizer == "gpt2":  # not on this machine, perhaps
