@@ -18,7 +18,7 @@ import torch
 from training import SETTINGS, Rows, Step, fastest, ours, random_rows, steps_of
 
 from biogen.config import DataConfig
-from biogen.corpus import EVALUATION, make_corpus
+from biogen.dataset import EVALUATION, make_dataset
 from biogen.windows import Batches
 from eval.measure import measure
 from eval.recall import recall_people
@@ -117,16 +117,16 @@ def data_and_evaluation() -> None:
     print(" | ".join([f"| data (N={PEOPLE:,})", *headings]) + " |")
     print("| --- | --- | ---: | ---: | ---: | ---: | ---: |")
     for data, text in [("biod", size) for size in ("1x32x2", "4x16x1", "2x32x2", "2x48x2")] + [("bios", "2x48x2")]:
-        corpus = make_corpus(DataConfig(people=PEOPLE, dataset=data, tokenizer="word", templates=12))
+        dataset = make_dataset(DataConfig(people=PEOPLE, dataset=data, tokenizer="word", templates=12))
         size = parse_size(text)
-        model = GPT(size, corpus.tokenizer.vocab)
+        model = GPT(size, dataset.tokenizer.vocab)
         initialize(model, "width", 0)
-        source, people = OwnTokens(corpus), np.arange(PEOPLE)
-        parameters = sum(parameter_counts(size, corpus.tokenizer.vocab).values())
+        source, people = OwnTokens(dataset), np.arange(PEOPLE)
+        parameters = sum(parameter_counts(size, dataset.tokenizer.vocab).values())
         inference = Inference(model, torch.device("cpu"), native=KERNELS["native"])
 
         def made(exposures: int = EXPOSURES) -> list[Rows]:
-            batches = Batches(corpus, layout="rows", context=512, batch=48, exposures=exposures)  # noqa: B023
+            batches = Batches(dataset, layout="rows", context=512, batch=48, exposures=exposures)  # noqa: B023
             return [Rows(batch.inputs, batch.targets) for batch in batches]
 
         batches = made(1)
@@ -138,7 +138,7 @@ def data_and_evaluation() -> None:
 
         def measured() -> None:
             recall = recall_people(inference, source, people, EVALUATION)  # noqa: B023
-            measure(recall, corpus, parameters, interval=False)  # noqa: B023
+            measure(recall, dataset, parameters, interval=False)  # noqa: B023
 
         best = fastest({"made": steps_of(made), "trained": steps_of(trained), "measured": steps_of(measured)}, 5, 1)
         best["made"] /= EXPOSURES
@@ -149,8 +149,8 @@ def data_and_evaluation() -> None:
 
 def generate(people: int) -> None:
     """Make the batches of a while; print MiB at most, and people seen."""
-    corpus = make_corpus(DataConfig(people=people))
-    batches = Batches(corpus, layout="packed", context=512, batch=48, exposures=1000)
+    dataset = make_dataset(DataConfig(people=people))
+    batches = Batches(dataset, layout="packed", context=512, batch=48, exposures=1000)
     start, seen = time.monotonic(), 0.0
     for batch in batches:
         seen = batch.exposures * people

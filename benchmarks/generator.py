@@ -15,9 +15,9 @@ from collections.abc import Callable
 import numpy as np
 from faker import Faker
 
-from biogen.bios import BioS
 from biogen.config import DataConfig
-from biogen.corpus import Corpus, draw_texts, make_corpus
+from biogen.dataset import Dataset, draw_texts, make_dataset
+from biogen.datasets.bios import BioS
 from biogen.templates import ATTRIBUTES
 from biogen.windows import IGNORE, Batches
 
@@ -27,21 +27,21 @@ Job = Callable[[], int]
 """Does its work and says how many tokens it made."""
 
 
-def gather(corpus: Corpus) -> Job:
+def gather(dataset: Dataset) -> Job:
     table = np.arange(1 << 16, dtype=np.int32)
-    count = len(draw_texts(corpus, np.arange(CHUNK), 0).tokens)
+    count = len(draw_texts(dataset, np.arange(CHUNK), 0).tokens)
     places = np.random.default_rng(0).integers(0, len(table), count)
     return lambda: len(table[places])
 
 
-def splice(corpus: Corpus) -> Job:
+def splice(dataset: Dataset) -> Job:
     index = np.arange(CHUNK)
-    return lambda: len(draw_texts(corpus, index, 7).tokens)
+    return lambda: len(draw_texts(dataset, index, 7).tokens)
 
 
-def batches(corpus: Corpus, layout: str) -> Job:
+def batches(dataset: Dataset, layout: str) -> Job:
     """An exposure as a training gets it: inputs, targets and roles; padding does not count."""
-    serving = Batches(corpus, layout=layout, context=512, batch=96, exposures=1)
+    serving = Batches(dataset, layout=layout, context=512, batch=96, exposures=1)
     start = serving.state()
     tokens = sum(int((batch.targets != IGNORE).sum()) for batch in serving)
 
@@ -54,9 +54,9 @@ def batches(corpus: Corpus, layout: str) -> Job:
     return run
 
 
-def plain(corpus: BioS) -> Job:
+def plain(dataset: BioS) -> Job:
     """The same biographies as anyone would write them first, from the same templates and values."""
-    fake, pools, templates = Faker("en_US"), corpus.pools, corpus.bank.templates
+    fake, pools, templates = Faker("en_US"), dataset.pools, dataset.bank.templates
     fake.seed_instance(0)
     cities = dict(zip(pools.employers, pools.company_cities, strict=True))
 
@@ -79,7 +79,7 @@ def plain(corpus: BioS) -> Job:
         ]
         return " ".join(sentences)
 
-    return lambda: sum(1 + len(corpus.tokenizer.encode(biography())) for _ in range(PLAIN_PEOPLE))
+    return lambda: sum(1 + len(dataset.tokenizer.encode(biography())) for _ in range(PLAIN_PEOPLE))
 
 
 def measure(jobs: dict[str, Job], turns: int) -> dict[str, float]:
@@ -101,9 +101,9 @@ def main() -> None:
     )
     options = parser.parse_args()
 
-    bios = make_corpus(DataConfig(people=options.people))
-    junk = make_corpus(DataConfig(people=options.people // 8, junk="7/8"))
-    biod = make_corpus(DataConfig(people=options.people, dataset="biod"))
+    bios = make_dataset(DataConfig(people=options.people))
+    junk = make_dataset(DataConfig(people=options.people // 8, junk="7/8"))
+    biod = make_dataset(DataConfig(people=options.people, dataset="biod"))
     assert isinstance(bios, BioS)
     floor, reference = "numpy gather alone", "Faker, str.format, tokenizer"
     jobs = {

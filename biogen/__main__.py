@@ -7,7 +7,7 @@ from pydantic import Field
 
 from basis.flags import UserError, parse, run_main
 from biogen.config import DataConfig
-from biogen.dataset import write_dataset
+from biogen.folder import write_dataset
 
 
 class Options(DataConfig):

@@ -4,12 +4,24 @@ In: keys from a preset or from flags. Out: a frozen `DataConfig`; every mistake 
 """
 
 import math
+import operator
 import re
 from fractions import Fraction
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, PlainSerializer, model_validator
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    PlainSerializer,
+    ValidationError,
+    field_validator,
+    model_validator,
+)
 
+from biogen.datasets import DATASETS
 from biogen.pools import PoolSizes
 
 MAX_PEOPLE = 20_000_000
@@ -98,11 +110,29 @@ class BioDShape(Frozen):
         return self
 
 
+def _pairs(value: object) -> object:
+    """Pairs in one text, such as `flips=16 sides=2`, as a mapping."""
+    if not isinstance(value, str):
+        return value
+    pairs = [pair.partition("=") for pair in value.replace(",", " ").split()]
+    if not all(name and sign for name, sign, _ in pairs):
+        raise ValueError("must be pairs such as name=value")
+    return {name: given for name, _, given in pairs}
+
+
+COMMON = frozenset({"dataset", "dataset_options", "people", "seed", "junk", "junk_people", "domain_token"})
+"""The options that apply to every data set; which others do, each says itself in `Dataset.options`."""
+
+
 class DataOptions(Frozen):
     """The options of the data that a sweep keeps fixed."""
 
-    dataset: Literal["bios", "biod"] = "bios"
-    """bios: biographies in English; biod: the abstract data set."""
+    dataset: Annotated[str, AfterValidator(DATASETS.check)] = "bios"
+    """bios: biographies in English; biod: the abstract data set; or your own as module:Name."""
+    dataset_options: Annotated[
+        dict[str, Any], BeforeValidator(_pairs), Field(validate_default=True, exclude_if=operator.not_)
+    ] = {}
+    """Options of a data set of your own, such as flips=16."""
     variant: Annotated[str, BeforeValidator(_variant)] = "fresh"
     """bios: fresh (a new text at every exposure), single, multiM (M texts); then +permute, +fullname."""
     templates: int = Field(200, ge=6)
@@ -136,14 +166,9 @@ class DataConfig(DataOptions):
     """Share of all tokens that is about other people, who are never asked about."""
 
     @property
-    def parsed_variant(self) -> Variant:
-        """The variant's parts."""
-        return Variant.parse(self.variant)
-
-    @property
     def names(self) -> int:
         """N0, the number of possible names."""
-        return self.pools.names if self.dataset == "bios" else self.biod.names
+        return DATASETS[self.dataset].count_names(self)
 
     @property
     def junk_pool(self) -> int:
@@ -163,23 +188,46 @@ class DataConfig(DataOptions):
                 f"people; allowed is at most {allowed}: once in 100 exposures each of the N0 - people names"
             )
 
+    @field_validator("dataset_options")
+    @classmethod
+    def _own_options(cls, given: dict[str, Any], info: Any) -> dict[str, Any]:
+        """Those that differ from their defaults, as the data set reads them."""
+        try:
+            model = DATASETS[info.data["dataset"]].own_options
+        except (KeyError, ValueError, AttributeError):  # what is wrong with the data set is told below
+            return given
+        try:
+            return model.model_validate(given).model_dump(mode="json", exclude_defaults=True)
+        except ValidationError as error:
+            from basis.flags import explain  # slow to import
+
+            raise ValueError("\n".join(explain(error, model))) from None
+
     @model_validator(mode="after")
     def _fits(self) -> "DataConfig":
-        mistakes = []
-        if self.people > self.names:
-            mistakes += [f"people: {self.people} people need as many names; allowed is at most N0 = {self.names}"]
-        elif self.people + (self.junk_people or 0) > self.names and self.junk:
+        kind = DATASETS[self.dataset]
+        if lacking := _lacking(kind):
+            raise ValueError(f"dataset: {self.dataset!r} is not allowed; {lacking}")
+        mistakes, names = kind.mistakes(self), kind.count_names(self)
+        if self.people > names:
+            mistakes += [f"people: {self.people} people need as many names; allowed is at most N0 = {names}"]
+        elif self.people + (self.junk_people or 0) > names and self.junk:
             mistakes += [
                 f"junk_people: {self.junk_people} and {self.people} people need as many names; allowed is at "
-                f"most N0 - people = {self.names - self.people}"
+                f"most N0 - people = {names - self.people}"
             ]
-        if self.questions != "none" and self.dataset == "biod":
-            mistakes += ["questions: half is for dataset bios; allowed with biod is none"]
-        if self.variant != "fresh" and self.dataset == "biod":
-            mistakes += [f"variant: {self.variant} is for dataset bios; allowed with biod is fresh"]
         if mistakes:
             raise ValueError("\n".join(mistakes))
         return self
+
+
+def _lacking(kind: object) -> str:
+    """What keeps a user's own thing from being a data set; nothing if it is one."""
+    abstract = getattr(kind, "__abstractmethods__", None)
+    if abstract is None or not hasattr(kind, "count_names"):
+        return "must be a subclass of biogen.dataset.Dataset"
+    missing = sorted(abstract) + [name for name in ("title",) if not hasattr(kind, name)]
+    return f"must define {', '.join(missing)}" if missing else ""
 
 
 def trained_on_questions(people: int) -> int:

@@ -1,183 +1,204 @@
-"""A data set on disk: one row a person and text, for pandas, `datasets.load_dataset` and `python -m eval`.
+"""What a data set is: the protocol of bioS, bioD and a user's own.
 
-In: a `DataConfig` and how many texts a person. Out: a folder with data.parquet (and junk.parquet,
-questions.parquet where they are configured), the pools, the tokenizer, config.yaml and a data set card.
+In: a `DataConfig`. Out: a `Dataset`, which plans texts about people by index, and knows how many bits are in them.
 """
 
-import itertools
-from collections.abc import Iterator
-from dataclasses import asdict
-from pathlib import Path
-from typing import Any
+import math
+from abc import ABC, abstractmethod
+from collections.abc import Mapping
+from typing import ClassVar
 
 import numpy as np
-import pyarrow as pa
-import pyarrow.parquet as pq
-import yaml
+from jaxtyping import Float, Int
 
-from biogen.biod import BioD
-from biogen.bios import BioS
-from biogen.config import DataConfig, trained_on_questions
-from biogen.corpus import Corpus, make_corpus
-from biogen.people import describe
-from biogen.pieces import role_name
-from biogen.templates import ATTRIBUTES
+from biogen.config import EVALUATION, DataConfig, Frozen
+from biogen.datasets import DATASETS
+from biogen.information import Bits, bios_bits, bios_lower_bound
+from biogen.pieces import EMPTY, Pieces, Role, Texts
+from biogen.tokenizer import DOMAIN, END, Tokenizer
 
-_BLOCK = 4096
-_SPANS = pa.list_(pa.struct([("role", pa.string()), ("start", pa.int32()), ("end", pa.int32())]))
+__all__ = ["EVALUATION", "Dataset", "draw_texts", "make_dataset", "mean_length", "special_tokens"]
 
 
-def texts_each(config: DataConfig, texts: int | None) -> int:
-    """How many texts a person has on disk: as many as asked for, or as the variant has, or one."""
-    fixed = config.parsed_variant.texts if config.dataset == "bios" else None
-    return texts or fixed or 1
+class Dataset(ABC):
+    """People, what is written about them, and the information in it.
 
-
-def write_dataset(config: DataConfig, texts: int | None, out: Path) -> int:
-    """Write the folder, again if it holds this data set; returns the number of biographies in data.parquet.
-
-    Raises ValueError as `make_corpus`, for junk that takes more people than there are names, and for a folder
-    with something else in it, another data set too.
+    A subclass defines what is abstract here, and sets `pieces` and `tokenizer`. The rest holds for names and values
+    that are drawn uniformly and independently out of given pools; it is overridden where a data set differs.
     """
-    count = texts_each(config, texts)
-    junk = int(config.junk / (1 - config.junk) * config.people * count)
-    config.check_junk(junk, count)
-    corpus = make_corpus(config)
-    options = {"data": config.model_dump(mode="json"), "texts": texts}
-    _clear(out, options)
-    _write(out / "data.parquet", _biographies(corpus, range(config.people), count))
-    if junk:
-        people = range(config.people, config.people + min(junk, config.junk_people or junk))
-        rounds = -(-junk // len(people))
-        _write(out / "junk.parquet", itertools.islice(_biographies(corpus, people, rounds), junk))
-    if isinstance(corpus, BioS) and config.questions == "half":
-        _write(out / "questions.parquet", _questions(corpus))
-    _write_pools(corpus, out / "pools")
-    corpus.tokenizer.save_pretrained(out / "tokenizer")
-    (out / "config.yaml").write_text(yaml.safe_dump(options, sort_keys=False), encoding="utf-8")
-    (out / "README.md").write_text(_card(corpus, count), encoding="utf-8")
-    return config.people * count
+
+    title: ClassVar[str]
+    """Its name in tables and figures, such as bioS."""
+    options: ClassVar[frozenset[str]] = frozenset()
+    """The fields of `DataOptions` that it reads, besides those that all data sets read (`biogen.config.COMMON`)."""
+    own_options: ClassVar[type[Frozen]] = Frozen
+    """The options that it alone has: what `dataset_options` may say."""
+    first_chunk: ClassVar[bool] = False
+    """Whether the first role of each value counts apart: its mean loss is p3, the loss of the set of chunks."""
+
+    pieces: Pieces
+    """Every string that can stand in a text."""
+    tokenizer: Tokenizer
+
+    def __init__(self, config: DataConfig) -> None:
+        self.config = config
+
+    # Who exists
+
+    @classmethod
+    @abstractmethod
+    def count_names(cls, config: DataConfig) -> int:
+        """N0, the number of possible names."""
+
+    @property
+    def names(self) -> int:
+        """N0, the number of possible names."""
+        return self.count_names(self.config)
+
+    @abstractmethod
+    def describe(self, index: Int[np.ndarray, " n"]) -> list[dict[str, str]]:
+        """The columns that describe each person on disk, in order: name and values in words."""
+
+    def pool_files(self) -> dict[str, list[str]]:
+        """What the data are drawn from, as files of lines by their names."""
+        return {}
+
+    # What is written about them
+
+    @property
+    @abstractmethod
+    def value_roles(self) -> dict[str, tuple[int, ...]]:
+        """The attributes that the value loss is about, with the roles of their values' tokens, the first role first."""
+
+    @property
+    def qa_roles(self) -> dict[str, tuple[int, ...]]:
+        """The attributes that a model is asked to complete, with the roles of their values' tokens."""
+        return self.value_roles
+
+    @property
+    def role_names(self) -> dict[int, str]:
+        """What each role is called on disk: the attribute; with two roles, `_first` and `_rest` stand behind it."""
+        names = {int(Role.NAME): "name"}
+        for attribute, roles in {**self.value_roles, **self.qa_roles}.items():
+            parts = [""] if len(roles) == 1 else ["_first", "_rest"]
+            names |= {role: attribute + part for role, part in zip(roles, parts, strict=True)}
+        return names
+
+    @property
+    def texts(self) -> int | None:
+        """Different texts a person; None: a new one at every exposure."""
+        return None
+
+    @property
+    @abstractmethod
+    def longest_text(self) -> int:
+        """Tokens that no text has more of, with its special tokens."""
+
+    @abstractmethod
+    def plan(self, index: Int[np.ndarray, " n"], exposure: int) -> Int[np.ndarray, "n slots"]:
+        """The text of each person at an exposure, as rows of pieces that begin with `head`."""
+
+    def head(self, index: Int[np.ndarray, " n"]) -> Int[np.ndarray, "n head"]:
+        """What every text begins with: the end token, and the domain token of useful people if there is one."""
+        head = np.tile(np.arange(1, 1 + len(special_tokens(self.config))), (len(index), 1))
+        head[index >= self.config.people, 1:] = EMPTY
+        return head
+
+    @abstractmethod
+    def covering_texts(self) -> list[str]:
+        """Texts that together hold every token a text can hold."""
+
+    # What is asked about them in questions of their own
+
+    @property
+    def questions(self) -> tuple[str, ...]:
+        """The attributes that questions are about; none where the texts have no questions mixed in."""
+        return ()
+
+    def question_plan(
+        self, index: Int[np.ndarray, " n"], exposure: int, attribute: int | None = None
+    ) -> Int[np.ndarray, "n slots"]:
+        """One question about each person with its answer, as rows of pieces that begin with `head`.
+
+        attribute: its place in `questions`; None draws one for each person.
+        """
+        raise NotImplementedError(f"{self.title} has no questions")
+
+    def question_answer_slots(self) -> slice:
+        """The columns of `question_plan` that hold the answer's value, without the full stop."""
+        raise NotImplementedError(f"{self.title} has no questions")
+
+    # How much information is in them
+
+    @property
+    @abstractmethod
+    def log2_values(self) -> float:
+        """log2 S0, the bits of one person's attributes."""
+
+    def value_loss(self, losses: Mapping[str, Float[np.ndarray, " people"]]) -> Float[np.ndarray, " people"]:
+        """A person's value loss from the losses of the attributes, nats: their sum, so that p2 is its mean."""
+        return np.sum(list(losses.values()), axis=0)
+
+    def bits(self, p1: float, p2: float, p3: float = 0.0) -> Bits:
+        """The bits a model has learned.
+
+        p1: mean loss of a name, p2: mean value loss, p3: mean loss of a first chunk, all in nats. Raises ValueError
+        for a loss that cannot be.
+        """
+        return bios_bits(self.config.people, self.names, self.log2_values, p1, p2)
+
+    def max_bits(self) -> Bits:
+        """The most bits that can be learned: perfect recall, p1 = ln N and nothing else lost.
+
+        The best loss of a name is ln N, not 0, because nothing tells which of the N people comes next.
+        """
+        return self.bits(math.log(self.config.people), 0.0, 0.0)
+
+    def lower_bound(self, p1: float, p2: float, p3: float = 0.0) -> Bits:
+        """A lower bound on the bits of the weights, after Theorem 3.2; arguments as of `bits`."""
+        return bios_lower_bound(self.config.people, self.names, self.log2_values, p1, p2)
+
+    # What a configuration and a folder say of it
+
+    @classmethod
+    def mistakes(cls, config: DataConfig) -> list[str]:
+        """Lines about options that do not fit this data set."""
+        given = {"questions": config.questions, "variant": config.variant}
+        return [
+            f"{option}: {value} is not an option of {cls.title}; must be {DataConfig.model_fields[option].default}"
+            for option, value in given.items()
+            if option not in cls.options and value != DataConfig.model_fields[option].default
+        ]
+
+    @classmethod
+    def stand_in(cls, config: DataConfig) -> DataConfig:
+        """A configuration with the same tokens and lengths of texts, the same one for as many others as possible.
+
+        A sweep plans its runs by the data sets of these.
+        """
+        return config
+
+    def card(self) -> str:
+        """One line of a data set card about the information in a person."""
+        return f"log2 S0, bits in a person's attributes: {self.log2_values:.2f}"
 
 
-def _clear(out: Path, options: dict[str, Any]) -> None:
-    """Make the folder, or take away what is left of the same data set. Raises ValueError if it holds another."""
-    out.mkdir(parents=True, exist_ok=True)
-    if any(out.iterdir()) and not (out / "data.parquet").exists():
-        raise ValueError(f"out: {out} holds something else than a data set; give a new folder, or that of a data set")
-    if (out / "config.yaml").exists() and yaml.safe_load((out / "config.yaml").read_text(encoding="utf-8")) != options:
-        raise ValueError(f"out: {out} holds another data set; give a new folder, or remove that one")
-    for name in ("junk.parquet", "questions.parquet"):
-        (out / name).unlink(missing_ok=True)
+def make_dataset(config: DataConfig) -> Dataset:
+    """The data set of a configuration. Raises ValueError for options it cannot meet."""
+    return DATASETS[config.dataset](config)
 
 
-def _biographies(corpus: Corpus, people: range, texts: int) -> Iterator[dict[str, Any]]:
-    """One row a person and text, all people's first texts first."""
-    for exposure in range(texts):
-        for first in range(people.start, people.stop, _BLOCK):
-            index = np.arange(first, min(first + _BLOCK, people.stop))
-            columns = _columns(corpus, index)
-            for person, values, row in zip(index, columns, corpus.plan(index, exposure), strict=True):
-                text, spans = corpus.pieces.render(row)
-                marked = [{"role": role_name(span.role), "start": span.start, "end": span.end} for span in spans]
-                yield {"person": int(person), **values, "text": text, "spans": marked}
+def special_tokens(config: DataConfig) -> list[str]:
+    """The tokens that stand before a text; they are the first of the vocabulary."""
+    return [END, DOMAIN] if config.domain_token else [END]
 
 
-def _columns(corpus: Corpus, index: np.ndarray) -> list[dict[str, str]]:
-    """The columns that describe each person, in order."""
-    if isinstance(corpus, BioS):
-        return [asdict(p) for p in describe(corpus.config.seed, corpus.config.pools, corpus.pools, index)]
-    assert isinstance(corpus, BioD)
-    return corpus.describe(index)
+def draw_texts(dataset: Dataset, index: Int[np.ndarray, " n"], exposure: int) -> Texts:
+    """The texts of people at an exposure as tokens, each after its end token."""
+    return dataset.pieces.splice(dataset.plan(index, exposure))
 
 
-def _questions(corpus: BioS) -> Iterator[dict[str, Any]]:
-    """Every attribute of every person, asked once; `trained` says whose questions a training mixes in."""
-    border = trained_on_questions(corpus.config.people)
-    slots = corpus.question_answer_slots()
-    for first in range(0, corpus.config.people, _BLOCK):
-        index = np.arange(first, min(first + _BLOCK, corpus.config.people))
-        plans = [corpus.question_plan(index, 0, number) for number in range(len(ATTRIBUTES))]
-        for i, person in enumerate(index):
-            for attribute, plan in zip(ATTRIBUTES, plans, strict=True):
-                yield {
-                    "person": int(person),
-                    "attribute": attribute,
-                    "question": corpus.pieces.render(plan[i, : slots.start])[0],
-                    "answer": corpus.pieces.render(plan[i, slots])[0].strip(),
-                    "trained": bool(person < border),
-                }
-
-
-def _write(path: Path, rows: Iterator[dict[str, Any]]) -> None:
-    writer = None
-    while block := list(itertools.islice(rows, _BLOCK)):
-        schema = None
-        if "spans" in block[0]:
-            schema = pa.schema(
-                [
-                    (key, _SPANS if key == "spans" else pa.int64() if key == "person" else pa.string())
-                    for key in block[0]
-                ]
-            )
-        table = pa.Table.from_pylist(block, schema=schema)
-        writer = writer or pq.ParquetWriter(path, table.schema)
-        writer.write_table(table)
-    if writer is not None:
-        writer.close()
-
-
-def _write_pools(corpus: Corpus, folder: Path) -> None:
-    """What the data are drawn from, an entry a line: values and sentences of bioS, chunks of bioD."""
-    folder.mkdir(exist_ok=True)
-    if isinstance(corpus, BioD):
-        for attribute, strings in corpus.chunk_pools().items():
-            (folder / f"{attribute}.txt").write_text("\n".join(strings) + "\n", encoding="utf-8")
-        return
-    assert isinstance(corpus, BioS)
-    pools = asdict(corpus.pools)
-    cities = pools.pop("company_cities")
-    pools["employers"] = [f"{name}\t{city}" for name, city in zip(pools["employers"], cities, strict=True)]
-    for name, values in pools.items():
-        suffix = "tsv" if name == "employers" else "txt"
-        (folder / f"{name}.{suffix}").write_text("\n".join(values) + "\n", encoding="utf-8")
-    for kind, bank in (("templates", corpus.bank.templates), ("questions", corpus.bank.questions)):
-        for attribute, lines in bank.items():
-            (folder / f"{kind}_{attribute}.txt").write_text("\n".join(lines) + "\n", encoding="utf-8")
-
-
-def _card(corpus: Corpus, texts: int) -> str:
-    config = corpus.config
-    name = "bioS" if config.dataset == "bios" else "bioD"
-    header = {
-        "license": "apache-2.0",
-        "language": ["en"],
-        "tags": ["synthetic", "knowledge-capacity"],
-        "configs": [{"config_name": "default", "data_files": "data.parquet"}],
-    }
-    size = f"{config.people:,} people, {texts} {'text' if texts == 1 else 'texts'} each"
-    lines = [
-        "---",
-        yaml.safe_dump(header, sort_keys=False).strip(),
-        "---",
-        f"# {name}: {size}",
-        "",
-        "Synthetic people whose names and attributes are drawn uniformly and independently, so that the information",
-        "in them is known exactly: made for measuring how many bits a language model stores, after Allen-Zhu and Li,",
-        '"Physics of Language Models: Part 3.3, Knowledge Capacity Scaling Laws" (arXiv 2404.05405). Nobody is real.',
-        "",
-        f"- N0, possible names: {corpus.names:,}",
-        _information(corpus),
-        "- `spans`: where in `text` (characters) the name and the values stand, by role",
-        "- `config.yaml`: every option of the generator; the same options make the same bytes",
-        "- `tokenizer/`: a Hugging Face tokenizer reduced to the tokens that occur",
-        "",
-    ]
-    return "\n".join(lines)
-
-
-def _information(corpus: Corpus) -> str:
-    if isinstance(corpus, BioS):
-        return f"- log2 S0, bits in a person's attributes: {corpus.log2_values:.2f}"
-    shape = corpus.config.biod
-    values = f"values of C={shape.C} chunks out of D={shape.D} strings of L={shape.L} symbols out of T={shape.T}"
-    return f"- K={shape.K} attributes, {values}"
+def mean_length(dataset: Dataset, people: int = 4096) -> float:
+    """Tokens in a text with its end token, averaged over (the first) useful people."""
+    index = np.arange(min(people, dataset.config.people))
+    return float(dataset.pieces.text_lengths(dataset.plan(index, EVALUATION)).mean())

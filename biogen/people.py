@@ -1,7 +1,7 @@
 """Who exists: a person's name and attributes as functions of (seed, index).
 
-In: a seed and an array of indices. Out: arrays of numbers into the pools. Nothing is remembered but the draws of few
-people, to save time.
+In: a seed and an array of indices. Out: arrays of numbers into the pools. Nothing is remembered but what was drawn of
+a small number of people, to save time.
 """
 
 from dataclasses import dataclass, fields
@@ -13,8 +13,8 @@ from jaxtyping import Int
 from biogen.pools import Pools, PoolSizes
 from biogen.rng import Stream, below, permute, random_words
 
-FEW = 1 << 16
-"""Of so many useful people, or fewer, what was drawn is kept: every exposure asks for them again."""
+MOST_KEPT = 1 << 16
+"""What was drawn of so many useful people at most is kept: every exposure asks for them again."""
 
 
 @dataclass(frozen=True)
@@ -63,14 +63,14 @@ def draw_attributes(seed: int, sizes: PoolSizes, index: Int[np.ndarray, " n"]) -
     return Attributes(*(below(words[:, column], bound) for column, bound in enumerate(bounds)))
 
 
-def are_few(index: Int[np.ndarray, " n"], people: int) -> bool:
-    """Whether these are useful people, out of few: 0 to people - 1."""
-    return people <= FEW and len(index) > 0 and int(index.min()) >= 0 and int(index.max()) < people
+def are_kept(index: Int[np.ndarray, " n"], people: int) -> bool:
+    """Whether these are useful people, 0 to people - 1, whose draws are kept."""
+    return people <= MOST_KEPT and len(index) > 0 and int(index.min()) >= 0 and int(index.max()) < people
 
 
 @lru_cache(maxsize=2)
-def draw_few(seed: int, sizes: PoolSizes, people: int) -> tuple[Int[np.ndarray, "n 3"], Attributes]:
-    """Names and attributes of all of few people, which are kept."""
+def draw_kept(seed: int, sizes: PoolSizes, people: int) -> tuple[Int[np.ndarray, "n 3"], Attributes]:
+    """Names and attributes of all useful people, which are kept."""
     index = np.arange(people)
     return draw_names(seed, sizes, index), draw_attributes(seed, sizes, index)
 

@@ -5,6 +5,7 @@ In: `Pieces` (every string that can stand in a text, its role and its tokens) an
 Piece 0 is empty and fills the slots that a text does not need.
 """
 
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from enum import IntEnum
 from typing import NamedTuple
@@ -20,15 +21,8 @@ class Role(IntEnum):
 
     OTHER = 0
     NAME = 1
-    PRONOUN = 2
-    BIRTH_DATE = 3
-    BIRTH_CITY = 4
-    UNIVERSITY = 5
-    MAJOR = 6
-    EMPLOYER = 7
-    COMPANY_CITY = 8
-    CHUNKS = 16
-    """bioD: the first chunk of attribute k has role CHUNKS + 2k, the later chunks CHUNKS + 2k + 1."""
+    VALUES = 2
+    """From here on roles are a data set's own, for the values of its attributes."""
 
 
 ROLES = 256
@@ -61,18 +55,31 @@ class Texts:
 
 
 class PieceList:
-    """Collects the pieces of a data set and hands out their numbers."""
+    """Collects the pieces of a data set and hands out their numbers.
 
-    def __init__(self) -> None:
-        self.strings: list[str] = [""]
-        self.roles: list[int] = [Role.OTHER]
+    Piece 0 is the empty one, and behind it stand the special tokens, which have no characters.
+    """
 
-    def add(self, strings: list[str], role: int = Role.OTHER) -> Int[np.ndarray, " strings"]:
-        """Append strings of one role; returns their piece numbers."""
+    def __init__(self, special: Sequence[str] = ()) -> None:
+        """special: the special tokens, which are the first of the vocabulary."""
+        self.strings: list[str] = [""] * (1 + len(special))
+        self.roles: list[int] = [Role.OTHER] * len(self.strings)
+        self.tokens: list[list[int] | None] = [[], *([token] for token in range(len(special)))]
+
+    def add(
+        self, strings: list[str], role: int = Role.OTHER, tokens: list[list[int]] | None = None
+    ) -> Int[np.ndarray, " strings"]:
+        """Append strings of one role, with their tokens if these are known already; returns their piece numbers."""
         first = len(self.strings)
         self.strings += strings
         self.roles += [role] * len(strings)
+        self.tokens += tokens or [None if string else [] for string in strings]
         return np.arange(first, len(self.strings))
+
+    def pieces(self, encode: Callable[[str], list[int]]) -> "Pieces":
+        """The pieces; `encode` gives the tokens of those strings that came without."""
+        tokens = [encode(string) if ids is None else ids for string, ids in zip(self.strings, self.tokens, strict=True)]
+        return Pieces(self.strings, self.roles, tokens)
 
 
 class Pieces:
@@ -137,22 +144,3 @@ def stack_plans(plans: list[Int[np.ndarray, "_ _"]]) -> Int[np.ndarray, "texts s
         return plans[0]
     slots = max(plan.shape[1] for plan in plans)
     return np.concatenate([np.pad(plan, ((0, 0), (0, slots - plan.shape[1])), constant_values=EMPTY) for plan in plans])
-
-
-def role_name(role: int) -> str:
-    """A role as data sets on disk spell it: `name`, `birth_date`, ...; `a0_first` and `a0_rest` for bioD."""
-    if role < Role.CHUNKS:
-        return Role(role).name.lower()
-    attribute, rest = divmod(role - Role.CHUNKS, 2)
-    return f"a{attribute}_{'rest' if rest else 'first'}"
-
-
-def role_number(name: str) -> int:
-    """The inverse of `role_name`. Raises ValueError for a name that is no role."""
-    attribute, _, part = name.removeprefix("a").partition("_")
-    if name.startswith("a") and attribute.isdigit() and part in ("first", "rest"):
-        return Role.CHUNKS + 2 * int(attribute) + (part == "rest")
-    try:
-        return int(Role[name.upper()])
-    except KeyError:
-        raise ValueError(f"role: {name!r} is not allowed; must be name, pronoun, birth_date, ... or a0_first") from None

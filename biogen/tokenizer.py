@@ -73,6 +73,14 @@ def make_tokenizer(
     return _from_pretrained(name, cover, extra)
 
 
+def word_tokenizer(words: Sequence[str], special: Sequence[str]) -> Tokenizer:
+    """A token for each special one and each word; words stand between spaces."""
+    vocabulary = {word: number for number, word in enumerate([*special, *words])}
+    backend = Backend(models.WordLevel(vocabulary, unk_token="<unk>"))
+    backend.pre_tokenizer = pre_tokenizers.WhitespaceSplit()
+    return Tokenizer(backend, range(len(vocabulary)), special)
+
+
 def split_tokens(backend: Backend, texts: Iterable[Sequence[str]]) -> list[list[list[int]]]:
     """Tokenize whole texts and cut the tokens where the pieces meet.
 

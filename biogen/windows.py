@@ -1,6 +1,6 @@
 """Batches of token windows for training: every useful person once an exposure, junk and questions mixed in.
 
-In: a corpus and a layout. Out: an iterator of `Batch`es that can be stopped anywhere and continued exactly.
+In: a data set and a layout. Out: an iterator of `Batch`es that can be stopped anywhere and continued exactly.
 
 Two layouts. `rows`: one text a row; texts of like length share a batch, so that little is padded. `packed`:
 texts joined in random order, cut into windows of `context` tokens (the paper's); each token is predicted once.
@@ -15,9 +15,8 @@ from typing import Literal
 import numpy as np
 from jaxtyping import Bool, Int, UInt8
 
-from biogen.bios import BioS
 from biogen.config import trained_on_questions
-from biogen.corpus import Corpus, mean_length
+from biogen.dataset import Dataset, mean_length
 from biogen.pieces import Texts, stack_plans
 from biogen.rng import Stream, permute, random_words
 
@@ -108,7 +107,7 @@ class Batches:
 
     def __init__(
         self,
-        corpus: Corpus,
+        dataset: Dataset,
         *,
         layout: Literal["rows", "packed"],
         context: int,
@@ -119,20 +118,20 @@ class Batches:
 
         Raises ValueError if there are not enough names for the junk, or if a text may be longer than a row.
         """
-        self.corpus, self.layout, self.context = corpus, layout, context
+        self.dataset, self.layout, self.context = dataset, layout, context
         self.batch, self.exposures = batch, exposures
-        config = corpus.config
+        config = dataset.config
         self.people = config.people
         self._odds: Fraction = config.junk / (1 - config.junk)
         self._chunks_each = -(-self.people // _CHUNK_PEOPLE)
         self._cursor = _Cursor()
-        self._asked = trained_on_questions(self.people) if config.questions == "half" else 0
+        self._asked = trained_on_questions(self.people) if dataset.questions else 0
         self._useful_length = self._useful_tokens()
-        self._junk_length = mean_length(corpus) - config.domain_token
+        self._junk_length = mean_length(dataset) - config.domain_token
         # The share of junk is one of tokens: questions and domain tokens make a person's useful text longer.
         self._junk_each = self._odds * Fraction(self._useful_length) / Fraction(self._junk_length)
-        if layout == "rows" and corpus.longest_text > context:
-            raise ValueError(f"context: {context} is too short; a text may have {corpus.longest_text} tokens")
+        if layout == "rows" and dataset.longest_text > context:
+            raise ValueError(f"context: {context} is too short; a text may have {dataset.longest_text} tokens")
         config.check_junk(self._all_junk(), exposures)
 
     def __iter__(self) -> Iterator[Batch]:
@@ -154,7 +153,7 @@ class Batches:
         return state
 
     def restore(self, state: dict[str, np.ndarray]) -> None:
-        """Continue where `state` was taken, given the same corpus and layout."""
+        """Continue where `state` was taken, given the same data set and layout."""
         rest = {}
         for name, kind in _REST.items():
             parts = {key.removeprefix(f"{name}."): array for key, array in state.items() if key.startswith(f"{name}.")}
@@ -165,9 +164,9 @@ class Batches:
     def expected_steps(self) -> int:
         """Batches of the whole training: exact for rows, and from the mean length of texts for packed."""
         if self.layout == "rows":
-            alike = 1 if self._odds else self.exposures  # without junk all exposures have equal chunks
-            chunks = range(self._chunks_each * self.exposures // alike)
-            return alike * sum(-(-self._rows_in(chunk) // self.batch) for chunk in chunks)
+            equal = 1 if self._odds else self.exposures  # without junk all exposures have equal chunks
+            chunks = range(self._chunks_each * self.exposures // equal)
+            return equal * sum(-(-self._rows_in(chunk) // self.batch) for chunk in chunks)
         return -(-self.expected_tokens() // (self.batch * self.context))
 
     def expected_tokens(self) -> int:
@@ -176,12 +175,11 @@ class Batches:
 
     def _useful_tokens(self) -> float:
         """Tokens a person and exposure: a biography, and a question where the person is asked, on average."""
-        length = mean_length(self.corpus)
+        length = mean_length(self.dataset)
         if not self._asked:
             return length
-        assert isinstance(self.corpus, BioS)
-        plan = self.corpus.question_plan(np.arange(min(self._asked, _SAMPLE)), 0)
-        return length + self._asked / self.people * float(self.corpus.pieces.text_lengths(plan).mean())
+        plan = self.dataset.question_plan(np.arange(min(self._asked, _SAMPLE)), 0)
+        return length + self._asked / self.people * float(self.dataset.pieces.text_lengths(plan).mean())
 
     def _all_junk(self) -> int:
         """Junk texts of the whole training: exactly for rows, and with something to spare for packed."""
@@ -209,33 +207,32 @@ class Batches:
     def _useful_plan(self, chunk: int) -> np.ndarray:
         """The biographies of a chunk, and its questions."""
         exposure = chunk // self._chunks_each
-        seed = self.corpus.config.seed
+        seed = self.dataset.config.seed
         biographies, questions = self._parts(chunk)
         order = permute(_array(biographies), self.people, seed, Stream.EXPOSURE, 2 * exposure)
-        plans = [self.corpus.plan(order, exposure)]
+        plans = [self.dataset.plan(order, exposure)]
         if questions:
-            assert isinstance(self.corpus, BioS)
             asked = permute(_array(questions), self._asked, seed, Stream.EXPOSURE, 2 * exposure + 1)
-            plans.append(self.corpus.question_plan(asked, exposure))
+            plans.append(self.dataset.question_plan(asked, exposure))
         return stack_plans(plans)
 
     def _junk_plan(self, first: int, count: int) -> np.ndarray:
         """The junk texts from number `first` on: everybody of the pool once, then again; a few in a new order."""
         number = np.arange(first, first + count)
-        pool = self.corpus.config.junk_pool
+        pool = self.dataset.config.junk_pool
         plans = []
         for exposure in np.unique(number // pool):
             order = number[number // pool == exposure] % pool
-            if self.corpus.config.junk_people is not None:
-                order = permute(order, pool, self.corpus.config.seed, Stream.EXPOSURE, (1 << 31) + int(exposure))
-            plans.append(self.corpus.plan(self.people + order, int(exposure)))
+            if self.dataset.config.junk_people is not None:
+                order = permute(order, pool, self.dataset.config.seed, Stream.EXPOSURE, (1 << 31) + int(exposure))
+            plans.append(self.dataset.plan(self.people + order, int(exposure)))
         return stack_plans(plans)
 
     def _shuffle(self, chunk: int, *counts: int) -> list[Int[np.ndarray, " n"]]:
         """Random orders, one for each purpose, of so many things each."""
         number = np.concatenate([np.arange(count) for count in counts])
         purpose = np.repeat(np.arange(len(counts)), counts)
-        words = random_words(self.corpus.config.seed, Stream.BATCHES, number, 1, 2 * chunk + purpose)[:, 0]
+        words = random_words(self.dataset.config.seed, Stream.BATCHES, number, 1, 2 * chunk + purpose)[:, 0]
         return [np.argsort(part, kind="stable") for part in np.split(words, np.cumsum(counts)[:-1])]
 
     def _progress(self, chunk: int, done: float) -> float:
@@ -252,8 +249,8 @@ class Batches:
             plan = stack_plans([plan, self._junk_plan(start.junk_texts, junk)])
         number = -(-len(plan) // self.batch)
         order, order_of_batches = self._shuffle(chunk, len(plan), number)
-        order = order[np.argsort(self.corpus.pieces.text_lengths(plan)[order], kind="stable")]
-        texts = self.corpus.pieces.splice(plan[order])
+        order = order[np.argsort(self.dataset.pieces.text_lengths(plan)[order], kind="stable")]
+        texts = self.dataset.pieces.splice(plan[order])
 
         bounds = np.arange(number + 1) * len(plan) // number
         heights, widths = np.diff(bounds), texts.lengths[bounds[1:] - 1]  # the last row is the longest
@@ -272,7 +269,7 @@ class Batches:
     def _packed(self, start: _Cursor) -> tuple[list[Batch], _Cursor]:
         chunk, last = start.chunk, start.chunk + 1 == self._chunks_each * self.exposures
         plan = self._useful_plan(chunk)
-        texts = self.corpus.pieces.splice(plan[self._shuffle(chunk, len(plan))[0]])
+        texts = self.dataset.pieces.splice(plan[self._shuffle(chunk, len(plan))[0]])
         useful, useful_tail = _cut_all(start.useful_tail.join(texts), self.context, last)
         useful_windows = start.useful_windows + len(useful)
 
@@ -304,7 +301,7 @@ class Batches:
         line, texts = start.junk_tail, start.junk_texts
         while len(line) < tokens:
             count = max(1, int((tokens - len(line)) / self._junk_length))
-            line = line.join(self.corpus.pieces.splice(self._junk_plan(texts, count)))
+            line = line.join(self.dataset.pieces.splice(self._junk_plan(texts, count)))
             texts += count
         return line, texts
 

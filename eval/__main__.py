@@ -14,7 +14,7 @@ from pydantic import Field, ValidationError
 
 from basis.flags import UserError, explain, parse, read_yaml, run_main
 from biogen.config import DataConfig, Frozen
-from biogen.corpus import make_corpus
+from biogen.dataset import make_dataset
 from eval.hf import HuggingFaceModel, count_parameters, load
 from eval.measure import measure_copies
 from eval.quantize import SchemeText
@@ -65,7 +65,7 @@ def evaluate(options: Options) -> list[dict[str, Any]]:
     device = read_device(options.device)
     try:
         model, tokenizer = load(options.model)
-        source = OtherTokens(make_corpus(data), tokenizer)
+        source = OtherTokens(make_dataset(data), tokenizer)
         used = len(source.tokens_in_use())
         parameters = count_parameters(model, used)
         records = measure_copies(

@@ -1,6 +1,6 @@
 """From what a model recalls to one record of numbers: losses, bits, bits per parameter, accuracies.
 
-In: the `Recall` of people, their corpus, the model's number of parameters. Out: a flat dict for result.json.
+In: the `Recall` of people, their data set, the model's number of parameters. Out: a flat dict for result.json.
 """
 
 from collections.abc import Callable, Sequence
@@ -8,18 +8,8 @@ from typing import Any
 
 import numpy as np
 
-from biogen.bios import BioS
-from biogen.corpus import EVALUATION, Corpus
-from eval.bits import (
-    Bits,
-    biod_bits,
-    biod_lower_bound,
-    biod_max_bits,
-    bios_bits,
-    bios_lower_bound,
-    bios_max_bits,
-    bootstrap_interval,
-)
+from biogen.dataset import EVALUATION, Dataset
+from eval.interval import bootstrap_interval
 from eval.qa import completion_agreement, question_record
 from eval.quantize import Model, parse_scheme, quantize
 from eval.recall import LanguageModel, Recall, mean_accuracy, recall_people
@@ -29,28 +19,7 @@ _GREEDY_PEOPLE = 64
 """People whose sentences are completed by real decoding, to check the teacher-forced accuracy."""
 
 
-def max_bits(corpus: Corpus) -> Bits:
-    """The most bits that a corpus holds."""
-    if isinstance(corpus, BioS):
-        return bios_max_bits(corpus.config.people, corpus.names, corpus.log2_values)
-    return biod_max_bits(corpus.config.people, corpus.names, *_shape(corpus))
-
-
-def known_bits(corpus: Corpus, p1: float, p2: float, p3: float) -> Bits:
-    """The bits that losses (nats) amount to on a corpus; p3 is for bioD alone."""
-    if isinstance(corpus, BioS):
-        return bios_bits(corpus.config.people, corpus.names, corpus.log2_values, p1, p2)
-    return biod_bits(corpus.config.people, corpus.names, *_shape(corpus), p1, p2, p3)
-
-
-def lower_bound(corpus: Corpus, p1: float, p2: float, p3: float) -> Bits:
-    """Theorem 3.2's bound on the bits of the weights."""
-    if isinstance(corpus, BioS):
-        return bios_lower_bound(corpus.config.people, corpus.names, corpus.log2_values, p1, p2)
-    return biod_lower_bound(corpus.config.people, corpus.names, *_shape(corpus), p1, p2, p3)
-
-
-def measure(recall: Recall, corpus: Corpus, parameters: int, *, interval: bool = True) -> dict[str, Any]:
+def measure(recall: Recall, dataset: Dataset, parameters: int, *, interval: bool = True) -> dict[str, Any]:
     """One record: losses in nats, bits, bits per parameter with a 95 % interval over people, accuracies.
 
     parameters: trainable ones, without embedding rows of tokens that never occur. One person alone has no interval.
@@ -58,7 +27,7 @@ def measure(recall: Recall, corpus: Corpus, parameters: int, *, interval: bool =
     value1 = recall.value1
     p1, p2 = float(recall.name.mean()), float(recall.value.mean())
     p3 = float(value1.mean()) if value1 is not None else 0.0
-    bits, most = known_bits(corpus, p1, p2, p3), max_bits(corpus)
+    bits, most = dataset.bits(p1, p2, p3), dataset.max_bits()
     record: dict[str, Any] = {
         "loss_name": p1,
         "loss_value": p2,
@@ -68,18 +37,16 @@ def measure(recall: Recall, corpus: Corpus, parameters: int, *, interval: bool =
         "bits_name": bits.name,
         "bits_value": bits.value,
         "bits_value_set": bits.value_set,
-        "bits_lower_bound": lower_bound(corpus, p1, p2, p3).total,
+        "bits_lower_bound": dataset.lower_bound(p1, p2, p3).total,
         "max_bits": most.total,
         "bits_per_param": bits.total / parameters,
         "max_bits_per_param": most.total / parameters,
-        "qa_accuracy": mean_accuracy(recall.completed, corpus),
+        "qa_accuracy": mean_accuracy(recall.completed, dataset),
         **{f"qa_accuracy_{name}": float(right.mean()) for name, right in recall.completed.items()},
         "people_measured": len(recall.name),
     }
     if interval and len(recall.name) > 1:
-        low, high = bootstrap_interval(
-            recall.name, recall.value, value1, lambda *losses: known_bits(corpus, *losses).total
-        )
+        low, high = bootstrap_interval(recall.name, recall.value, value1, lambda *losses: dataset.bits(*losses).total)
         record |= {"bits_per_param_low": low / parameters, "bits_per_param_high": high / parameters}
     return record
 
@@ -100,16 +67,16 @@ def measure_copies(
     read: makes a model readable. people: measured at most, the first ones, over texts never drawn before.
     tokens_in_use: rows of the vocabulary that `parameters` counts; None for all.
     """
-    index = np.arange(min(source.corpus.config.people, people))
+    index = np.arange(min(source.dataset.config.people, people))
     records = []
     for scheme in dict.fromkeys(("none", *schemes)):
         name, group = parse_scheme(scheme)
         copy, stored = quantize(model, name, embedding=quantize_embedding, group=group, tokens_in_use=tokens_in_use)
         reader = read(copy)
-        record = measure(recall_people(reader, source, index, EVALUATION), source.corpus, parameters)
+        record = measure(recall_people(reader, source, index, EVALUATION), source.dataset, parameters)
         if scheme == "none":
             record |= completion_agreement(reader, source, index[:_GREEDY_PEOPLE], EVALUATION)
-            if source.corpus.config.questions == "half":
+            if source.dataset.questions:
                 record |= question_record(reader, source, EVALUATION)
         record |= {
             "stored_bits": stored.total_bits,
@@ -118,8 +85,3 @@ def measure_copies(
         }
         records.append({"quantization": scheme, **record})
     return records
-
-
-def _shape(corpus: Corpus) -> tuple[int, int, int, int, int]:
-    shape = corpus.config.biod
-    return shape.K, shape.C, shape.D, shape.L, shape.T

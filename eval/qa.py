@@ -1,6 +1,6 @@
 """Question answering by real greedy decoding: sentences to complete, and questions in a form of their own.
 
-In: a `LanguageModel`, a corpus, people. Out: accuracies (exact match of the whole value), per attribute and in
+In: a `LanguageModel`, a data set, people. Out: accuracies (exact match of the whole value), per attribute and in
 total.
 
 Greedy decoding gives a value exactly when the teacher-forced likeliest token is right at each of its tokens, so
@@ -13,9 +13,8 @@ import numpy as np
 from jaxtyping import Bool, Int
 
 from biogen.config import trained_on_questions
-from biogen.corpus import Corpus
+from biogen.dataset import Dataset
 from biogen.pieces import Texts
-from biogen.templates import ATTRIBUTES
 from eval.recall import LanguageModel, mean_accuracy, recall_texts
 from eval.source import Source, Tokens
 
@@ -46,17 +45,16 @@ def decode(model: LanguageModel, prompts: list[Tokens], lengths: Int[np.ndarray,
 
 
 def complete_sentences(
-    model: LanguageModel, texts: Texts, corpus: Corpus, end: int
+    model: LanguageModel, texts: Texts, dataset: Dataset, end: int
 ) -> dict[str, Bool[np.ndarray, " people"]]:
     """For each attribute: does decoding from the text before the value give the value exactly?"""
-    bios = corpus.config.dataset == "bios"
     result = {}
-    for name, role in corpus.qa_roles.items():
+    for name, value_roles in dataset.qa_roles.items():
         prompts, values = [], []
         for row in range(len(texts)):
             start = texts.offsets[row]
             roles = texts.roles[start : texts.offsets[row + 1]]
-            places = np.flatnonzero((roles == role) | ((roles == role + 1) & (not bios)))
+            places = np.flatnonzero(np.isin(roles, value_roles))
             prompts.append(texts.tokens[start : start + places[0]])
             values.append(texts.tokens[start + places])
         result[name] = _exact(model, prompts, values, end)
@@ -68,11 +66,11 @@ def completion_agreement(
 ) -> dict[str, Any]:
     """Accuracy of completing sentences by real decoding, and how often it agrees with the teacher-forced one."""
     texts = source.draw(index, exposure)
-    forced = recall_texts(model, texts, source.corpus).completed
-    decoded = complete_sentences(model, texts, source.corpus, source.end)
+    forced = recall_texts(model, texts, source.dataset).completed
+    decoded = complete_sentences(model, texts, source.dataset, source.end)
     same = [decoded[name] == forced[name] for name in decoded]
     return {
-        "qa_greedy_accuracy": mean_accuracy(decoded, source.corpus),
+        "qa_greedy_accuracy": mean_accuracy(decoded, source.dataset),
         "qa_greedy_agreement": float(np.mean(same)),
         "qa_greedy_people": len(index),
     }
@@ -83,7 +81,7 @@ def answer_questions(
 ) -> dict[str, float]:
     """Ask every attribute of every person once and decode; the share of exact answers, by attribute."""
     accuracy = {}
-    for number, name in enumerate(ATTRIBUTES):
+    for number, name in enumerate(source.dataset.questions):
         prompts, wanted = source.ask(index, exposure, number)  # the full stop ends the value
         accuracy[name] = float(_exact(model, prompts, wanted, source.end).mean())
     return accuracy
@@ -94,7 +92,7 @@ def question_record(model: LanguageModel, source: Source, exposure: int, sample:
 
     sample: people of each half that are asked, evenly spread.
     """
-    people = source.corpus.config.people
+    people = source.dataset.config.people
     border = trained_on_questions(people)
     record = {}
     for half, first, last in (("trained", 0, border), ("held_out", border, people)):

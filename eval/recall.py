@@ -11,7 +11,7 @@ from typing import Protocol, runtime_checkable
 import numpy as np
 from jaxtyping import Bool, Float, Int
 
-from biogen.corpus import Corpus
+from biogen.dataset import Dataset
 from biogen.pieces import ROLES, Role, Texts
 from eval.source import Source
 
@@ -45,20 +45,16 @@ class Recall:
     name: Float[np.ndarray, " people"]
     values: dict[str, Float[np.ndarray, " people"]]
     """Of each attribute that loss_value is about: the loss of the whole value."""
+    value: Float[np.ndarray, " people"]
+    """The value loss: bioS sums over the attributes, bioD takes their mean (the paper's p2)."""
     first_chunks: dict[str, Float[np.ndarray, " people"]]
-    """bioD: of each attribute the loss of its first chunk. Empty for bioS."""
+    """Of each attribute the loss of its value's first chunk; empty for data sets to which it is nothing apart."""
     completed: dict[str, Bool[np.ndarray, " people"]]
     """Of each attribute: every token of the value is the likeliest one, given those before it."""
 
     @property
-    def value(self) -> Float[np.ndarray, " people"]:
-        """A person's value loss: bioS sums over the attributes, bioD takes their mean (the paper's p2)."""
-        total = np.sum(list(self.values.values()), axis=0)
-        return total / len(self.values) if self.first_chunks else total
-
-    @property
     def value1(self) -> Float[np.ndarray, " people"] | None:
-        """A person's first-chunk loss, the mean over the attributes (p3); None for bioS."""
+        """A person's first-chunk loss, the mean over the attributes (p3); None where there are none."""
         return np.mean(list(self.first_chunks.values()), axis=0) if self.first_chunks else None
 
 
@@ -78,38 +74,36 @@ def score_texts(model: LanguageModel, texts: Texts) -> tuple[Float[np.ndarray, "
     return nats, correct
 
 
-def recall_texts(model: LanguageModel, texts: Texts, corpus: Corpus) -> Recall:
+def recall_texts(model: LanguageModel, texts: Texts, dataset: Dataset) -> Recall:
     """What a model recalls of the people of these texts, one text a person."""
     nats, correct = score_texts(model, texts)
     cell = np.repeat(np.arange(len(texts)) * ROLES, texts.lengths) + texts.roles
     shape = (len(texts), ROLES)
     sums = np.bincount(cell, nats, minlength=len(texts) * ROLES).reshape(shape)
     wrong = np.bincount(cell, ~correct, minlength=len(texts) * ROLES).reshape(shape)
-    bios = corpus.config.dataset == "bios"
-
-    def both(array: np.ndarray, role: int) -> np.ndarray:
-        return array[:, role] if bios else array[:, role] + array[:, role + 1]
-
+    values = {name: sums[:, list(roles)].sum(axis=1) for name, roles in dataset.value_roles.items()}
+    first = {name: sums[:, roles[0]] for name, roles in dataset.value_roles.items()}
     return Recall(
         name=sums[:, Role.NAME],
-        values={name: both(sums, role) for name, role in corpus.value_roles.items()},
-        first_chunks={} if bios else {name: sums[:, role] for name, role in corpus.value_roles.items()},
-        completed={name: both(wrong, role) == 0 for name, role in corpus.qa_roles.items()},
+        values=values,
+        value=dataset.value_loss(values),
+        first_chunks=first if dataset.first_chunk else {},
+        completed={name: (wrong[:, list(roles)] == 0).all(axis=1) for name, roles in dataset.qa_roles.items()},
     )
 
 
 def recall_people(model: LanguageModel, source: Source, index: Int[np.ndarray, " people"], exposure: int) -> Recall:
     """What a model recalls of people, over their texts drawn at an exposure."""
     blocks = [
-        recall_texts(model, source.draw(index[first : first + _BLOCK], exposure), source.corpus)
+        recall_texts(model, source.draw(index[first : first + _BLOCK], exposure), source.dataset)
         for first in range(0, len(index), _BLOCK)
     ]
     return join(blocks)
 
 
-def mean_accuracy(completed: dict[str, Bool[np.ndarray, " people"]], corpus: Corpus) -> float:
+def mean_accuracy(completed: dict[str, Bool[np.ndarray, " people"]], dataset: Dataset) -> float:
     """The share of exact values, over the attributes that bits count: not the company city, which is given away."""
-    return float(np.mean([right for name, right in completed.items() if name in corpus.value_roles]))
+    return float(np.mean([right for name, right in completed.items() if name in dataset.value_roles]))
 
 
 def join(blocks: list[Recall]) -> Recall:
@@ -121,6 +115,7 @@ def join(blocks: list[Recall]) -> Recall:
     return Recall(
         np.concatenate([block.name for block in blocks]),
         columns("values"),
+        np.concatenate([block.value for block in blocks]),
         columns("first_chunks"),
         columns("completed"),
     )

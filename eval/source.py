@@ -1,6 +1,6 @@
 """The texts that a model is measured on, in the tokens of its own tokenizer.
 
-In: a corpus, and for models from elsewhere their Hugging Face tokenizer. Out: texts with roles, and questions.
+In: a data set, and for models from elsewhere their Hugging Face tokenizer. Out: texts with roles, and questions.
 """
 
 from typing import Any, Protocol, runtime_checkable
@@ -8,8 +8,7 @@ from typing import Any, Protocol, runtime_checkable
 import numpy as np
 from jaxtyping import Int
 
-from biogen.bios import BioS
-from biogen.corpus import Corpus, draw_texts
+from biogen.dataset import Dataset, draw_texts
 from biogen.pieces import Role, Span, Texts
 from biogen.tokenizer import DOMAIN
 
@@ -18,9 +17,9 @@ Tokens = Int[np.ndarray, " _"]
 
 @runtime_checkable  # so that the tests can check annotations
 class Source(Protocol):
-    """Texts about the people of a corpus."""
+    """Texts about the people of a data set."""
 
-    corpus: Corpus
+    dataset: Dataset
 
     @property
     def end(self) -> int:
@@ -32,26 +31,29 @@ class Source(Protocol):
         ...
 
     def ask(self, index: Int[np.ndarray, " n"], exposure: int, attribute: int) -> tuple[list[Tokens], list[Tokens]]:
-        """A question about one attribute of each person, and the answer with its full stop. bioS only."""
+        """A question about one attribute of each person, and the answer with its full stop.
+
+        attribute: its place in the data set's `questions`.
+        """
         ...
 
 
 class OwnTokens:
-    """Texts in the corpus's own tokens: those that our models are trained on."""
+    """Texts in the data set's own tokens: those that our models are trained on."""
 
     end = 0
 
-    def __init__(self, corpus: Corpus) -> None:
-        self.corpus = corpus
+    def __init__(self, dataset: Dataset) -> None:
+        self.dataset = dataset
 
     def draw(self, index: Int[np.ndarray, " n"], exposure: int) -> Texts:
         """One text a person, each after its end token."""
-        return draw_texts(self.corpus, index, exposure)
+        return draw_texts(self.dataset, index, exposure)
 
     def ask(self, index: Int[np.ndarray, " n"], exposure: int, attribute: int) -> tuple[list[Tokens], list[Tokens]]:
         """A question about one attribute of each person, and the answer with its full stop."""
-        questions, answers = _split_questions(self.corpus, index, exposure, attribute)
-        texts = [self.corpus.pieces.splice(plan) for plan in (questions, answers)]
+        questions, answers = _split_questions(self.dataset, index, exposure, attribute)
+        texts = [self.dataset.pieces.splice(plan) for plan in (questions, answers)]
         asked, answered = (np.split(text.tokens, text.offsets[1:-1]) for text in texts)
         return asked, answered
 
@@ -59,22 +61,22 @@ class OwnTokens:
 class OtherTokens:
     """The same texts as characters, tokenized by somebody else's tokenizer."""
 
-    def __init__(self, corpus: Corpus, tokenizer: Any) -> None:
+    def __init__(self, dataset: Dataset, tokenizer: Any) -> None:
         """tokenizer: a fast one of transformers'. Raises ValueError if it lacks the end or the domain token."""
-        self.corpus, self.tokenizer = corpus, tokenizer
+        self.dataset, self.tokenizer = dataset, tokenizer
         end = tokenizer.eos_token_id if tokenizer.eos_token_id is not None else tokenizer.bos_token_id
         if end is None:
             raise ValueError("tokenizer: it has no eos_token; must have one, which stands before every text")
         self.end = int(end)
         self._head = [self.end]
-        if corpus.config.domain_token:
+        if dataset.config.domain_token:
             if DOMAIN not in tokenizer.get_vocab():
                 raise ValueError(f"tokenizer: it has no token {DOMAIN}; must have it for data with domain_token")
             self._head.append(int(tokenizer.convert_tokens_to_ids(DOMAIN)))
 
     def draw(self, index: Int[np.ndarray, " n"], exposure: int) -> Texts:
         """One text a person, each after its end token. Raises ValueError for tokens that are unknown or join roles."""
-        rendered = [self.corpus.pieces.render(row) for row in self.corpus.plan(index, exposure)]
+        rendered = [self.dataset.pieces.render(row) for row in self.dataset.plan(index, exposure)]
         tokens, roles, lengths = [], [], []
         for (text, spans), (ids, offsets) in zip(rendered, self._encode([t for t, _ in rendered]), strict=True):
             tokens += [*self._head, *ids]
@@ -88,8 +90,8 @@ class OtherTokens:
 
     def ask(self, index: Int[np.ndarray, " n"], exposure: int, attribute: int) -> tuple[list[Tokens], list[Tokens]]:
         """A question about one attribute of each person, and the answer with its full stop."""
-        questions, answers = _split_questions(self.corpus, index, exposure, attribute)
-        render = self.corpus.pieces.render
+        questions, answers = _split_questions(self.dataset, index, exposure, attribute)
+        render = self.dataset.pieces.render
         asked = [render(row)[0] for row in questions]
         whole = [question + render(row)[0] for question, row in zip(asked, answers, strict=True)]
         prompts, wanted = [], []
@@ -100,9 +102,9 @@ class OtherTokens:
         return prompts, wanted
 
     def tokens_in_use(self) -> set[int]:
-        """Every token that some text of the corpus can have."""
+        """Every token that some text of the data set can have."""
         used = set(self._head)
-        for ids, _ in self._encode(self.corpus.covering_texts()):
+        for ids, _ in self._encode(self.dataset.covering_texts()):
             used.update(ids)
         return used
 
@@ -121,11 +123,10 @@ class OtherTokens:
 
 
 def _split_questions(
-    corpus: Corpus, index: np.ndarray, exposure: int, attribute: int
+    dataset: Dataset, index: np.ndarray, exposure: int, attribute: int
 ) -> tuple[Int[np.ndarray, "n asked"], Int[np.ndarray, "n answered"]]:
-    assert isinstance(corpus, BioS), "bioD has no questions"
-    plan = corpus.question_plan(index, exposure, attribute)
-    border = corpus.question_answer_slots().start
+    plan = dataset.question_plan(index, exposure, attribute)
+    border = dataset.question_answer_slots().start
     return plan[:, :border], plan[:, border:]
 
 

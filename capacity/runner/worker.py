@@ -27,7 +27,7 @@ import torch
 
 from basis.files import replace_file
 from biogen.config import DataConfig
-from biogen.corpus import EVALUATION, Corpus, make_corpus, mean_length
+from biogen.dataset import EVALUATION, Dataset, make_dataset, mean_length
 from biogen.windows import Batches
 from capacity.runner.claim import Claim, Lost, Process, acquire
 from capacity.spec.config import RunConfig
@@ -78,9 +78,9 @@ class Run:
         self.ranks = ranks
         self.measuring = False
         self.config = folder.read_config()
-        self.corpus: Corpus = make_corpus(self.config.data)
+        self.dataset: Dataset = make_dataset(self.config.data)
         self.size = parse_size(self.config.size)
-        self.model = GPT(self.size, self.corpus.tokenizer.vocab)
+        self.model = GPT(self.size, self.dataset.tokenizer.vocab)
         initialize(self.model, self.config.training.initialization, self.config.data.seed)
         self.settings = settings_of(
             self.config.training,
@@ -92,14 +92,14 @@ class Run:
         self.trainer = Trainer(self.model, self.settings, device, ranks)
         training = self.config.training
         self.batches = Batches(
-            self.corpus,
+            self.dataset,
             layout=training.layout,
             context=training.context,
             batch=training.batch,
             exposures=self.config.exposures,
         )
         self.log_steps = max(1, self.batches.expected_steps() // _RECORDS)
-        self.counts = parameter_counts(self.size, self.corpus.tokenizer.vocab)
+        self.counts = parameter_counts(self.size, self.dataset.tokenizer.vocab)
         self.seconds = 0.0
         self.parts: list[dict[str, Any]] = []
         """What each part of an interrupted training was done with."""
@@ -237,8 +237,8 @@ class Run:
 
     def _observe(self, exposures: int) -> None:
         people = np.arange(self._curve_people(self.config.measure.eval_people))
-        recall = recall_people(self._read(self.model), OwnTokens(self.corpus), people, EVALUATION)
-        record = measure(recall, self.corpus, sum(self.counts.values()), interval=False)
+        recall = recall_people(self._read(self.model), OwnTokens(self.dataset), people, EVALUATION)
+        record = measure(recall, self.dataset, sum(self.counts.values()), interval=False)
         self._write({"kind": "recall", "exposures": exposures, **record})
 
     def _finish(self) -> None:
@@ -247,7 +247,7 @@ class Run:
         records = measure_copies(
             self.model,
             self._read,
-            OwnTokens(self.corpus),
+            OwnTokens(self.dataset),
             sum(self.counts.values()),
             schemes=options.quantize,
             quantize_embedding=options.quantize_embedding,
@@ -272,7 +272,7 @@ class Run:
 
     def _write_model(self, folder: Path) -> None:
         save_pretrained(self.model.cpu(), folder, context=self.config.training.context, end_id=0)
-        self.corpus.tokenizer.save_pretrained(folder)
+        self.dataset.tokenizer.save_pretrained(folder)
 
     def _where(self) -> dict[str, Any]:
         return provenance(self.device, self.settings) | {"processes": self.ranks.size}
@@ -295,7 +295,7 @@ class Run:
             "heads": self.size.heads,
             "params": sum(self.counts.values()),
             **{f"params_{group}": count for group, count in self.counts.items()},
-            "vocab": self.corpus.tokenizer.vocab,
+            "vocab": self.dataset.tokenizer.vocab,
             "dataset": data.dataset,
             "people": data.people,
             "exposures": self.config.exposures,
@@ -303,19 +303,19 @@ class Run:
             "recipe": self.config.training.recipe,
             "steps": self.trainer.steps,
             "tokens": self.trainer.tokens,
-            "flops": training_flops(self.config, self.corpus) * self.trainer.tokens,
+            "flops": training_flops(self.config, self.dataset) * self.trainer.tokens,
             "seconds": self.seconds,
             "seed": data.seed,
         }
 
 
-def training_flops(config: RunConfig, corpus: Corpus) -> int:
+def training_flops(config: RunConfig, dataset: Dataset) -> int:
     """Floating-point operations a token, forward and backward."""
     from train.model import flops_per_token
 
     packed = config.training.layout == "packed"
-    context = config.training.context if packed else round(mean_length(corpus))
-    return flops_per_token(parse_size(config.size), corpus.tokenizer.vocab, context)
+    context = config.training.context if packed else round(mean_length(dataset))
+    return flops_per_token(parse_size(config.size), dataset.tokenizer.vocab, context)
 
 
 class _Driver:

@@ -14,11 +14,11 @@ from pydantic import ValidationError
 
 from basis.flags import UserError, explain
 from biogen.config import DataConfig
-from biogen.corpus import Corpus, make_corpus, mean_length
+from biogen.dataset import Dataset, make_dataset, mean_length
+from biogen.datasets import DATASETS
 from biogen.windows import Batches
 from capacity.spec.config import MeasureOptions, Preset, RunConfig, TrainingOptions
 from capacity.spec.recipes import resolve, settings_of
-from eval.measure import max_bits
 from eval.quantize import parse_scheme
 from train.checkpoint import KEPT
 from train.devices import pick_device
@@ -72,14 +72,15 @@ def make_plans(preset: Preset) -> list[Plan]:
     mistakes: list[str] = []
     ratios: list[float] = []
     low, high = preset.r_max or (0.0, float("inf"))
-    cached = cache(_corpus_like)
+    cached = cache(_dataset_like)
     if not preset.dry_run:
         mistakes += _device_mistakes(preset.device, preset.processes, preset.engine)
     for one in _each(preset):
         try:
             mistakes += _group_mistakes(one)
             ((size, exposures, data),) = one.combinations()
-            plan = _plan(preset, parse_size(size), exposures, data, *cached(_without_people(data)))
+            stand_in = DATASETS[data.dataset].stand_in(data).model_dump_json()
+            plan = _plan(preset, parse_size(size), exposures, data, *cached(stand_in))
             ratios.append(plan.r_max)
             if low <= plan.r_max <= high:
                 plans[plan.config.run_id] = plan
@@ -124,20 +125,13 @@ def _group_mistakes(preset: Preset) -> list[str]:
     ]
 
 
-def _without_people(data: DataConfig) -> str:
-    """What decides vocabulary and text lengths of BioS; bioD is cheap to make and depends on its people."""
-    if data.dataset == "biod":
-        return data.model_dump_json()
-    return data.model_copy(update={"people": min(1000, data.names), "seed": 0, "junk": 0}).model_dump_json()
+def _dataset_like(data: str) -> tuple[Dataset, float]:
+    """A data set, and the mean tokens of its texts: a sample that is the same in every sweep, as recipes follow it."""
+    dataset = make_dataset(DataConfig.model_validate_json(data))
+    return dataset, mean_length(dataset)
 
 
-def _corpus_like(data: str) -> tuple[Corpus, float]:
-    """A corpus, and the mean tokens of its texts: of a sample that is the same in every sweep, as recipes follow it."""
-    corpus = make_corpus(DataConfig.model_validate_json(data))
-    return corpus, mean_length(corpus)
-
-
-def _plan(preset: Preset, size: Size, exposures: int, data: DataConfig, like: Corpus, text_tokens: float) -> Plan:
+def _plan(preset: Preset, size: Size, exposures: int, data: DataConfig, like: Dataset, text_tokens: float) -> Plan:
     options = TrainingOptions(**preset.part(TrainingOptions))
     config = RunConfig(
         size=str(size),
@@ -150,10 +144,10 @@ def _plan(preset: Preset, size: Size, exposures: int, data: DataConfig, like: Co
         on_gpu = pick_device(preset.device).type == "cuda"
         settings_of(config.training, exposures, width=size.width, on_gpu=on_gpu, processes=preset.processes)
     vocab = like.tokenizer.vocab
-    corpus = copy(like)
-    corpus.config = data  # the same texts about other people
+    dataset = copy(like)
+    dataset.config = data  # the same texts about other people
     batches = Batches(
-        corpus,
+        dataset,
         layout=config.training.layout,
         context=config.training.context,
         batch=config.training.batch,
@@ -161,13 +155,13 @@ def _plan(preset: Preset, size: Size, exposures: int, data: DataConfig, like: Co
     )
     tokens = batches.expected_tokens()
     packed = config.training.layout == "packed"
-    context = config.training.context if packed else round(mean_length(corpus))
+    context = config.training.context if packed else round(mean_length(dataset))
     return Plan(
         config=config,
         params=parameter_counts(size, vocab),
         tokens=tokens,
         flops=tokens * flops_per_token(size, vocab, context),
-        max_bits=max_bits(corpus).total,
+        max_bits=dataset.max_bits().total,
         vocab=vocab,
         text_tokens=text_tokens,
         steps=batches.expected_steps(),

@@ -150,8 +150,9 @@ _FAST_WEIGHTS = 80_000
 """Non-embedding parameters from which on batches grow with the model: at 250 K small ones kept it from learning."""
 _FAST_GROWTH = 8.0
 """To so many times as much at most; tried up to three."""
-_FAST_DECAY = {"biod": 0.1, "bios": 0.0}
-"""Weight decay by data set: it lets a model store more bioD, and at 100 exposures less bioS (docs/notebook.md)."""
+_FAST_DECAY = {"biod": 0.1}
+"""Weight decay by data set, 0 unless named: it lets models store more bioD, and at 100 exposures less bioS
+(docs/notebook.md)."""
 
 
 def _fast(size: Size, data: DataConfig, exposures: int) -> dict[str, Any]:
@@ -165,7 +166,7 @@ def _fast(size: Size, data: DataConfig, exposures: int) -> dict[str, Any]:
         "initialization": "width",
         "lr": 0.015,
         "embedding_lr": 0.015,
-        "weight_decay": _FAST_DECAY[data.dataset],
+        "weight_decay": _FAST_DECAY.get(data.dataset, 0.0),
         "beta1": 0.9,
         "beta2": 0.98,
         "eps": 1e-8,

@@ -1,13 +1,12 @@
-"""Splicing is joining what pieces have; spans cover characters of a role; roles have names."""
+"""Splicing is joining what pieces have; spans cover characters of a role."""
 
 from itertools import pairwise
 
 import numpy as np
-import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from biogen.pieces import EMPTY, PieceList, Pieces, Role, Span, in_order, role_name, role_number, stack_plans
+from biogen.pieces import EMPTY, PieceList, Pieces, Role, Span, in_order, stack_plans
 
 
 @st.composite
@@ -72,15 +71,3 @@ def test_sentences_stand_in_the_order_of_their_text():
 def test_stacked_plans_are_filled_with_the_empty_piece():
     stacked = stack_plans([np.array([[1, 2, 3]]), np.array([[4], [5]])])
     assert stacked.tolist() == [[1, 2, 3], [4, EMPTY, EMPTY], [5, EMPTY, EMPTY]]
-
-
-@pytest.mark.parametrize("role", [*range(9), *range(16, 24), 214, 215])
-def test_role_names_are_read_back(role: int):
-    assert role_number(role_name(role)) == role
-
-
-def test_role_names():
-    assert [role_name(role) for role in (1, 3, 16, 17, 18)] == ["name", "birth_date", "a0_first", "a0_rest", "a1_first"]
-    for name in ("nobody", "a1", "a1_last", ""):
-        with pytest.raises(ValueError, match="is not allowed"):
-            role_number(name)

@@ -9,9 +9,9 @@ import numpy as np
 import pytest
 
 import biogen.windows
-from biogen.bios import BioS
 from biogen.config import BioDShape, DataConfig, trained_on_questions
-from biogen.corpus import Corpus, draw_texts, make_corpus
+from biogen.dataset import Dataset, draw_texts, make_dataset
+from biogen.datasets.bios import BioS
 from biogen.pieces import Role, Texts
 from biogen.pools import PoolSizes
 from biogen.windows import IGNORE, Batch, Batches
@@ -52,14 +52,14 @@ def split(texts: Texts) -> list[Text]:
     return [tuple(text.tolist()) for text in np.split(texts.tokens, texts.offsets[1:-1])]
 
 
-def useful(corpus: Corpus, exposures: int) -> Counter[Text]:
-    index = np.arange(corpus.config.people)
-    return Counter(text for exposure in range(exposures) for text in split(draw_texts(corpus, index, exposure)))
+def useful(dataset: Dataset, exposures: int) -> Counter[Text]:
+    index = np.arange(dataset.config.people)
+    return Counter(text for exposure in range(exposures) for text in split(draw_texts(dataset, index, exposure)))
 
 
-def junk(corpus: Corpus, first: int, count: int) -> list[Text]:
+def junk(dataset: Dataset, first: int, count: int) -> list[Text]:
     """Fresh junk is about the people behind the useful ones."""
-    return split(draw_texts(corpus, corpus.config.people + np.arange(first, first + count), 0))
+    return split(draw_texts(dataset, dataset.config.people + np.arange(first, first + count), 0))
 
 
 def rows_of(batches: list[Batch]) -> list[Text]:
@@ -88,10 +88,10 @@ FIELDS = ("inputs", "targets", "roles", "exposures")
 
 
 def make_batches(
-    corpus: Corpus, layout: str, *, exposures: int = 1, batch: int = 8, context: int | None = None
+    dataset: Dataset, layout: str, *, exposures: int = 1, batch: int = 8, context: int | None = None
 ) -> Batches:
     context = context or {"rows": 200, "packed": 64}[layout]
-    return Batches(corpus, layout=layout, context=context, batch=batch, exposures=exposures)
+    return Batches(dataset, layout=layout, context=context, batch=batch, exposures=exposures)
 
 
 def targets_of(batches: list[Batch]) -> int:
@@ -110,8 +110,8 @@ def in_order(monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.mark.parametrize("people", [1, 7, CHUNK, CHUNK + 1, 100, 3 * CHUNK])
 @pytest.mark.parametrize("exposures", [1, 3])
 def test_rows_have_every_person_once_an_exposure(bios: Callable[..., BioS], people: int, exposures: int):
-    corpus = bios(people)
-    assert Counter(rows_of(list(make_batches(corpus, "rows", exposures=exposures)))) == useful(corpus, exposures)
+    dataset = bios(people)
+    assert Counter(rows_of(list(make_batches(dataset, "rows", exposures=exposures)))) == useful(dataset, exposures)
 
 
 @pytest.mark.parametrize("people", [1, 7, CHUNK, CHUNK + 1, 100, 3 * CHUNK])
@@ -120,10 +120,10 @@ def test_packed_windows_hold_every_person_once_an_exposure(
     bios: Callable[..., BioS], monkeypatch: pytest.MonkeyPatch, people: int, exposures: int
 ):
     in_order(monkeypatch)
-    corpus = bios(people)
-    batches = list(make_batches(corpus, "packed", exposures=exposures))
+    dataset = bios(people)
+    batches = list(make_batches(dataset, "packed", exposures=exposures))
     stream = stream_of(batches)
-    assert Counter(cut_texts(stream)) == useful(corpus, exposures)
+    assert Counter(cut_texts(stream)) == useful(dataset, exposures)
     assert batches[-1].targets[-1][batches[-1].targets[-1] != IGNORE][-1] == END
 
 
@@ -131,7 +131,7 @@ def test_packed_windows_hold_every_person_once_an_exposure(
 def test_shuffling_packed_windows_changes_their_order_alone(
     bios: Callable[..., BioS], monkeypatch: pytest.MonkeyPatch, people: int
 ):
-    corpus = bios(people)
+    dataset = bios(people)
     shuffle = Batches._shuffle
     rows = []
     for mixed in (True, False):
@@ -141,7 +141,7 @@ def test_shuffling_packed_windows_changes_their_order_alone(
             return [first, *(rest if mixed else [np.arange(count) for count in counts[1:]])]
 
         monkeypatch.setattr(Batches, "_shuffle", one_shuffle)
-        batches = list(make_batches(corpus, "packed", exposures=2))
+        batches = list(make_batches(dataset, "packed", exposures=2))
         rows.append(
             [np.concatenate(r).tolist() for b in batches for r in zip(b.inputs, b.targets, b.roles, strict=True)]
         )
@@ -150,18 +150,18 @@ def test_shuffling_packed_windows_changes_their_order_alone(
 
 
 def test_exposures_come_one_after_the_other(bios: Callable[..., BioS]):
-    corpus = bios(100)
-    batches = list(make_batches(corpus, "rows", exposures=3))
+    dataset = bios(100)
+    batches = list(make_batches(dataset, "rows", exposures=3))
     for exposure in range(3):
         part = [batch for batch in batches if exposure < batch.exposures <= exposure + 1]
-        assert Counter(rows_of(part)) == Counter(split(draw_texts(corpus, np.arange(100), exposure)))
+        assert Counter(rows_of(part)) == Counter(split(draw_texts(dataset, np.arange(100), exposure)))
 
 
 @pytest.mark.parametrize("layout", ["rows", "packed"])
 def test_every_token_is_a_target_once(bios: Callable[..., BioS], layout: str):
-    corpus = bios(100)
-    batches = list(make_batches(corpus, layout, exposures=2))
-    texts = [draw_texts(corpus, np.arange(100), exposure) for exposure in (0, 1)]
+    dataset = bios(100)
+    batches = list(make_batches(dataset, layout, exposures=2))
+    texts = [draw_texts(dataset, np.arange(100), exposure) for exposure in (0, 1)]
     assert targets_of(batches) == sum(len(text.tokens) for text in texts)
     for role in range(9):
         due = sum(int((text.roles[text.tokens != END] == role).sum()) for text in texts)
@@ -171,10 +171,10 @@ def test_every_token_is_a_target_once(bios: Callable[..., BioS], layout: str):
 
 @pytest.mark.parametrize("layout", ["rows", "packed"])
 def test_roles_are_those_of_the_targets(bios: Callable[..., BioS], layout: str):
-    corpus = bios(60)
-    texts = draw_texts(corpus, np.arange(60), 0)
+    dataset = bios(60)
+    texts = draw_texts(dataset, np.arange(60), 0)
     role_of = {(int(t), int(r)) for t, r in zip(texts.tokens, texts.roles, strict=True)}
-    for batch in make_batches(corpus, layout):
+    for batch in make_batches(dataset, layout):
         assert batch.inputs.dtype == batch.targets.dtype == np.int32
         assert batch.inputs.shape == batch.targets.shape == batch.roles.shape
         due = batch.targets != IGNORE
@@ -209,8 +209,8 @@ def test_packed_windows_have_the_asked_shape(bios: Callable[..., BioS]):
 @pytest.mark.usefixtures("_whole_chunks")
 @pytest.mark.parametrize(("layout", "waste"), [("rows", 0.03), ("packed", 0.002)])
 def test_padding_is_small_for_the_papers_people(layout: str, waste: float):
-    corpus = make_corpus(DataConfig(people=5000, tokenizer="word"))
-    batches = list(make_batches(corpus, layout, batch=32, context={"rows": 300, "packed": 512}[layout]))
+    dataset = make_dataset(DataConfig(people=5000, tokenizer="word"))
+    batches = list(make_batches(dataset, layout, batch=32, context={"rows": 300, "packed": 512}[layout]))
     padding = sum(int((batch.targets == IGNORE).sum()) for batch in batches)
     assert padding < waste * sum(batch.targets.size for batch in batches)
 
@@ -225,19 +225,19 @@ def all_junk_cases() -> list[dict[str, object]]:
     ]
 
 
-def useful_texts(corpus: BioS, exposures: int) -> Counter[Text]:
-    texts = useful(corpus, exposures)
-    if corpus.config.questions == "half":
-        asked = np.arange(trained_on_questions(corpus.config.people))
+def useful_texts(dataset: BioS, exposures: int) -> Counter[Text]:
+    texts = useful(dataset, exposures)
+    if dataset.config.questions == "half":
+        asked = np.arange(trained_on_questions(dataset.config.people))
         for exposure in range(exposures):
-            texts.update(split(corpus.pieces.splice(corpus.question_plan(asked, exposure))))
+            texts.update(split(dataset.pieces.splice(dataset.question_plan(asked, exposure))))
     return texts
 
 
-def junk_people(corpus: BioS, texts: list[Text]) -> list[int]:
+def junk_people(dataset: BioS, texts: list[Text]) -> list[int]:
     """Which junk person each text is about, by the name; -1 for nobody of the first two thousand."""
     people = np.arange(2000)
-    drawn = draw_texts(corpus, corpus.config.people + people, 0)
+    drawn = draw_texts(dataset, dataset.config.people + people, 0)
     names = np.split(drawn.tokens, drawn.offsets[1:-1])
     number = {tuple(name[1:4].tolist()): i for i, name in enumerate(names)}
     return [number.get(text[1:4], -1) for text in texts]
@@ -245,21 +245,21 @@ def junk_people(corpus: BioS, texts: list[Text]) -> list[int]:
 
 @pytest.mark.parametrize("options", all_junk_cases())
 def test_rows_are_useful_texts_and_junk(bios: Callable[..., BioS], options: dict[str, object]):
-    corpus = bios(90, **options)
-    rows = rows_of(list(make_batches(corpus, "rows", exposures=2)))
-    due = useful_texts(corpus, 2)
+    dataset = bios(90, **options)
+    rows = rows_of(list(make_batches(dataset, "rows", exposures=2)))
+    due = useful_texts(dataset, 2)
     wasted = Counter(rows)
     wasted.subtract(due)
     assert min(wasted.values()) >= 0
     texts = list(wasted.elements())
-    assert not any(text[1] == DOMAIN for text in texts if corpus.config.domain_token)
+    assert not any(text[1] == DOMAIN for text in texts if dataset.config.domain_token)
     share = sum(map(len, texts)) / sum(map(len, rows))
-    assert share == pytest.approx(float(corpus.config.junk), abs=0.01)
-    if corpus.config.junk_people is None:
-        assert Counter(texts) == Counter(junk(corpus, 0, len(texts)))
-        assert sorted(junk_people(corpus, texts)) == list(range(len(texts)))
+    assert share == pytest.approx(float(dataset.config.junk), abs=0.01)
+    if dataset.config.junk_people is None:
+        assert Counter(texts) == Counter(junk(dataset, 0, len(texts)))
+        assert sorted(junk_people(dataset, texts)) == list(range(len(texts)))
     else:
-        counts = Counter(junk_people(corpus, texts))
+        counts = Counter(junk_people(dataset, texts))
         assert set(counts) == set(range(10))
         assert max(counts.values()) - min(counts.values()) <= 1
 
@@ -279,31 +279,31 @@ def test_packed_windows_are_all_useful_or_all_junk(
 
     lines: dict[bool, list[np.ndarray]] = {True: [], False: []}
     monkeypatch.setattr(biogen.windows, "_cut", remember)
-    corpus = bios(90, **options)
-    batches = list(make_batches(corpus, "packed", exposures=2))
+    dataset = bios(90, **options)
+    batches = list(make_batches(dataset, "packed", exposures=2))
     windows = [row for batch in batches for row in batch.inputs]
     kinds = [made[window.tobytes()] for window in windows]
-    assert kinds.count(False) == round(kinds.count(True) * corpus.config.junk / (1 - corpus.config.junk))
+    assert kinds.count(False) == round(kinds.count(True) * dataset.config.junk / (1 - dataset.config.junk))
     assert len({i // 8 for i, kind in enumerate(kinds) if kind} & {i // 8 for i, kind in enumerate(kinds) if not kind})
 
-    due = useful_texts(corpus, 2)
+    due = useful_texts(dataset, 2)
     line = np.concatenate(lines[True])
     assert Counter(cut_texts(np.trim_zeros(line, "b"))) == due
     texts = cut_texts(np.concatenate(lines[False]))[:-1]  # the last may be cut short
-    assert not any(text[1] == DOMAIN for text in texts if corpus.config.domain_token)
+    assert not any(text[1] == DOMAIN for text in texts if dataset.config.domain_token)
     assert not set(texts) & set(due)
-    if corpus.config.junk_people is None:
-        assert texts == junk(corpus, 0, len(texts))
+    if dataset.config.junk_people is None:
+        assert texts == junk(dataset, 0, len(texts))
     else:
-        counts = Counter(junk_people(corpus, texts))
+        counts = Counter(junk_people(dataset, texts))
         assert set(counts) == set(range(10))
         assert max(counts.values()) - min(counts.values()) <= 1
 
 
 def test_repeating_junk_changes_its_texts_and_order(bios: Callable[..., BioS]):
-    corpus = bios(90, junk="7/8", junk_people=10)
-    due = useful(corpus, 1)
-    texts = [text for text in rows_of(list(make_batches(corpus, "rows", batch=1))) if text not in due]
+    dataset = bios(90, junk="7/8", junk_people=10)
+    due = useful(dataset, 1)
+    texts = [text for text in rows_of(list(make_batches(dataset, "rows", batch=1))) if text not in due]
     assert len(set(texts)) == len(texts) > 500
     single = bios(90, junk="7/8", junk_people=10, variant="single")
     assert len({*rows_of(list(make_batches(single, "rows")))} - set(useful(single, 1))) == 10
@@ -311,18 +311,18 @@ def test_repeating_junk_changes_its_texts_and_order(bios: Callable[..., BioS]):
 
 @pytest.mark.parametrize("layout", ["rows", "packed"])
 def test_questions_are_for_the_first_half_and_no_exposure(bios: Callable[..., BioS], layout: str):
-    corpus = bios(90, questions="half")
-    batches = list(make_batches(corpus, layout, exposures=2))
+    dataset = bios(90, questions="half")
+    batches = list(make_batches(dataset, layout, exposures=2))
     if layout == "rows":
-        assert Counter(rows_of(batches)) == useful_texts(corpus, 2)
+        assert Counter(rows_of(batches)) == useful_texts(dataset, 2)
     assert batches[-1].exposures == 2
-    text = "".join(corpus.tokenizer.decode(row.tolist()) for batch in batches for row in batch.inputs)
+    text = "".join(dataset.tokenizer.decode(row.tolist()) for batch in batches for row in batch.inputs)
     assert text.count("?") == 2 * 45
 
 
 def test_half_of_one_person_is_nobody(bios: Callable[..., BioS]):
-    corpus = bios(1, questions="half")
-    assert rows_of(list(make_batches(corpus, "rows"))) == list(useful(corpus, 1))
+    dataset = bios(1, questions="half")
+    assert rows_of(list(make_batches(dataset, "rows"))) == list(useful(dataset, 1))
 
 
 @pytest.mark.parametrize("layout", ["rows", "packed"])
@@ -341,14 +341,14 @@ def test_exposures_grow_to_exactly_all(bios: Callable[..., BioS], layout: str, o
     [{}, {"junk": "3/4"}, {"junk": "1/2", "junk_people": 10, "questions": "half", "domain_token": True}],
 )
 def test_any_batch_can_be_the_last_before_a_break(bios: Callable[..., BioS], layout: str, options: dict[str, object]):
-    corpus = bios(50, **options)
-    running = make_batches(corpus, layout, exposures=2, batch=32)
+    dataset = bios(50, **options)
+    running = make_batches(dataset, layout, exposures=2, batch=32)
     states, batches = [running.state()], []
     for batch in running:
         batches.append(batch)
         states.append(running.state())
     for done, state in enumerate(states):
-        resumed = make_batches(corpus, layout, exposures=2, batch=32)
+        resumed = make_batches(dataset, layout, exposures=2, batch=32)
         resumed.restore({name: array.copy() for name, array in state.items()})
         rest = list(resumed)
         assert len(rest) == len(batches) - done
@@ -361,15 +361,15 @@ def test_any_batch_can_be_the_last_before_a_break(bios: Callable[..., BioS], lay
     "options", [{}, {"junk": "7/8"}, {"junk": "1/2", "junk_people": 20, "questions": "half"}, {"questions": "half"}]
 )
 def test_steps_and_tokens_are_foreseen(bios: Callable[..., BioS], people: int, options: dict[str, object]):
-    corpus = bios(people, **options)
-    rows = make_batches(corpus, "rows", exposures=3)
-    assert len(list(rows)) == make_batches(corpus, "rows", exposures=3).expected_steps()
+    dataset = bios(people, **options)
+    rows = make_batches(dataset, "rows", exposures=3)
+    assert len(list(rows)) == make_batches(dataset, "rows", exposures=3).expected_steps()
     for layout in ("rows", "packed"):
-        tokens = targets_of(list(make_batches(corpus, layout, exposures=3)))
-        expected = make_batches(corpus, layout, exposures=3).expected_tokens()
+        tokens = targets_of(list(make_batches(dataset, layout, exposures=3)))
+        expected = make_batches(dataset, layout, exposures=3).expected_tokens()
         slack = 0.02 if people > 1 else 0.25  # one person's texts are few
         assert expected == pytest.approx(tokens, rel=slack, abs=100)
-    packed = make_batches(corpus, "packed", exposures=3)
+    packed = make_batches(dataset, "packed", exposures=3)
     assert packed.expected_steps() == pytest.approx(len(list(packed)), rel=0.03, abs=1)
 
 
@@ -377,24 +377,24 @@ def test_steps_and_tokens_are_foreseen(bios: Callable[..., BioS], people: int, o
 @pytest.mark.parametrize("junk", ["0", "1/2"])
 def test_biod_is_served_too(layout: str, junk: str):
     shape = BioDShape(K=3, C=2, D=8, L=2, T=16)
-    corpus = make_corpus(DataConfig(dataset="biod", biod=shape, people=100, junk=junk))
-    batches = list(make_batches(corpus, layout, exposures=2))
-    share = 1 / (1 - float(corpus.config.junk))
-    assert targets_of(batches) == pytest.approx(2 * 100 * corpus.longest_text * share, rel=0.02)
+    dataset = make_dataset(DataConfig(dataset="biod", biod=shape, people=100, junk=junk))
+    batches = list(make_batches(dataset, layout, exposures=2))
+    share = 1 / (1 - float(dataset.config.junk))
+    assert targets_of(batches) == pytest.approx(2 * 100 * dataset.longest_text * share, rel=0.02)
     assert batches[-1].exposures == 2
     if layout == "rows":
-        assert not useful(corpus, 2) - Counter(rows_of(batches))
+        assert not useful(dataset, 2) - Counter(rows_of(batches))
         assert all((batch.targets != IGNORE).all() for batch in batches)
 
 
 def test_junk_needs_names(bios: Callable[..., BioS]):
-    corpus = bios(20_000, junk="1/2")  # of 30,000 names
+    dataset = bios(20_000, junk="1/2")  # of 30,000 names
     with pytest.raises(ValueError, match=r"junk: 1/2 for 1 exposures of 20000 people .* at most 10000: once"):
-        make_batches(corpus, "rows")
-    corpus = bios(15_000, junk="1/2")
-    make_batches(corpus, "rows")
+        make_batches(dataset, "rows")
+    dataset = bios(15_000, junk="1/2")
+    make_batches(dataset, "rows")
     with pytest.raises(ValueError, match="junk: 1/2 for 2 exposures"):
-        make_batches(corpus, "rows", exposures=2)
+        make_batches(dataset, "rows", exposures=2)
     make_batches(bios(15_000, junk="1/2", junk_people=15_000), "packed", exposures=50)
     with pytest.raises(ValueError, match="junk: 1/2 for 199 exposures"):
         make_batches(bios(200, junk="1/2"), "rows", exposures=199)
@@ -410,12 +410,12 @@ def test_foreseen_junk_is_enough(bios: Callable[..., BioS]):
 
 
 def test_rows_must_hold_every_text(bios: Callable[..., BioS]):
-    corpus = bios(50)
-    longest = corpus.longest_text
+    dataset = bios(50)
+    longest = dataset.longest_text
     with pytest.raises(ValueError, match=rf"context: {longest - 1} is too short; a text may have {longest} tokens"):
-        make_batches(corpus, "rows", context=longest - 1)
-    make_batches(corpus, "rows", context=longest)
-    make_batches(corpus, "packed", context=8)
+        make_batches(dataset, "rows", context=longest - 1)
+    make_batches(dataset, "rows", context=longest)
+    make_batches(dataset, "packed", context=8)
 
 
 @pytest.mark.usefixtures("_whole_chunks")
@@ -426,8 +426,8 @@ def test_memory_and_time_do_not_grow_with_people(layout: str, options: dict[str,
     shape = BioDShape(name_length=6)
     tracemalloc.start()
     start = time.perf_counter()
-    corpus = make_corpus(DataConfig(people=20_000_000, tokenizer="word", biod=shape, **options))
-    batch = next(iter(make_batches(corpus, layout, exposures=1, batch=32, context=512)))
+    dataset = make_dataset(DataConfig(people=20_000_000, tokenizer="word", biod=shape, **options))
+    batch = next(iter(make_batches(dataset, layout, exposures=1, batch=32, context=512)))
     seconds, (_, peak) = time.perf_counter() - start, tracemalloc.get_traced_memory()
     tracemalloc.stop()
     assert len(batch.inputs) == 32

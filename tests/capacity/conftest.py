@@ -12,7 +12,7 @@ from capacity.runner.worker import Run
 from capacity.spec.config import Preset
 from capacity.spec.plan import make_plans
 from capacity.store.folders import run_folder
-from eval import bits
+from eval import interval
 
 BIOD = {
     **{"dataset": "biod", "sizes": ["1x16"], "people": 40, "exposures": 4, "batch": 16, "optimizer": "adamw"},
@@ -56,7 +56,7 @@ def wait_for(what, seconds=600.0):
 def few_resamples():
     """No test here looks at the width of an interval."""
     with pytest.MonkeyPatch.context() as patched:
-        patched.setattr(bits, "RESAMPLES", 19)
+        patched.setattr(interval, "RESAMPLES", 19)
         yield
 
 

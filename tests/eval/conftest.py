@@ -12,9 +12,9 @@ from tokenizers import Tokenizer as Backend
 from tokenizers import decoders, models, pre_tokenizers, trainers
 from transformers import GPT2Config, GPT2LMHeadModel, PreTrainedTokenizerFast
 
-from biogen.bios import BioS
 from biogen.config import DataConfig
-from biogen.corpus import make_corpus
+from biogen.dataset import make_dataset
+from biogen.datasets.bios import BioS
 from biogen.people import describe
 from biogen.templates import ATTRIBUTES, split_template
 from capacity.runner.worker import Run
@@ -82,12 +82,12 @@ def blend(options, truth, q):
     return ({truth: q} | others) if q < 1 else {truth: 1.0}
 
 
-def bios_slots(corpus, q, *, people_known=True):
+def bios_slots(dataset, q, *, people_known=True):
     """What a model knows of BioS: of person i's attribute with probability q(i, attribute), None: the pools alone.
 
     people_known: names are those of the people, else any of the N0.
     """
-    pieces, config, pools = corpus.pieces, corpus.config, corpus.pools
+    pieces, config, pools = dataset.pieces, dataset.config, dataset.pools
     spliced = pieces.splice(np.arange(len(pieces.strings))[:, None])
     tokens = dict(
         zip(pieces.strings, map(tuple, np.split(spliced.tokens.tolist(), spliced.offsets[1:-1])), strict=True)
@@ -121,7 +121,7 @@ def bios_slots(corpus, q, *, people_known=True):
 
     attribute_of, afters = {}, defaultdict(set)
     for attribute in ATTRIBUTES:
-        for template in corpus.bank.templates[attribute]:
+        for template in dataset.bank.templates[attribute]:
             before, after = split_template(template)
             assert attribute_of.setdefault(tokens[before], attribute) == attribute, "two attributes are due"
             afters[tokens[before]].add(tokens[after])
@@ -136,7 +136,7 @@ def bios_slots(corpus, q, *, people_known=True):
         sentence, place = divmod(len(done) - 1, 4)  # the first sentence's subject is the name: one slot a sentence
         if sentence == 6:
             return {(0,): 1.0}
-        if place == 0 and corpus.variant.fullname:
+        if place == 0 and dataset.variant.fullname:
             p = people[i]
             return {named(p.first_name, p.middle_name, p.last_name, again=True): 1.0}
         if place == 0 and sentence == 1:
@@ -155,21 +155,21 @@ def bios_slots(corpus, q, *, people_known=True):
     return slots
 
 
-def biod_slots(corpus, q, *, people_known=True):
+def biod_slots(dataset, q, *, people_known=True):
     """What a model knows of BioD; see `bios_slots`."""
-    shape, config = corpus.shape, corpus.config
+    shape, config = dataset.shape, dataset.config
     head = (0, 1) if config.domain_token else (0,)
 
     def encode(text):
-        return tuple(corpus.tokenizer.encode(text))
+        return tuple(dataset.tokenizer.encode(text))
 
-    people = corpus.describe(np.arange(config.people))
+    people = dataset.describe(np.arange(config.people))
     number = {encode(person["name"]): i for i, person in enumerate(people)}
     symbols = [encode(f"s{symbol}")[0] for symbol in range(shape.T)]
     everybody = list(product(symbols, repeat=shape.name_length))
     markers = {encode(f"a{k}"): f"a{k}" for k in range(shape.K)}
     # So many people use every one of an attribute's D strings.
-    crowd = [{k: encode(v) for k, v in p.items()} for p in corpus.describe(np.arange(min(400, corpus.names)))]
+    crowd = [{k: encode(v) for k, v in p.items()} for p in dataset.describe(np.arange(min(400, dataset.names)))]
     values = {}
     for name in markers.values():
         cuts = {p[name][at : at + shape.L] for p in crowd for at in range(0, shape.C * shape.L, shape.L)}
@@ -196,23 +196,23 @@ def biod_slots(corpus, q, *, people_known=True):
 
 @pytest.fixture(scope="session")
 def slot_model():
-    """Makes a `SlotModel` for a corpus; see `bios_slots`."""
+    """Makes a `SlotModel` for a data set; see `bios_slots`."""
 
-    def make(corpus, q, **options):
-        slots = bios_slots if isinstance(corpus, BioS) else biod_slots
-        return SlotModel(slots(corpus, q, **options))
+    def make(dataset, q, **options):
+        slots = bios_slots if isinstance(dataset, BioS) else biod_slots
+        return SlotModel(slots(dataset, q, **options))
 
     return make
 
 
 @pytest.fixture(scope="session")
 def bios():
-    return make_corpus(DataConfig(**BIOS))
+    return make_dataset(DataConfig(**BIOS))
 
 
 @pytest.fixture(scope="session")
 def biod():
-    return make_corpus(DataConfig(**BIOD))
+    return make_dataset(DataConfig(**BIOD))
 
 
 @pytest.fixture(scope="session")
@@ -231,8 +231,8 @@ def random_gpt():
 
 @pytest.fixture(scope="session")
 def read_gpt(random_gpt):
-    """Its reader, for a corpus."""
-    return lambda corpus: Inference(random_gpt(corpus.tokenizer.vocab), torch.device("cpu"))
+    """Its reader, for a data set."""
+    return lambda dataset: Inference(random_gpt(dataset.tokenizer.vocab), torch.device("cpu"))
 
 
 @pytest.fixture(scope="session")

@@ -9,7 +9,7 @@ import pytest
 import torch
 from safetensors.torch import load_file, save_file
 
-from biogen.corpus import EVALUATION
+from biogen.dataset import EVALUATION
 from eval import hf
 from eval.hf import HuggingFaceModel, count_parameters, load
 from eval.recall import recall_people
@@ -44,9 +44,9 @@ def test_frozen_parameters_are_not_trainable(foreign_model):
 def test_an_exported_model_is_read_as_our_own(which, request, rows_of):
     folder = request.getfixturevalue(which)
     model, tokenizer = load(str(folder.model))
-    corpus = request.getfixturevalue(which.removesuffix("_run"))
-    corpus = type(corpus)(folder.read_config().data)
-    other, own = OtherTokens(corpus, tokenizer), OwnTokens(corpus)
+    dataset = request.getfixturevalue(which.removesuffix("_run"))
+    dataset = type(dataset)(folder.read_config().data)
+    other, own = OtherTokens(dataset, tokenizer), OwnTokens(dataset)
     assert count_parameters(model, len(other.tokens_in_use())) == rows_of(folder)[0]["params"]
     ours = recall_people(Inference(load_pretrained(folder.model), CPU), own, PEOPLE, EVALUATION)
     theirs = recall_people(HuggingFaceModel(model, CPU), other, PEOPLE, EVALUATION)

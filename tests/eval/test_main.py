@@ -8,7 +8,7 @@ import pytest
 import yaml
 
 from basis.flags import run_main
-from biogen.dataset import write_dataset
+from biogen.folder import write_dataset
 from eval.__main__ import main
 
 

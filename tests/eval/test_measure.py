@@ -7,8 +7,8 @@ import pytest
 import torch
 
 from biogen.config import DataConfig
-from biogen.corpus import EVALUATION, make_corpus
-from eval.measure import max_bits, measure, measure_copies
+from biogen.dataset import EVALUATION, make_dataset
+from eval.measure import measure, measure_copies
 from eval.recall import recall_people
 from eval.source import OwnTokens
 from train.inference import Inference
@@ -17,17 +17,17 @@ PEOPLE = 30
 PARAMETERS = 1000
 
 
-def record_of(model, corpus, people=PEOPLE, interval=False):
-    recall = recall_people(model, OwnTokens(corpus), np.arange(people), EVALUATION)
-    return measure(recall, corpus, PARAMETERS, interval=interval)
+def record_of(model, dataset, people=PEOPLE, interval=False):
+    recall = recall_people(model, OwnTokens(dataset), np.arange(people), EVALUATION)
+    return measure(recall, dataset, PARAMETERS, interval=interval)
 
 
-def name_bits(corpus):
-    return PEOPLE * math.log2(corpus.names / PEOPLE)
+def name_bits(dataset):
+    return PEOPLE * math.log2(dataset.names / PEOPLE)
 
 
 @pytest.fixture(params=["bios", "biod"])
-def corpus(request):
+def dataset(request):
     return request.getfixturevalue(request.param)
 
 
@@ -42,8 +42,8 @@ def test_the_pools_alone_are_no_bits_of_bios(bios, slot_model):
 
 def test_the_symbols_alone_are_no_bits_of_biod(slot_model):
     # With D = T^L every string is in the set: knowing the set is knowing the symbols.
-    corpus = make_corpus(DataConfig(dataset="biod", people=PEOPLE, biod={"K": 3, "C": 2, "D": 8, "L": 1, "T": 8}))
-    record = record_of(slot_model(corpus, lambda i, attribute: None, people_known=False), corpus)
+    dataset = make_dataset(DataConfig(dataset="biod", people=PEOPLE, biod={"K": 3, "C": 2, "D": 8, "L": 1, "T": 8}))
+    record = record_of(slot_model(dataset, lambda i, attribute: None, people_known=False), dataset)
     assert record["loss_value"] == pytest.approx(2 * math.log(8))
     assert record["loss_value1"] == pytest.approx(math.log(8))
     assert record["bits"] == pytest.approx(0, abs=1e-8)
@@ -52,25 +52,25 @@ def test_the_symbols_alone_are_no_bits_of_biod(slot_model):
 def test_the_sets_alone_are_the_third_term_of_biod(slot_model):
     K, C, D, L, T = 2, 2, 5, 2, 8
     shape = {"K": K, "C": C, "D": D, "L": L, "T": T}
-    corpus = make_corpus(DataConfig(dataset="biod", people=PEOPLE, biod=shape))
-    record = record_of(slot_model(corpus, lambda i, attribute: None, people_known=False), corpus)
+    dataset = make_dataset(DataConfig(dataset="biod", people=PEOPLE, biod=shape))
+    record = record_of(slot_model(dataset, lambda i, attribute: None, people_known=False), dataset)
     assert record["loss_value1"] == pytest.approx(math.log(D))
     assert record["bits_name"] == pytest.approx(0, abs=1e-8)
     assert record["bits_value"] == pytest.approx(0, abs=1e-8)
     assert record["bits"] == pytest.approx(K * D * math.log2(T**L / D**2))
 
 
-def test_perfect_recall_is_all_bits(corpus, slot_model):
-    record = record_of(slot_model(corpus, lambda i, attribute: 1.0), corpus)
-    most = max_bits(corpus)
+def test_perfect_recall_is_all_bits(dataset, slot_model):
+    record = record_of(slot_model(dataset, lambda i, attribute: 1.0), dataset)
+    most = dataset.max_bits()
     assert record["loss_name"] == pytest.approx(math.log(PEOPLE))
     assert record["loss_value"] == 0
     assert record["bits"] == pytest.approx(most.total, rel=1e-12) == pytest.approx(record["max_bits"], rel=1e-12)
-    assert record["bits_name"] == pytest.approx(name_bits(corpus))
+    assert record["bits_name"] == pytest.approx(name_bits(dataset))
     assert record["bits_per_param"] == pytest.approx(most.total / PARAMETERS)
     assert record["bits_lower_bound"] < record["bits"]
     accuracies = {key: value for key, value in record.items() if key.startswith("qa_accuracy")}
-    assert len(accuracies) == 1 + len(corpus.qa_roles)
+    assert len(accuracies) == 1 + len(dataset.qa_roles)
     assert set(accuracies.values()) == {1.0}
 
 
@@ -119,11 +119,11 @@ def test_every_value_of_biod_with_some_probability(biod, slot_model, q):
     assert record["bits"] == pytest.approx(name_bits(biod) + value + value_set)
 
 
-def test_half_of_the_people(corpus, slot_model):
-    record = record_of(slot_model(corpus, lambda i, attribute: 1.0 if i % 2 else None), corpus, interval=True)
-    if corpus.config.dataset == "bios":
-        everything = PEOPLE * corpus.log2_values
-        assert record["loss_value"] == pytest.approx(math.log(2) * corpus.log2_values / 2)
+def test_half_of_the_people(dataset, slot_model):
+    record = record_of(slot_model(dataset, lambda i, attribute: 1.0 if i % 2 else None), dataset, interval=True)
+    if dataset.config.dataset == "bios":
+        everything = PEOPLE * dataset.log2_values
+        assert record["loss_value"] == pytest.approx(math.log(2) * dataset.log2_values / 2)
     else:
         everything = PEOPLE * 3 * 2 * math.log2(6)
         assert record["loss_value1"] == pytest.approx(math.log(6) / 2)
@@ -139,21 +139,21 @@ def test_an_attribute_of_biod(biod, slot_model):
     assert record["qa_accuracy_a1"] == 1
 
 
-def test_worse_than_nothing_is_nothing(corpus, slot_model):
-    record = record_of(slot_model(corpus, lambda i, attribute: 1e-6, people_known=False), corpus)
+def test_worse_than_nothing_is_nothing(dataset, slot_model):
+    record = record_of(slot_model(dataset, lambda i, attribute: 1e-6, people_known=False), dataset)
     assert record["bits"] == pytest.approx(0, abs=1e-8)
 
 
-def test_people_who_are_not_measured_count_by_those_who_are(corpus, slot_model):
-    model = slot_model(corpus, lambda i, attribute: 0.7)
-    some, everyone = record_of(model, corpus, people=7), record_of(model, corpus)
+def test_people_who_are_not_measured_count_by_those_who_are(dataset, slot_model):
+    model = slot_model(dataset, lambda i, attribute: 0.7)
+    some, everyone = record_of(model, dataset, people=7), record_of(model, dataset)
     assert some["bits"] == pytest.approx(everyone["bits"])
     assert some["people_measured"] == 7
 
 
 def test_one_person_has_no_interval(slot_model):
-    corpus = make_corpus(DataConfig(dataset="biod", people=1, biod={"K": 2, "C": 1, "D": 4, "L": 1, "T": 4}))
-    record = record_of(slot_model(corpus, lambda i, attribute: 1.0), corpus, people=1, interval=True)
+    dataset = make_dataset(DataConfig(dataset="biod", people=1, biod={"K": 2, "C": 1, "D": 4, "L": 1, "T": 4}))
+    record = record_of(slot_model(dataset, lambda i, attribute: 1.0), dataset, people=1, interval=True)
     assert record["bits"] == pytest.approx(math.log2(64) + 2 * 2)
     assert "bits_per_param_low" not in record
 

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from biogen.config import DataConfig, trained_on_questions
-from biogen.corpus import EVALUATION, make_corpus
+from biogen.dataset import EVALUATION, make_dataset
 from biogen.templates import ATTRIBUTES
 from eval import qa
 from eval.qa import answer_questions, complete_sentences, completion_agreement, decode, question_record
@@ -34,16 +34,16 @@ class Table:
 @pytest.fixture(scope="module")
 def asking(bios):
     """BioS with questions."""
-    return make_corpus(DataConfig(**bios.config.model_dump() | {"questions": "half", "people": 31}))
+    return make_dataset(DataConfig(**bios.config.model_dump() | {"questions": "half", "people": 31}))
 
 
-def knows_questions(corpus, knows):
+def knows_questions(dataset, knows):
     """Has read the questions and answers, at the evaluation's draw, of attributes and people that `knows` names."""
     sequences = []
     for number, attribute in enumerate(ATTRIBUTES):
-        for person, row in enumerate(corpus.question_plan(np.arange(corpus.config.people), EVALUATION, number)):
+        for person, row in enumerate(dataset.question_plan(np.arange(dataset.config.people), EVALUATION, number)):
             if knows(person, attribute):
-                sequences.append([0, *corpus.tokenizer.encode(corpus.pieces.render(row)[0])])
+                sequences.append([0, *dataset.tokenizer.encode(dataset.pieces.render(row)[0])])
     return Table(sequences, end=0)
 
 
@@ -72,8 +72,8 @@ def test_decoding_many_prompts_is_decoding_each(monkeypatch):
 
 @pytest.mark.parametrize("which", ["bios", "biod"])
 def test_greedy_decoding_agrees_with_teacher_forcing(which, request, read_gpt):
-    corpus = request.getfixturevalue(which)
-    record = completion_agreement(read_gpt(corpus), OwnTokens(corpus), PEOPLE, EVALUATION)
+    dataset = request.getfixturevalue(which)
+    record = completion_agreement(read_gpt(dataset), OwnTokens(dataset), PEOPLE, EVALUATION)
     assert record["qa_greedy_agreement"] == 1
     assert record["qa_greedy_people"] == 30
 
@@ -87,11 +87,11 @@ def test_greedy_decoding_agrees_where_some_values_are_known(biod_run, rows_of):
 
 @pytest.mark.parametrize("which", ["bios", "biod"])
 def test_a_known_model_completes_what_it_knows(which, request, slot_model):
-    corpus = request.getfixturevalue(which)
-    first = next(iter(corpus.value_roles)) if which == "biod" else "birth_date"
-    model = slot_model(corpus, lambda i, attribute: 1.0 if i % 2 or attribute == first else 1e-9)
-    texts = OwnTokens(corpus).draw(PEOPLE, EVALUATION)
-    for name, right in complete_sentences(model, texts, corpus, end=0).items():
+    dataset = request.getfixturevalue(which)
+    first = next(iter(dataset.value_roles)) if which == "biod" else "birth_date"
+    model = slot_model(dataset, lambda i, attribute: 1.0 if i % 2 or attribute == first else 1e-9)
+    texts = OwnTokens(dataset).draw(PEOPLE, EVALUATION)
+    for name, right in complete_sentences(model, texts, dataset, end=0).items():
         np.testing.assert_array_equal(right, (PEOPLE % 2 == 1) | (name == first))
 
 
@@ -146,7 +146,7 @@ def test_the_halves_share_nobody_and_leave_nobody_out(asking, sample):
 
 
 def test_one_person_has_no_trained_half(asking):
-    corpus = make_corpus(asking.config.model_copy(update={"people": 1}))
-    record = question_record(knows_questions(corpus, lambda person, attribute: True), OwnTokens(corpus), EVALUATION)
+    dataset = make_dataset(asking.config.model_copy(update={"people": 1}))
+    record = question_record(knows_questions(dataset, lambda person, attribute: True), OwnTokens(dataset), EVALUATION)
     assert record["question_accuracy_held_out"] == 1
     assert "question_accuracy_trained" not in record

@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from biogen.config import DataConfig
-from biogen.corpus import EVALUATION, make_corpus
+from biogen.dataset import EVALUATION, make_dataset
 from biogen.pieces import Role
 from eval import recall
 from eval.recall import IGNORE, pad_rows, recall_people, recall_texts, score_texts
@@ -18,7 +18,7 @@ PEOPLE = np.arange(30)
 
 
 @pytest.fixture(params=["bios", "biod"])
-def corpus(request):
+def dataset(request):
     return request.getfixturevalue(request.param)
 
 
@@ -34,11 +34,11 @@ def plain_losses(gpt, tokens):
     return losses, likeliest
 
 
-def test_sums_by_role_are_those_of_a_plain_loop(corpus, read_gpt):
-    model = read_gpt(corpus)
+def test_sums_by_role_are_those_of_a_plain_loop(dataset, read_gpt):
+    model = read_gpt(dataset)
     people = np.array([4, 0, 17])
-    found = recall_people(model, OwnTokens(corpus), people, EVALUATION)
-    texts = corpus.pieces.splice(corpus.plan(people, EVALUATION))
+    found = recall_people(model, OwnTokens(dataset), people, EVALUATION)
+    texts = dataset.pieces.splice(dataset.plan(people, EVALUATION))
     for i in range(len(people)):
         part = slice(texts.offsets[i], texts.offsets[i + 1])
         tokens, roles = texts.tokens[part], texts.roles[part]
@@ -48,13 +48,12 @@ def test_sums_by_role_are_those_of_a_plain_loop(corpus, read_gpt):
             sums[int(role)] += loss
             right[int(role)] &= token == best
         assert found.name[i] == pytest.approx(sums[Role.NAME], rel=1e-5)
-        for name, role in corpus.value_roles.items():
-            rest = sums[role + 1] if corpus.config.dataset == "biod" else 0.0
-            assert found.values[name][i] == pytest.approx(sums[role] + rest, rel=1e-5)
-            if rest:
-                assert found.first_chunks[name][i] == pytest.approx(sums[role], rel=1e-5)
-        for name, role in corpus.qa_roles.items():
-            assert found.completed[name][i] == (right[role] and (corpus.config.dataset == "bios" or right[role + 1]))
+        for name, own in dataset.value_roles.items():
+            assert found.values[name][i] == pytest.approx(sum(sums[role] for role in own), rel=1e-5)
+            if dataset.first_chunk:
+                assert found.first_chunks[name][i] == pytest.approx(sums[own[0]], rel=1e-5)
+        for name, own in dataset.qa_roles.items():
+            assert found.completed[name][i] == all(right[role] for role in own)
 
 
 def everything(found):
@@ -63,8 +62,8 @@ def everything(found):
 
 
 @pytest.mark.parametrize(("tokens", "block"), [(1, 8192), (1 << 13, 7), (400, 11)])
-def test_grouping_changes_nothing(corpus, read_gpt, monkeypatch, tokens, block):
-    source, model = OwnTokens(corpus), read_gpt(corpus)
+def test_grouping_changes_nothing(dataset, read_gpt, monkeypatch, tokens, block):
+    source, model = OwnTokens(dataset), read_gpt(dataset)
     expected = everything(recall_people(model, source, PEOPLE, EVALUATION))
     monkeypatch.setattr(recall, "_BATCH_TOKENS", tokens)
     monkeypatch.setattr(recall, "_BLOCK", block)
@@ -72,8 +71,8 @@ def test_grouping_changes_nothing(corpus, read_gpt, monkeypatch, tokens, block):
     np.testing.assert_allclose(found, expected, rtol=1e-5)
 
 
-def test_the_order_of_people_changes_nothing(corpus, read_gpt):
-    source, model = OwnTokens(corpus), read_gpt(corpus)
+def test_the_order_of_people_changes_nothing(dataset, read_gpt):
+    source, model = OwnTokens(dataset), read_gpt(dataset)
     expected = everything(recall_people(model, source, PEOPLE, EVALUATION))
     order = np.random.default_rng(0).permutation(PEOPLE)
     found = everything(recall_people(model, source, order, EVALUATION))
@@ -94,8 +93,8 @@ def test_a_value_loss_is_a_sum_for_bios_and_a_mean_for_biod(bios, biod, read_gpt
 
 
 def test_a_value_of_one_chunk_is_its_first_chunk(read_gpt):
-    corpus = make_corpus(DataConfig(dataset="biod", people=9, biod={"K": 2, "C": 1, "D": 4, "L": 2, "T": 5}))
-    found = recall_people(read_gpt(corpus), OwnTokens(corpus), np.arange(9), EVALUATION)
+    dataset = make_dataset(DataConfig(dataset="biod", people=9, biod={"K": 2, "C": 1, "D": 4, "L": 2, "T": 5}))
+    found = recall_people(read_gpt(dataset), OwnTokens(dataset), np.arange(9), EVALUATION)
     np.testing.assert_array_equal(found.value, found.value1)
 
 
@@ -121,17 +120,17 @@ def test_every_attribute_is_measured_on_its_own(bios, slot_model):
 
 @pytest.mark.parametrize("variant", ["single", "multi2+permute", "fresh+fullname"])
 def test_variants_name_their_people_once(variant, bios, slot_model):
-    corpus = make_corpus(DataConfig(**bios.config.model_dump() | {"variant": variant, "domain_token": True}))
-    model = slot_model(corpus, lambda i, attribute: 0.5)
-    found = recall_people(model, OwnTokens(corpus), PEOPLE, EVALUATION)
+    dataset = make_dataset(DataConfig(**bios.config.model_dump() | {"variant": variant, "domain_token": True}))
+    model = slot_model(dataset, lambda i, attribute: 0.5)
+    found = recall_people(model, OwnTokens(dataset), PEOPLE, EVALUATION)
     np.testing.assert_allclose(found.name, math.log(30))
     assert ("pronoun" in found.values) == ("fullname" not in variant)
     np.testing.assert_allclose(found.value, len(found.values) * math.log(2))
 
 
-def test_the_first_token_is_given(corpus, read_gpt):
-    texts = OwnTokens(corpus).draw(np.arange(5), EVALUATION)
-    nats, correct = score_texts(read_gpt(corpus), texts)
+def test_the_first_token_is_given(dataset, read_gpt):
+    texts = OwnTokens(dataset).draw(np.arange(5), EVALUATION)
+    nats, correct = score_texts(read_gpt(dataset), texts)
     assert (nats[texts.offsets[:-1]] == 0).all()
     assert correct[texts.offsets[:-1]].all()
     assert (np.delete(nats, texts.offsets[:-1]) > 0).all()

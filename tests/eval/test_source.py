@@ -7,7 +7,8 @@ from tokenizers import models, pre_tokenizers, trainers
 from transformers import AutoTokenizer, PreTrainedTokenizerFast
 
 from biogen.config import DataConfig
-from biogen.corpus import EVALUATION, make_corpus
+from biogen.dataset import EVALUATION, make_dataset
+from biogen.datasets.bios import ROLES
 from biogen.pieces import Role
 from biogen.templates import ATTRIBUTES
 from eval.source import OtherTokens, OwnTokens
@@ -17,7 +18,7 @@ PEOPLE = np.array([0, 3, 8, 21])
 
 @pytest.fixture(scope="module")
 def asking(bios):
-    return make_corpus(DataConfig(**bios.config.model_dump() | {"questions": "half", "domain_token": True}))
+    return make_dataset(DataConfig(**bios.config.model_dump() | {"questions": "half", "domain_token": True}))
 
 
 def texts_of(texts):
@@ -27,15 +28,15 @@ def texts_of(texts):
 
 @pytest.mark.parametrize("which", ["bios", "biod", "asking"])
 def test_the_saved_tokenizer_gives_our_own_tokens_and_roles(which, request, tmp_path):
-    corpus = request.getfixturevalue(which)
-    corpus.tokenizer.save_pretrained(tmp_path)
-    own, other = OwnTokens(corpus), OtherTokens(corpus, AutoTokenizer.from_pretrained(tmp_path))
+    dataset = request.getfixturevalue(which)
+    dataset.tokenizer.save_pretrained(tmp_path)
+    own, other = OwnTokens(dataset), OtherTokens(dataset, AutoTokenizer.from_pretrained(tmp_path))
     assert own.end == other.end == 0
     expected, found = own.draw(PEOPLE, EVALUATION), other.draw(PEOPLE, EVALUATION)
     np.testing.assert_array_equal(found.tokens, expected.tokens)
     np.testing.assert_array_equal(found.offsets, expected.offsets)
     np.testing.assert_array_equal(found.roles, expected.roles)
-    assert len(other.tokens_in_use()) == corpus.tokenizer.vocab
+    assert len(other.tokens_in_use()) == dataset.tokenizer.vocab
 
 
 def test_questions_are_the_same_through_the_saved_tokenizer(asking, tmp_path):
@@ -56,17 +57,17 @@ def test_a_question_and_its_answer(asking, bios):
         said = {span.role: text[span.start : span.end] for span in spans}
         assert prompt[0] == 0
         assert said[Role.NAME] in asking.tokenizer.decode(prompt.tolist())
-        assert asking.tokenizer.decode(answer.tolist()) == said[Role.UNIVERSITY] + "."
+        assert asking.tokenizer.decode(answer.tolist()) == said[ROLES["university"]] + "."
 
 
 @pytest.mark.parametrize("which", ["bios", "biod"])
 def test_every_role_covers_its_characters_in_foreign_tokens(which, request, foreign_tokenizer):
-    corpus = request.getfixturevalue(which)
-    source = OtherTokens(corpus, foreign_tokenizer)
+    dataset = request.getfixturevalue(which)
+    source = OtherTokens(dataset, foreign_tokenizer)
     used = source.tokens_in_use()
-    rows = corpus.plan(PEOPLE, EVALUATION)
+    rows = dataset.plan(PEOPLE, EVALUATION)
     for row, (tokens, roles) in zip(rows, texts_of(source.draw(PEOPLE, EVALUATION)), strict=True):
-        text, spans = corpus.pieces.render(row)
+        text, spans = dataset.pieces.render(row)
         assert tokens[0] == foreign_tokenizer.eos_token_id
         assert roles[0] == Role.OTHER
         assert foreign_tokenizer.decode(tokens[1:]) == text
@@ -78,14 +79,14 @@ def test_every_role_covers_its_characters_in_foreign_tokens(which, request, fore
 
 
 def test_foreign_questions_are_the_same_words(bios, foreign_tokenizer):
-    corpus = make_corpus(DataConfig(**bios.config.model_dump() | {"questions": "half"}))
-    own, other = OwnTokens(corpus), OtherTokens(corpus, foreign_tokenizer)
+    dataset = make_dataset(DataConfig(**bios.config.model_dump() | {"questions": "half"}))
+    own, other = OwnTokens(dataset), OtherTokens(dataset, foreign_tokenizer)
     for attribute in range(len(ATTRIBUTES)):
         expected, found = (source.ask(PEOPLE, EVALUATION, attribute) for source in (own, other))
         for kind in (0, 1):
             for a, b in zip(expected[kind], found[kind], strict=True):
                 ours, theirs = (
-                    corpus.tokenizer.decode(a.tolist()),
+                    dataset.tokenizer.decode(a.tolist()),
                     foreign_tokenizer.decode(b, skip_special_tokens=True),
                 )
                 assert ours == theirs.strip()

@@ -14,7 +14,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from biogen.config import DataConfig
-from biogen.corpus import make_corpus
+from biogen.dataset import make_dataset
 from biogen.windows import Batches
 from train import loop
 from train.checkpoint import Checkpoints, restore_training, training_tensors
@@ -194,31 +194,31 @@ def test_the_loss_falls_when_there_is_something_to_learn(optimizer):
 
 
 @pytest.fixture(scope="module")
-def corpus():
+def dataset():
     shape = {"K": 2, "C": 2, "D": 4, "L": 1, "T": 6}
-    return make_corpus(DataConfig(dataset="biod", people=40, biod=shape, junk="1/4"))
+    return make_dataset(DataConfig(dataset="biod", people=40, biod=shape, junk="1/4"))
 
 
-def batches_of(corpus, layout):
-    return Batches(corpus, layout=layout, context=16, batch=7, exposures=3)
+def batches_of(dataset, layout):
+    return Batches(dataset, layout=layout, context=16, batch=7, exposures=3)
 
 
 @pytest.mark.parametrize("optimizer", ["adamw", "muon"])
 @pytest.mark.parametrize("layout", ["rows", "packed"])
-def test_an_interrupted_training_goes_on_as_if_it_had_not_been(corpus, tmp_path, optimizer, layout):
-    vocab = corpus.tokenizer.vocab
+def test_an_interrupted_training_goes_on_as_if_it_had_not_been(dataset, tmp_path, optimizer, layout):
+    vocab = dataset.tokenizer.vocab
     whole = make_trainer(vocab=vocab, optimizer=optimizer, exposures=3)
     marks: dict[str, list[int]] = {"whole": [], "parts": []}
     records: dict[str, list[dict[str, float]]] = {"whole": [], "parts": []}
     often = {"marks": [1, 2, 3], "log_steps": 3}
-    assert run(whole, batches_of(corpus, layout), observe=marks["whole"].append, log=records["whole"].append, **often)
+    assert run(whole, batches_of(dataset, layout), observe=marks["whole"].append, log=records["whole"].append, **often)
 
     checkpoints, finished, attempts = Checkpoints(tmp_path / "checkpoints"), False, 0
     while not finished:
         attempts += 1
         # Another seed: whatever is not restored would show.
         trainer = make_trainer(attempts, vocab=vocab, optimizer=optimizer, exposures=3)
-        batches = batches_of(corpus, layout)
+        batches = batches_of(dataset, layout)
         if found := checkpoints.load():
             tensors = found.tensors
             restore_training(trainer.model, trainer.optimizers, tensors)
@@ -342,8 +342,8 @@ def test_a_loss_that_explodes_ends_the_training():
 
 
 @pytest.mark.parametrize("layout", ["rows", "packed"])
-def test_batches_made_ahead_are_the_same_in_the_same_order(corpus, layout):
-    expected, found = list(_in_turn(batches_of(corpus, layout))), list(_ahead(batches_of(corpus, layout)))
+def test_batches_made_ahead_are_the_same_in_the_same_order(dataset, layout):
+    expected, found = list(_in_turn(batches_of(dataset, layout))), list(_ahead(batches_of(dataset, layout)))
     assert len(found) == len(expected) > 10
     for (batch, state), (other, other_state) in zip(expected, found, strict=True):
         np.testing.assert_array_equal(batch.inputs, other.inputs)

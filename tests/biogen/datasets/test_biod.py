@@ -7,10 +7,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from biogen.biod import BioD
 from biogen.config import BioDShape, DataConfig
-from biogen.corpus import EVALUATION, draw_texts, make_corpus
-from biogen.pieces import Role, role_name
+from biogen.dataset import EVALUATION, draw_texts, make_dataset
+from biogen.datasets.biod import CHUNKS, BioD
+from biogen.pieces import Role
 
 SHAPES = {
     "paper-like": BioDShape(K=4, C=4, D=64, L=1, T=64),
@@ -27,12 +27,12 @@ def make(shape: BioDShape, people: int = 100, **options: object) -> BioD:
 
 
 @pytest.fixture(scope="module", params=SHAPES)
-def corpus(request: pytest.FixtureRequest) -> BioD:
+def dataset(request: pytest.FixtureRequest) -> BioD:
     return make(SHAPES[request.param])
 
 
-def everybody(corpus: BioD) -> np.ndarray:
-    return np.arange(corpus.config.people)
+def everybody(dataset: BioD) -> np.ndarray:
+    return np.arange(dataset.config.people)
 
 
 @settings(max_examples=20)
@@ -47,13 +47,13 @@ def test_chunk_strings_are_distinct_and_of_their_length(shape: BioDShape):
     assert all(0 <= int(symbol.removeprefix("s")) < shape.T for string in drawn for symbol in string)
 
 
-def chunk_strings(corpus: BioD) -> dict[str, set[tuple[str, ...]]]:
+def chunk_strings(dataset: BioD) -> dict[str, set[tuple[str, ...]]]:
     """Of each attribute all chunks that people have."""
-    L, found = corpus.shape.L, {f"a{k}": set() for k in range(corpus.shape.K)}
-    for person in corpus.describe(everybody(corpus)):
+    L, found = dataset.shape.L, {f"a{k}": set() for k in range(dataset.shape.K)}
+    for person in dataset.describe(everybody(dataset)):
         for k, strings in found.items():
             symbols = person[k].split()
-            assert len(symbols) == corpus.shape.C * L
+            assert len(symbols) == dataset.shape.C * L
             strings |= {tuple(symbols[first : first + L]) for first in range(0, len(symbols), L)}
     return found
 
@@ -70,25 +70,25 @@ def test_attributes_have_strings_of_their_own():
 
 
 def test_chunks_are_uniform():
-    corpus = make(BioDShape(K=2, C=2, D=8, L=1, T=64, name_length=4), people=16_000)
-    people = corpus.describe(everybody(corpus))
+    dataset = make(BioDShape(K=2, C=2, D=8, L=1, T=64, name_length=4), people=16_000)
+    people = dataset.describe(everybody(dataset))
     for k in ("a0", "a1"):
         counts = np.unique([person[k] for person in people], return_counts=True)[1]
         assert len(counts) == 64  # pairs of chunks
         assert abs(((counts - 250) ** 2 / 250).sum() - 63) < 5 * np.sqrt(2 * 63)
 
 
-def test_the_vocabulary_is_what_occurs(corpus: BioD):
-    tokens = draw_texts(corpus, everybody(corpus), 0).tokens
-    K, special = corpus.shape.K, 1
-    words = {word for text in corpus.covering_texts() for word in text.split()}
+def test_the_vocabulary_is_what_occurs(dataset: BioD):
+    tokens = draw_texts(dataset, everybody(dataset), 0).tokens
+    K, special = dataset.shape.K, 1
+    words = {word for text in dataset.covering_texts() for word in text.split()}
     symbols = {word for word in words if word.startswith("s")}
     assert words - symbols == {f"a{k}" for k in range(K)}
-    assert corpus.tokenizer.vocab == special + K + len(symbols)
-    assert {token for text in words for token in corpus.tokenizer.encode(text)} == set(
-        range(special, corpus.tokenizer.vocab)
+    assert dataset.tokenizer.vocab == special + K + len(symbols)
+    assert {token for text in words for token in dataset.tokenizer.encode(text)} == set(
+        range(special, dataset.tokenizer.vocab)
     )
-    assert set(tokens.tolist()) <= set(range(corpus.tokenizer.vocab))
+    assert set(tokens.tolist()) <= set(range(dataset.tokenizer.vocab))
 
 
 def test_symbols_that_no_name_and_no_chunk_has_are_no_tokens():
@@ -100,52 +100,52 @@ def test_symbols_that_no_name_and_no_chunk_has_are_no_tokens():
     assert make(shape, people=5, junk="1/2").tokenizer.vocab == 1 + 2 + 10_000
 
 
-def test_splicing_equals_tokenizing(corpus: BioD):
-    plan = corpus.plan(everybody(corpus), 2)
-    texts = corpus.pieces.splice(plan)
+def test_splicing_equals_tokenizing(dataset: BioD):
+    plan = dataset.plan(everybody(dataset), 2)
+    texts = dataset.pieces.splice(plan)
     for i, row in enumerate(plan):
         tokens = texts.tokens[texts.offsets[i] : texts.offsets[i + 1]].tolist()
-        assert tokens == [0, *corpus.tokenizer.encode(corpus.pieces.render(row)[0])]
-    assert (texts.lengths == corpus.longest_text).all()
+        assert tokens == [0, *dataset.tokenizer.encode(dataset.pieces.render(row)[0])]
+    assert (texts.lengths == dataset.longest_text).all()
 
 
-def test_paragraphs_say_what_the_person_is(corpus: BioD):
-    plan = corpus.plan(everybody(corpus), 1)
-    for person, row in zip(corpus.describe(everybody(corpus)), plan, strict=True):
-        text, spans = corpus.pieces.render(row)
+def test_paragraphs_say_what_the_person_is(dataset: BioD):
+    plan = dataset.plan(everybody(dataset), 1)
+    for person, row in zip(dataset.describe(everybody(dataset)), plan, strict=True):
+        text, spans = dataset.pieces.render(row)
         name, *said = re.split(r" (a\d+) ", text)
         assert name == person["name"]
-        assert len(name.split()) == corpus.shape.name_length
+        assert len(name.split()) == dataset.shape.name_length
         assert dict(zip(said[::2], said[1::2], strict=True)) == {k: v for k, v in person.items() if k != "name"}
-        read = {role_name(role): text[start:end] for role, start, end in spans}
+        read = {dataset.role_names[role]: text[start:end] for role, start, end in spans}
         assert read["name"] == name
-        for k in range(corpus.shape.K):
+        for k in range(dataset.shape.K):
             rest = read.get(f"a{k}_rest", "")
             assert f"{read[f'a{k}_first']} {rest}".strip() == person[f"a{k}"]
-            assert len(read[f"a{k}_first"].split()) == corpus.shape.L
-            assert bool(rest) == (corpus.shape.C > 1)
+            assert len(read[f"a{k}_first"].split()) == dataset.shape.L
+            assert bool(rest) == (dataset.shape.C > 1)
 
 
-def test_roles_of_tokens(corpus: BioD):
-    shape = corpus.shape
-    texts = draw_texts(corpus, everybody(corpus), 0)
+def test_roles_of_tokens(dataset: BioD):
+    shape = dataset.shape
+    texts = draw_texts(dataset, everybody(dataset), 0)
     rows = texts.roles.reshape(len(texts), -1)
     assert (rows[:, 0] == Role.OTHER).all()
     assert (rows[:, 1 : 1 + shape.name_length] == Role.NAME).all()
     sentences = rows[:, 1 + shape.name_length :].reshape(len(texts), shape.K, -1)
     assert (sentences[:, :, 0] == Role.OTHER).all()
     first, rest = sentences[:, :, 1 : 1 + shape.L], sentences[:, :, 1 + shape.L :]
-    assert (np.sort(first[:, :, 0]) == [Role.CHUNKS + 2 * k for k in range(shape.K)]).all()
+    assert (np.sort(first[:, :, 0]) == [CHUNKS + 2 * k for k in range(shape.K)]).all()
     assert (first == first[:, :, :1]).all()
     assert (rest == first[:, :, :1] + 1).all()
-    assert list(corpus.value_roles.values()) == [Role.CHUNKS + 2 * k for k in range(shape.K)]
+    assert list(dataset.value_roles.values()) == [(CHUNKS + 2 * k, CHUNKS + 2 * k + 1) for k in range(shape.K)]
 
 
 def test_names_are_unique():
     shape = BioDShape(T=5, D=5, name_length=4)
-    corpus = make(shape, people=625)
-    assert corpus.names == 625
-    assert len({person["name"] for person in corpus.describe(np.arange(625))}) == 625
+    dataset = make(shape, people=625)
+    assert dataset.names == 625
+    assert len({person["name"] for person in dataset.describe(np.arange(625))}) == 625
 
 
 def test_people_depend_on_seed_and_index_alone():
@@ -156,15 +156,15 @@ def test_people_depend_on_seed_and_index_alone():
 
 
 def test_the_order_of_sentences_is_new_at_every_exposure():
-    corpus = make(BioDShape(K=8, T=64))
-    texts = [draw_texts(corpus, np.arange(50), exposure).tokens.reshape(50, -1) for exposure in (0, 1, EVALUATION)]
+    dataset = make(BioDShape(K=8, T=64))
+    texts = [draw_texts(dataset, np.arange(50), exposure).tokens.reshape(50, -1) for exposure in (0, 1, EVALUATION)]
     assert all((texts[a] != texts[b]).any(axis=1).all() for a, b in ((0, 1), (0, 2), (1, 2)))
     assert (np.sort(texts[0]) == np.sort(texts[1])).all()
-    assert (draw_texts(corpus, np.arange(50), 1).tokens.reshape(50, -1) == texts[1]).all()
+    assert (draw_texts(dataset, np.arange(50), 1).tokens.reshape(50, -1) == texts[1]).all()
 
 
 def test_only_useful_people_have_the_domain_token():
-    corpus = make_corpus(DataConfig(dataset="biod", people=100, domain_token=True, junk="1/2"))
-    texts = draw_texts(corpus, np.arange(95, 105), 0)
+    dataset = make_dataset(DataConfig(dataset="biod", people=100, domain_token=True, junk="1/2"))
+    texts = draw_texts(dataset, np.arange(95, 105), 0)
     assert (texts.tokens[texts.offsets[:-1] + 1] == 1).tolist() == [True] * 5 + [False] * 5
-    assert texts.lengths.tolist() == [corpus.longest_text] * 5 + [corpus.longest_text - 1] * 5
+    assert texts.lengths.tolist() == [dataset.longest_text] * 5 + [dataset.longest_text - 1] * 5

@@ -7,11 +7,11 @@ import numpy as np
 import pytest
 from transformers import AutoTokenizer
 
-from biogen.bios import BioS
 from biogen.config import DataConfig
-from biogen.corpus import EVALUATION, draw_texts, make_corpus, mean_length
-from biogen.people import FEW, describe
-from biogen.pieces import EMPTY, Role, role_name
+from biogen.dataset import EVALUATION, draw_texts, make_dataset, mean_length
+from biogen.datasets.bios import ROLES, BioS
+from biogen.people import MOST_KEPT, describe
+from biogen.pieces import EMPTY, Role
 from biogen.pools import Pools, PoolSizes, load_pools
 from biogen.templates import ATTRIBUTES, Bank, load_bank
 
@@ -31,8 +31,8 @@ def small(variant: str = "fresh", **options: object) -> BioS:
     return BioS(DataConfig(variant=variant, **options))
 
 
-def texts_of(corpus: BioS, index: np.ndarray, exposure: int) -> list[str]:
-    return [corpus.pieces.render(row)[0] for row in corpus.plan(index, exposure)]
+def texts_of(dataset: BioS, index: np.ndarray, exposure: int) -> list[str]:
+    return [dataset.pieces.render(row)[0] for row in dataset.plan(index, exposure)]
 
 
 @pytest.fixture(scope="module", params=TOKENIZERS)
@@ -91,10 +91,10 @@ def biographies() -> list[list[str]]:
     return list(every_biography(load_pools(PoolSizes()), load_bank(BANK)))
 
 
-def piece_numbers(corpus: BioS) -> dict[str, int]:
+def piece_numbers(dataset: BioS) -> dict[str, int]:
     """One piece for each string; those of other roles have the same tokens."""
-    numbers = {string: number for number, string in enumerate(corpus.pieces.strings)}
-    spliced = corpus.pieces.splice(np.array([[i, numbers[s]] for i, s in enumerate(corpus.pieces.strings) if s]))
+    numbers = {string: number for number, string in enumerate(dataset.pieces.strings)}
+    spliced = dataset.pieces.splice(np.array([[i, numbers[s]] for i, s in enumerate(dataset.pieces.strings) if s]))
     for i, length in enumerate(spliced.lengths // 2):
         one, other = spliced.offsets[i], spliced.offsets[i] + length
         assert (spliced.tokens[one:other] == spliced.tokens[other : other + length]).all()
@@ -174,12 +174,12 @@ def test_a_joining_tokenizer_is_refused(hugging_face: Callable[[str], Path]):
 
 def test_names_of_other_locales_can_be_tokenized():
     pools = SMALL.model_copy(update={"first_names": 30, "middle_names": 30, "last_names": 30})
-    corpus = small(pools=pools, locale="de_DE", tokenizer="bpe", vocab=300)
-    assert any(not name.isascii() for name in (*corpus.pools.first_names, *corpus.pools.last_names))
-    plan = corpus.plan(np.arange(100), 0)
-    texts = corpus.pieces.splice(plan)
+    dataset = small(pools=pools, locale="de_DE", tokenizer="bpe", vocab=300)
+    assert any(not name.isascii() for name in (*dataset.pools.first_names, *dataset.pools.last_names))
+    plan = dataset.plan(np.arange(100), 0)
+    texts = dataset.pieces.splice(plan)
     for i, row in enumerate(plan):
-        expected = corpus.tokenizer.encode(corpus.pieces.render(row)[0])
+        expected = dataset.tokenizer.encode(dataset.pieces.render(row)[0])
         assert texts.tokens[texts.offsets[i] + 1 : texts.offsets[i + 1]].tolist() == expected
 
 
@@ -189,37 +189,37 @@ def test_gpt2s_lengths_are_the_papers():
 
 
 def test_spans_read_what_the_person_is():
-    corpus = small()
-    people = describe(0, SMALL, corpus.pools, np.arange(200))
-    for person, row in zip(people, corpus.plan(np.arange(200), 1), strict=True):
-        text, spans = corpus.pieces.render(row)
-        read = {role_name(role): text[start:end] for role, start, end in spans}
+    dataset = small()
+    people = describe(0, SMALL, dataset.pools, np.arange(200))
+    for person, row in zip(people, dataset.plan(np.arange(200), 1), strict=True):
+        text, spans = dataset.pieces.render(row)
+        read = {dataset.role_names[role]: text[start:end] for role, start, end in spans}
         assert len(spans) == len(read) == 8
         assert read == {name: getattr(person, name) for name in read}
         assert text.startswith(person.name)
 
 
 def test_roles_of_tokens_are_those_of_the_characters():
-    corpus = small(tokenizer="bpe", vocab=200)
-    plan = corpus.plan(np.arange(200), 1)
-    texts = corpus.pieces.splice(plan)
+    dataset = small(tokenizer="bpe", vocab=200)
+    plan = dataset.plan(np.arange(200), 1)
+    texts = dataset.pieces.splice(plan)
     for i, row in enumerate(plan):
-        text, spans = corpus.pieces.render(row)
+        text, spans = dataset.pieces.render(row)
         part = slice(texts.offsets[i], texts.offsets[i + 1])
         for role, start, end in spans:
-            said = corpus.tokenizer.decode(texts.tokens[part][texts.roles[part] == role].tolist())
+            said = dataset.tokenizer.decode(texts.tokens[part][texts.roles[part] == role].tolist())
             assert said == text[start:end]
         assert set(texts.roles[part].tolist()) == {0, *(role for role, _, _ in spans)}
 
 
 def test_name_and_pronoun_are_due_once():
-    corpus = small()
-    plan = corpus.plan(np.arange(200), 0)
-    for person, row in zip(describe(0, SMALL, corpus.pools, np.arange(200)), plan, strict=True):
-        text, spans = corpus.pieces.render(row)
+    dataset = small()
+    plan = dataset.plan(np.arange(200), 0)
+    for person, row in zip(describe(0, SMALL, dataset.pools, np.arange(200)), plan, strict=True):
+        text, spans = dataset.pieces.render(row)
         where = {role: (start, end) for role, start, end in spans}
         assert where[Role.NAME] == (0, len(person.name))
-        assert where[Role.PRONOUN][0] == text.index(f". {person.pronoun} ") + 2
+        assert where[ROLES["pronoun"]][0] == text.index(f". {person.pronoun} ") + 2
         assert text.count(f" {person.pronoun} ") == 5
         assert text.count(person.name) == 1
 
@@ -237,7 +237,7 @@ def test_fullname_names_the_person_in_every_sentence():
         assert " He " not in text
         assert " She " not in text
     roles = draw_texts(named, np.arange(200), 0).roles
-    assert Role.PRONOUN not in roles
+    assert ROLES["pronoun"] not in roles
     assert "pronoun" not in named.value_roles
     assert list(plain.value_roles) == ["pronoun", *named.value_roles]
     assert plain.log2_values - named.log2_values == pytest.approx(1)
@@ -254,45 +254,45 @@ def test_only_the_first_name_of_a_text_is_due():
 
 
 def test_single_is_one_text_in_a_fixed_order():
-    corpus = small("single")
-    first = texts_of(corpus, np.arange(200), 0)
+    dataset = small("single")
+    first = texts_of(dataset, np.arange(200), 0)
     for exposure in (1, 2, 77, EVALUATION):
-        assert texts_of(corpus, np.arange(200), exposure) == first
-    order = {tuple(s.role for s in corpus.pieces.render(row)[1]) for row in corpus.plan(np.arange(200), 0)}
+        assert texts_of(dataset, np.arange(200), exposure) == first
+    order = {tuple(s.role for s in dataset.pieces.render(row)[1]) for row in dataset.plan(np.arange(200), 0)}
     assert order == {(1, 3, 2, 4, 5, 6, 7, 8)}
 
 
 @pytest.mark.parametrize("options", ["", "+permute", "+permute+fullname"])
 def test_multi_is_so_many_texts_in_turn(options: str):
-    corpus = small(f"multi5{options}", templates=BANK)
+    dataset = small(f"multi5{options}", templates=BANK)
     index = np.arange(200)
-    texts = [texts_of(corpus, index, exposure) for exposure in range(12)]
+    texts = [texts_of(dataset, index, exposure) for exposure in range(12)]
     assert all(texts[exposure] == texts[exposure + 5] for exposure in range(7))
     assert all(len(set(of_one)) == 5 for of_one in zip(*texts, strict=True))
 
 
 @pytest.mark.parametrize("variant", ["fresh", "single", "multi3", "single+permute"])
 def test_orders(variant: str):
-    corpus = small(variant)
+    dataset = small(variant)
     orders = [
-        {tuple(s.role for s in corpus.pieces.render(row)[1] if s.role > Role.PRONOUN) for row in plan}
-        for plan in (corpus.plan(np.arange(200), 0), corpus.plan(np.arange(200), 1))
+        {tuple(s.role for s in dataset.pieces.render(row)[1] if s.role > ROLES["pronoun"]) for row in plan}
+        for plan in (dataset.plan(np.arange(200), 0), dataset.plan(np.arange(200), 1))
     ]
-    if corpus.variant.permute:
+    if dataset.variant.permute:
         assert len(orders[0]) > 100
     else:
         assert orders == [{(3, 4, 5, 6, 7, 8)}] * 2
     if variant == "single+permute":
-        assert (corpus.plan(np.arange(200), 0) == corpus.plan(np.arange(200), 1)).all()
+        assert (dataset.plan(np.arange(200), 0) == dataset.plan(np.arange(200), 1)).all()
 
 
 def test_the_employer_is_measured_before_the_city_gives_it_away():
-    corpus = small()
+    dataset = small()
 
     def employer_first(exposure: int) -> list[bool]:
-        rows = corpus.plan(np.arange(200), exposure)
-        roles = [[span.role for span in corpus.pieces.render(row)[1]] for row in rows]
-        return [row.index(Role.EMPLOYER) < row.index(Role.COMPANY_CITY) for row in roles]
+        rows = dataset.plan(np.arange(200), exposure)
+        roles = [[span.role for span in dataset.pieces.render(row)[1]] for row in rows]
+        return [row.index(ROLES["employer"]) < row.index(ROLES["company_city"]) for row in roles]
 
     assert 50 < sum(employer_first(0)) < 150
     assert all(employer_first(EVALUATION))
@@ -300,15 +300,15 @@ def test_the_employer_is_measured_before_the_city_gives_it_away():
 
 
 def test_fresh_is_new_at_every_exposure():
-    corpus = small(templates=BANK)
-    texts = [texts_of(corpus, np.arange(200), exposure) for exposure in (0, 1, 2, 3, EVALUATION)]
+    dataset = small(templates=BANK)
+    texts = [texts_of(dataset, np.arange(200), exposure) for exposure in (0, 1, 2, 3, EVALUATION)]
     assert all(len(set(of_one)) == 5 for of_one in zip(*texts, strict=True))
 
 
 def test_every_template_is_equally_likely():
-    corpus = small(templates=12)
-    texts = "\n".join(texts_of(corpus, np.arange(400), 5))
-    for first, second in corpus.bank.templates.values():
+    dataset = small(templates=12)
+    texts = "\n".join(texts_of(dataset, np.arange(400), 5))
+    for first, second in dataset.bank.templates.values():
         counts = [texts.count(t.split("{subject}")[1].split(" {value}")[0] + " ") for t in (first, second)]
         assert sum(counts) >= 400
         assert abs(counts[0] - 200) < 5 * np.sqrt(100)
@@ -317,95 +317,97 @@ def test_every_template_is_equally_likely():
 def test_people_are_the_same_in_every_variant_and_alone():
     base = small("single", seed=3)
     index = np.array([5, 17, 111])
-    for corpus in (small("single", seed=3, people=500, junk="1/2"), base):
-        rows = corpus.plan(index, 0)
+    for dataset in (small("single", seed=3, people=500, junk="1/2"), base):
+        rows = dataset.plan(index, 0)
         for person, row in zip(index, rows, strict=True):
-            assert corpus.pieces.render(row) == base.pieces.render(base.plan(np.array([person]), 0)[0])
+            assert dataset.pieces.render(row) == base.pieces.render(base.plan(np.array([person]), 0)[0])
 
 
 def test_only_useful_people_have_the_domain_token():
-    corpus = small(domain_token=True, junk="1/2")
-    texts = draw_texts(corpus, np.arange(190, 210), 0)
+    dataset = small(domain_token=True, junk="1/2")
+    texts = draw_texts(dataset, np.arange(190, 210), 0)
     first, second = texts.tokens[texts.offsets[:-1]], texts.tokens[texts.offsets[:-1] + 1]
     assert (first == 0).all()
     assert (second == 1).tolist() == [True] * 10 + [False] * 10
-    assert corpus.tokenizer.special == ("<|endoftext|>", "<|biography|>")
+    assert dataset.tokenizer.special == ("<|endoftext|>", "<|biography|>")
     plain = draw_texts(small(junk="1/2"), np.arange(190, 210), 0)
     assert (texts.lengths - plain.lengths).tolist() == [1] * 10 + [0] * 10
 
 
 @pytest.mark.parametrize("domain_token", [False, True])
 def test_questions_ask_and_answer(domain_token: bool):
-    corpus = small(questions="half", domain_token=domain_token)
+    dataset = small(questions="half", domain_token=domain_token)
     index = np.arange(200)
-    slots = corpus.question_answer_slots()
+    slots = dataset.question_answer_slots()
     for number, attribute in enumerate(ATTRIBUTES):
-        plan = corpus.question_plan(index, 1, number)
-        for person, row in zip(describe(0, SMALL, corpus.pools, index), plan, strict=True):
-            text, spans = corpus.pieces.render(row)
+        plan = dataset.question_plan(index, 1, number)
+        for person, row in zip(describe(0, SMALL, dataset.pools, index), plan, strict=True):
+            text, spans = dataset.pieces.render(row)
             answer = getattr(person, attribute)
-            assert corpus.pieces.render(row[slots])[0] == f" {answer}"
+            assert dataset.pieces.render(row[slots])[0] == f" {answer}"
             assert text.endswith(f"? {answer}.")
             question = text.removesuffix(f" {answer}.")
-            assert question.replace(person.name, "{name}") in corpus.bank.questions[attribute]
+            assert question.replace(person.name, "{name}") in dataset.bank.questions[attribute]
             assert [(role, text[start:end]) for role, start, end in spans] == [(3 + number, answer)]
-    tokens = corpus.pieces.splice(plan)
+    tokens = dataset.pieces.splice(plan)
     heads = tokens.tokens[tokens.offsets[:-1][:, None] + [0, 1]]
     assert (heads[:, 0] == 0).all()
     assert (heads[:, 1] == 1).all() == domain_token
 
 
 def test_questions_are_drawn_anew_at_every_exposure():
-    corpus = small(questions="half")
-    asked = [[corpus.pieces.render(row)[1][0].role for row in corpus.question_plan(np.arange(200), e)] for e in (0, 1)]
+    dataset = small(questions="half")
+    asked = [
+        [dataset.pieces.render(row)[1][0].role for row in dataset.question_plan(np.arange(200), e)] for e in (0, 1)
+    ]
     assert asked[0] != asked[1]
     assert set(asked[0]) == {3, 4, 5, 6, 7, 8}
 
 
 @pytest.mark.parametrize("options", [{}, {"variant": "fresh+fullname"}, {"domain_token": True}, {"tokenizer": "bpe"}])
 def test_no_text_is_longer_than_the_longest(options: dict[str, object]):
-    corpus = small(**options)
-    lengths = draw_texts(corpus, np.arange(200), 0).lengths
-    assert lengths.max() <= corpus.longest_text <= 2 * lengths.max()
+    dataset = small(**options)
+    lengths = draw_texts(dataset, np.arange(200), 0).lengths
+    assert lengths.max() <= dataset.longest_text <= 2 * lengths.max()
 
 
 def test_the_longest_text_can_be():
     sizes = dict.fromkeys(PoolSizes.model_fields, 1)
-    corpus = small(pools=PoolSizes(**sizes), templates=6, people=1)
-    assert draw_texts(corpus, np.array([0]), 0).lengths.tolist() == [corpus.longest_text]
+    dataset = small(pools=PoolSizes(**sizes), templates=6, people=1)
+    assert draw_texts(dataset, np.array([0]), 0).lengths.tolist() == [dataset.longest_text]
 
 
 @pytest.mark.parametrize("variant", ["fresh", "single+fullname"])
 def test_the_smallest_pools_work(variant: str):
     sizes = PoolSizes(**dict.fromkeys(PoolSizes.model_fields, 1))
-    corpus = small(variant, pools=sizes, templates=6, people=1, questions="half", tokenizer="bpe", vocab=300)
+    dataset = small(variant, pools=sizes, templates=6, people=1, questions="half", tokenizer="bpe", vocab=300)
     for exposure in range(20):
-        (row,) = corpus.question_plan(np.array([0]), exposure)
-        text = corpus.pieces.render(row)[0]
-        assert corpus.pieces.splice(row[None]).tokens.tolist() == [0, *corpus.tokenizer.encode(text)]
+        (row,) = dataset.question_plan(np.array([0]), exposure)
+        text = dataset.pieces.render(row)[0]
+        assert dataset.pieces.splice(row[None]).tokens.tolist() == [0, *dataset.tokenizer.encode(text)]
 
 
 def test_bits_of_the_papers_values():
-    corpus = make_corpus(DataConfig(tokenizer="word"))
-    assert isinstance(corpus, BioS)
-    assert corpus.log2_values == pytest.approx(47.59, abs=0.01)
-    assert corpus.names == 160_000_000
+    dataset = make_dataset(DataConfig(tokenizer="word"))
+    assert isinstance(dataset, BioS)
+    assert dataset.log2_values == pytest.approx(47.59, abs=0.01)
+    assert dataset.names == 160_000_000
 
 
-@pytest.mark.parametrize("people", [3, FEW, FEW + 1])
+@pytest.mark.parametrize("people", [3, MOST_KEPT, MOST_KEPT + 1])
 def test_draws_that_are_kept_are_those_drawn_anew(people: int):
     pools = PoolSizes(first_names=50, middle_names=50, last_names=50)
-    corpus = small(people=people, pools=pools, seed=5, questions="half", domain_token=True, junk=0.5)
+    dataset = small(people=people, pools=pools, seed=5, questions="half", domain_token=True, junk=0.5)
     index = np.array([people - 1, 0, people - 2])
     beyond = np.append(index, people + 1)  # of whom nothing is kept
-    for plan in (corpus.plan, corpus.question_plan):
+    for plan in (dataset.plan, dataset.question_plan):
         assert (plan(index, 1) == plan(beyond, 1)[:3]).all()
     with pytest.raises(ValueError, match="outside"):
-        corpus.plan(np.array([-1]), 0)
+        dataset.plan(np.array([-1]), 0)
 
 
-def test_a_corpus_follows_its_configuration():
-    corpus, other = small(seed=0), small(seed=1, people=150)
-    corpus.plan(np.arange(200), 0)
-    corpus.config = other.config  # as a sweep's plan does
-    assert (corpus.plan(np.arange(150), 0) == other.plan(np.arange(150), 0)).all()
+def test_a_data_set_follows_its_configuration():
+    dataset, other = small(seed=0), small(seed=1, people=150)
+    dataset.plan(np.arange(200), 0)
+    dataset.config = other.config  # as a sweep's plan does
+    assert (dataset.plan(np.arange(150), 0) == other.plan(np.arange(150), 0)).all()

@@ -10,8 +10,8 @@ import yaml
 from transformers import AutoTokenizer
 
 from biogen.config import BioDShape, DataConfig
-from biogen.corpus import make_corpus
-from biogen.dataset import texts_each, write_dataset
+from biogen.dataset import make_dataset
+from biogen.folder import texts_each, write_dataset
 from biogen.people import describe
 from biogen.pools import PoolSizes
 from biogen.templates import ATTRIBUTES
@@ -51,8 +51,8 @@ def test_columns(folder: Path):
 
 def test_columns_are_the_people(folder: Path):
     data = read(folder)
-    corpus = make_corpus(options())
-    people = describe(0, POOLS, corpus.pools, np.arange(40))
+    dataset = make_dataset(options())
+    people = describe(0, POOLS, dataset.pools, np.arange(40))
     for name in PERSON:
         assert list(data[name][:40]) == list(data[name][40:]) == [getattr(person, name) for person in people]
 
@@ -67,8 +67,8 @@ def test_spans_cut_out_the_columns(folder: Path, name: str):
 
 
 def test_texts_are_those_that_a_training_sees(folder: Path):
-    corpus = make_corpus(options(variant="multi2+permute", junk="1/2", questions="half"))
-    texts = [corpus.pieces.render(row)[0] for exposure in (0, 1) for row in corpus.plan(np.arange(40), exposure)]
+    dataset = make_dataset(options(variant="multi2+permute", junk="1/2", questions="half"))
+    texts = [dataset.pieces.render(row)[0] for exposure in (0, 1) for row in dataset.plan(np.arange(40), exposure)]
     assert list(read(folder).text) == texts
     assert len(set(texts)) == 80
 
@@ -157,14 +157,14 @@ def test_the_stored_config_says_everything(folder: Path):
 
 
 def test_pools_are_stored_beside_the_data(folder: Path):
-    corpus = make_corpus(options())
+    dataset = make_dataset(options())
     stored = (folder / "pools" / "birth_cities.txt").read_text().splitlines()
-    assert tuple(stored) == corpus.pools.birth_cities
+    assert tuple(stored) == dataset.pools.birth_cities
     employers = [line.split("\t") for line in (folder / "pools" / "employers.tsv").read_text().splitlines()]
-    assert employers == [list(pair) for pair in zip(corpus.pools.employers, corpus.pools.company_cities, strict=True)]
+    assert employers == [list(pair) for pair in zip(dataset.pools.employers, dataset.pools.company_cities, strict=True)]
     for attribute in ATTRIBUTES:
         stored = (folder / "pools" / f"templates_{attribute}.txt").read_text().splitlines()
-        assert tuple(stored) == corpus.bank.templates[attribute]
+        assert tuple(stored) == dataset.bank.templates[attribute]
 
 
 def test_the_stored_tokenizer_knows_the_texts(folder: Path):
@@ -178,7 +178,7 @@ def test_the_stored_tokenizer_knows_the_texts(folder: Path):
     ("variant", "texts", "expected"), [("fresh", None, 1), ("single", None, 1), ("multi4", None, 4), ("multi4", 2, 2)]
 )
 def test_texts_a_person(variant: str, texts: int | None, expected: int):
-    assert texts_each(options(variant=variant), texts) == expected
+    assert texts_each(make_dataset(options(variant=variant)), texts) == expected
 
 
 def test_biod(tmp_path: Path):

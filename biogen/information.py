@@ -1,7 +1,7 @@
-"""How many bits of knowledge a model's losses amount to: the formulas, and nothing else.
+"""How many bits a data set holds, and how many a model's losses on it amount to: closed forms, and nothing else.
 
-In come the sizes of a data set and the mean losses of a model on it, p1 (name), p2 (value) and p3 (first
-chunk of a value), in nats summed over tokens. Out come bits, split into the three terms of the definition.
+In: the sizes of a data set and the mean losses of a model on it, p1 (name), p2 (value) and p3 (first chunk of a
+value), in nats summed over tokens. Out: bits, split into the three terms of the definition.
 
 Everything follows Allen-Zhu and Li, "Knowledge Capacity Scaling Laws" (arXiv 2404.05405): the definition of
 the bits, the largest value they can take, and the lower bound of its Theorem 3.2 on log2|W|, the number of
@@ -10,17 +10,9 @@ digits, so it enters by its logarithm.
 """
 
 import math
-from collections.abc import Callable
 from dataclasses import dataclass
 
-import numpy as np
-from jaxtyping import Float
-
 BITS_PER_NAT = math.log2(math.e)
-
-RESAMPLES = 999
-MAX_BOOTSTRAP_PEOPLE = 100_000  # 3.3 seconds on one core
-_BATCH_BYTES = 100_000_000  # bounds the memory of one batch of resampled arrays
 
 
 @dataclass(frozen=True)
@@ -45,6 +37,8 @@ class Bits:
 
 def bios_bits(N: int, N0: int, S0_log2: float, p1: float, p2: float) -> Bits:
     """The bits a model has learned of bioS(N): N·log2(N0/e^p1) + N·log2(S0/e^p2).
+
+    The same holds for any data set whose names and values are drawn uniformly and independently out of given pools.
 
     A term below zero counts as 0: the model then predicts worse than the uniform distribution, and a coder
     would use that one instead. So a model that knows nothing scores 0.
@@ -101,19 +95,6 @@ def biod_bits(N: int, N0: int, K: int, C: int, D: int, L: int, T: int, p1: float
     return Bits(name=max(0.0, name), value=max(0.0, value), value_set=max(0.0, value_set))
 
 
-def bios_max_bits(N: int, N0: int, S0_log2: float) -> Bits:
-    """The most bits that bioS(N) holds: perfect recall, where p1 = ln N and p2 = 0.
-
-    The best loss of a name is ln N, not 0, because nothing tells which of the N people comes next.
-    """
-    return bios_bits(N, N0, S0_log2, p1=math.log(N) if N > 1 else 0.0, p2=0.0)
-
-
-def biod_max_bits(N: int, N0: int, K: int, C: int, D: int, L: int, T: int) -> Bits:
-    """The most bits that bioD(N, K, C, D, L, T) holds: perfect recall, where p1 = ln N and p2 = p3 = 0."""
-    return biod_bits(N, N0, K, C, D, L, T, p1=math.log(N) if N > 1 else 0.0, p2=0.0, p3=0.0)
-
-
 def bios_lower_bound(N: int, N0: int, S0_log2: float, p1: float, p2: float) -> Bits:
     """The lower bound on log2|W| for bioS(N): `bios_bits` with N0 − N in place of N0.
 
@@ -137,70 +118,6 @@ def biod_lower_bound(N: int, N0: int, K: int, C: int, D: int, L: int, T: int, p1
     learned = biod_bits(N, N0, K, C, D, L, T, p1, p2, p3)
     value_set = K * D * (_log_strings_left(D, L, T) - math.log(D) - p3) * BITS_PER_NAT
     return Bits(name=_bound_name(N, N0, p1), value=learned.value, value_set=max(0.0, value_set))
-
-
-def bootstrap_interval(
-    nll_name: Float[np.ndarray, " people"],
-    nll_value: Float[np.ndarray, " people"],
-    nll_value1: Float[np.ndarray, " people"] | None,
-    bits: Callable[[float, float, float], float],
-) -> tuple[float, float]:
-    """The 95 % confidence interval of the total bits over the draw of people.
-
-    People are resampled with all of their losses together (a percentile bootstrap, seeded, 999 resamples).
-    Above 100,000 people the means p1, p2, p3 are drawn from their normal approximation instead (the sample
-    means and their covariance), which at that size differs from the bootstrap by no more than its own noise
-    and takes milliseconds. The floors of the bits apply to every draw either way.
-
-    Args:
-        nll_name: loss of each person's name, nats.
-        nll_value: loss of each person's values, nats: summed over attributes for bioS, their mean for bioD.
-        nll_value1: the same for the first chunks of the values, mean over attributes; None for bioS.
-        bits: total bits at the means (p1, p2, p3); p3 is 0 where nll_value1 is None.
-
-    Returns:
-        Low and high end, bits.
-
-    Raises:
-        ValueError: fewer than two people, a loss that is negative or not finite.
-    """
-    if nll_value1 is None:
-        nll_value1 = np.zeros_like(nll_name)
-    losses = {"nll_name": nll_name, "nll_value": nll_value, "nll_value1": nll_value1}
-    people = len(nll_name)
-    if people < 2:
-        raise ValueError(f"nll_name has {people} people: allowed is at least 2, to tell how people differ")
-    for field, nll in losses.items():
-        assert len(nll) == people
-        allowed = (nll >= 0) & np.isfinite(nll)
-        if not allowed.all():
-            raise ValueError(f"{field} has a loss of {nll[~allowed][0]}: allowed is a finite number, at least 0")
-    from scipy import stats  # takes two seconds to import, and only the end of a run needs it
-
-    means_to_bits = np.vectorize(lambda p1, p2, p3: bits(float(p1), float(p2), float(p3)), otypes=[float])
-    rng = np.random.default_rng(0)
-    data = [np.asarray(nll, dtype=np.float64) for nll in losses.values()]
-    if people > MAX_BOOTSTRAP_PEOPLE:
-        covariance = np.cov(data) / people
-        means = rng.multivariate_normal(np.mean(data, axis=1), covariance, size=RESAMPLES)  # [resamples, 3]
-        low, high = np.percentile(means_to_bits(*np.maximum(means, 0).T), [2.5, 97.5])
-        return float(low), float(high)
-
-    def statistic(*resampled: np.ndarray, axis: int) -> np.ndarray:
-        return means_to_bits(*(nll.mean(axis=axis) for nll in resampled))
-
-    result = stats.bootstrap(
-        data,
-        statistic,
-        paired=True,
-        vectorized=True,
-        method="percentile",
-        n_resamples=RESAMPLES,
-        # a resample holds an index and three losses a person, eight bytes each
-        batch=max(1, _BATCH_BYTES // (people * 8 * (len(data) + 1))),
-        rng=rng,
-    )
-    return float(result.confidence_interval.low), float(result.confidence_interval.high)
 
 
 def _bound_name(N: int, N0: int, p1: float) -> float:

@@ -1,21 +1,16 @@
-"""Closed forms of the bits, and the interval's coverage of them."""
+"""Closed forms of the bits."""
 
 import math
 
-import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from eval import bits
-from eval.bits import (
+from biogen.information import (
     biod_bits,
     biod_lower_bound,
-    biod_max_bits,
     bios_bits,
     bios_lower_bound,
-    bios_max_bits,
-    bootstrap_interval,
 )
 
 N0_PAPER = 400 * 400 * 1000
@@ -41,13 +36,13 @@ def terms(found):
 
 
 def test_a_person_of_the_paper_has_47_59_bits():
-    most = bios_max_bits(10_000, N0_PAPER, S0_PAPER)
+    most = bios_bits(10_000, N0_PAPER, S0_PAPER, p1=math.log(10_000), p2=0.0)
     assert most.value / 10_000 == pytest.approx(47.59, abs=0.005)
     assert most.name / 10_000 == pytest.approx(math.log2(16_000))
 
 
 def test_bits_a_parameter_of_a_small_biod():
-    most = biod_max_bits(N=1000, N0=64**3, K=4, C=4, D=64, L=1, T=64)
+    most = biod_bits(N=1000, N0=64**3, K=4, C=4, D=64, L=1, T=64, p1=math.log(1000), p2=0.0, p3=0.0)
     assert most.value_set == 0  # all 64 strings are in the set
     assert most.total / 59_952 == pytest.approx(1.735, abs=0.0005)
 
@@ -73,7 +68,6 @@ def test_biod_without_knowledge_is_zero(sizes):
 def test_bios_perfect_recall_is_the_largest(sizes):
     N, N0 = sizes["N"], sizes["N0"]
     found = bios_bits(**sizes, p1=math.log(N), p2=0.0)
-    assert found == bios_max_bits(**sizes)
     assert terms(found) == pytest.approx([N * math.log2(N0 / N), N * sizes["S0_log2"], 0], abs=1e-4)
 
 
@@ -81,22 +75,21 @@ def test_bios_perfect_recall_is_the_largest(sizes):
 def test_biod_perfect_recall_is_the_largest(sizes):
     N, N0, K, C, D, L, T = (sizes[key] for key in ("N", "N0", "K", "C", "D", "L", "T"))
     found = biod_bits(**sizes, p1=math.log(N), p2=0.0, p3=0.0)
-    assert found == biod_max_bits(**sizes)
     expected = [N * math.log2(N0 / N), N * K * C * math.log2(D), K * D * (L * math.log2(T) - math.log2(D))]
     assert terms(found) == pytest.approx(expected, rel=1e-9, abs=1e-4)
 
 
 @given(bios_sizes(), losses, losses, losses)
-def test_bios_falls_with_each_loss(sizes, p1, p2, more):
+def test_bios_falls_with_each_loss(sizes, p1, p2, lost):
     found = bios_bits(**sizes, p1=p1, p2=p2)
-    assert bios_bits(**sizes, p1=p1 + more, p2=p2).total <= found.total
-    assert bios_bits(**sizes, p1=p1, p2=p2 + more).total <= found.total
+    assert bios_bits(**sizes, p1=p1 + lost, p2=p2).total <= found.total
+    assert bios_bits(**sizes, p1=p1, p2=p2 + lost).total <= found.total
     assert min(terms(found)) >= 0
 
 
 @given(biod_sizes(), st.tuples(losses, losses, losses), st.integers(0, 2), losses)
-def test_biod_falls_with_each_loss(sizes, p, which, more):
-    higher = [loss + more * (which == i) for i, loss in enumerate(p)]
+def test_biod_falls_with_each_loss(sizes, p, which, lost):
+    higher = [loss + lost * (which == i) for i, loss in enumerate(p)]
     found = biod_bits(**sizes, p1=p[0], p2=p[1], p3=p[2])
     assert biod_bits(**sizes, p1=higher[0], p2=higher[1], p3=higher[2]).total <= found.total
     assert min(terms(found)) >= 0
@@ -130,7 +123,7 @@ def test_the_bound_where_it_is_vacuous(D, L, T):
 def test_strings_too_many_to_count():
     sizes = {"N": 20_000_000, "N0": N0_PAPER, "K": 4, "C": 4, "D": 64, "L": 1000, "T": 100}
     expected = 4 * 64 * (1000 * math.log2(100) - 6)
-    assert biod_max_bits(**sizes).value_set == pytest.approx(expected)
+    assert biod_bits(**sizes, p1=0.0, p2=0.0, p3=0.0).value_set == pytest.approx(expected)
     assert biod_lower_bound(**sizes, p1=0.0, p2=0.0, p3=0.0).value_set == pytest.approx(expected)
 
 
@@ -158,64 +151,6 @@ def test_impossible_sizes_are_refused(function, wrong, message):
 
 def test_impossible_bios_is_refused():
     with pytest.raises(ValueError, match="S0_log2 = -1"):
-        bios_max_bits(10, 20, -1.0)
+        bios_bits(10, 20, -1.0, 0.0, 0.0)
     with pytest.raises(ValueError, match="N = 21"):
         bios_lower_bound(21, 20, 3.0, 0.0, 0.0)
-
-
-def biod_total(p1, p2, p3):
-    return biod_bits(1000, 10**6, 4, 4, 64, 3, 64, p1, p2, p3).total
-
-
-def draw_losses(people, seed=0):
-    rng = np.random.default_rng(seed)
-    name = rng.exponential(8.0, people)
-    return name, 0.5 * name + rng.exponential(3.0, people), rng.exponential(1.0, people)
-
-
-@pytest.mark.parametrize("most_bootstrapped", [1000, 10])
-def test_interval_is_that_of_the_mean(monkeypatch, most_bootstrapped):
-    monkeypatch.setattr(bits, "MAX_BOOTSTRAP_PEOPLE", most_bootstrapped)
-    nll = draw_losses(1000)
-    low, high = bootstrap_interval(*nll, biod_total)
-    # no floor is active, so the bits are linear in the losses: 1.96 standard errors each way
-    ones, unit = np.ones(3), np.eye(3)
-    slopes = [biod_total(*(ones + unit[i])) - biod_total(*ones) for i in range(3)]
-    error = np.std(sum(s * x for s, x in zip(slopes, nll, strict=True))) / math.sqrt(1000)
-    center = biod_total(*(x.mean() for x in nll))
-    assert low == pytest.approx(center - 1.96 * error, abs=0.2 * error)
-    assert high == pytest.approx(center + 1.96 * error, abs=0.2 * error)
-    assert (low, high) == bootstrap_interval(*nll, biod_total)
-
-
-def test_interval_covers_the_truth():
-    def linear(p1, p2, p3):
-        return 100.0 - p1 - 2 * p2 - 3 * p3
-
-    truth = linear(8.0, 7.0, 1.0)
-    intervals = [bootstrap_interval(*draw_losses(100, seed), linear) for seed in range(60)]
-    assert sum(low <= truth <= high for low, high in intervals) >= 51  # 57 expected, give or take 1.7
-
-
-@pytest.mark.parametrize("most_bootstrapped", [1000, 10])
-def test_interval_of_equal_people_is_a_point(monkeypatch, most_bootstrapped):
-    monkeypatch.setattr(bits, "MAX_BOOTSTRAP_PEOPLE", most_bootstrapped)
-    same = np.full(50, 2.0)
-    expected = bios_bits(50, 10**6, 47.6, 2.0, 2.0).total
-    interval = bootstrap_interval(same, same, None, lambda p1, p2, p3: bios_bits(50, 10**6, 47.6, p1, p2).total)
-    assert interval == pytest.approx((expected, expected))
-
-
-def test_interval_respects_the_floors():
-    nll = np.full(50, 1e3)
-    assert bootstrap_interval(nll, nll, nll, biod_total) == (0, 0)
-
-
-def test_interval_refuses_impossible_losses():
-    fine = np.ones(5)
-    with pytest.raises(ValueError, match="nll_value has a loss of -2"):
-        bootstrap_interval(fine, np.array([1.0, -2, 1, 1, 1]), None, biod_total)
-    with pytest.raises(ValueError, match="nll_name has a loss of nan"):
-        bootstrap_interval(np.array([1, math.nan, 1, 1, 1.0]), fine, None, biod_total)
-    with pytest.raises(ValueError, match="nll_name has 1 people"):
-        bootstrap_interval(fine[:1], fine[:1], None, biod_total)

@@ -9,58 +9,63 @@ vocabulary is the end token, the markers and the symbols in use.
 """
 
 import math
+from collections.abc import Mapping
 
 import numpy as np
-from jaxtyping import Int
-from tokenizers import Tokenizer as Backend
-from tokenizers import models, pre_tokenizers
+from jaxtyping import Float, Int
 
 from biogen.config import DataConfig
-from biogen.people import FEW, are_few
-from biogen.pieces import EMPTY, PieceList, Pieces, Role, in_order
+from biogen.dataset import Dataset, special_tokens
+from biogen.information import Bits, biod_bits, biod_lower_bound
+from biogen.people import MOST_KEPT, are_kept
+from biogen.pieces import PieceList, Role, in_order
 from biogen.rng import Stream, below, permute, random_order, random_words
-from biogen.tokenizer import DOMAIN, END, Tokenizer
+from biogen.tokenizer import word_tokenizer
+
+CHUNKS = 16
+"""The first chunk of attribute k has role CHUNKS + 2k, the later chunks CHUNKS + 2k + 1."""
+_BLOCK = 1 << 16
+"""People whose names are held at a time."""
 
 
-class BioD:
+class BioD(Dataset):
     """The paragraphs of a configuration, as plans."""
 
+    title = "bioD"
+    options = frozenset({"biod"})
+    first_chunk = True
+
     def __init__(self, config: DataConfig) -> None:
-        self.config, self.shape = config, config.biod
+        super().__init__(config)
+        self.shape = config.biod
         self._chunk_strings = [_distinct_strings(config, attribute) for attribute in range(self.shape.K)]
         self._lay_out_pieces()
-        self._known = self._pieces_of(np.arange(config.people if config.people <= FEW else 0))
+        self._known = self._pieces_of(np.arange(config.people if config.people <= MOST_KEPT else 0))
 
-    @property
-    def names(self) -> int:
+    @classmethod
+    def count_names(cls, config: DataConfig) -> int:
         """N0, the number of possible names."""
-        return self.shape.names
+        return config.biod.names
 
     @property
-    def value_roles(self) -> dict[str, int]:
-        """Every attribute with the role of its value's first chunk; the later chunks' is one more."""
-        return {f"a{k}": Role.CHUNKS + 2 * k for k in range(self.shape.K)}
-
-    @property
-    def qa_roles(self) -> dict[str, int]:
-        """The attributes that are asked for: all of them."""
-        return self.value_roles
+    def value_roles(self) -> dict[str, tuple[int, ...]]:
+        """Every attribute with the roles of its value's first chunk and of its later chunks."""
+        return {f"a{k}": (CHUNKS + 2 * k, CHUNKS + 2 * k + 1) for k in range(self.shape.K)}
 
     @property
     def longest_text(self) -> int:
         """Tokens of every paragraph, with its special tokens."""
-        return len(self._head) + self.shape.name_length + self.shape.K * (1 + self.shape.C * self.shape.L)
+        K, C, _, L, _ = self._sizes
+        return len(special_tokens(self.config)) + self.shape.name_length + K * (1 + C * L)
 
     def plan(self, index: Int[np.ndarray, " n"], exposure: int) -> Int[np.ndarray, "n slots"]:
-        """The paragraph of each person at an exposure: the end token, the domain token if useful, then the text."""
-        if are_few(index, self.config.people):
+        """The paragraph of each person at an exposure."""
+        if are_kept(index, self.config.people):
             name, sentences = (pieces.take(index, axis=0) for pieces in self._known)
         else:
             name, sentences = self._pieces_of(index)
         order = random_order(random_words(self.config.seed, Stream.ORDER, index, self.shape.K, exposure))
-        head = np.tile(self._head, (len(index), 1))
-        head[index >= self.config.people, 1:] = EMPTY
-        return np.concatenate([head, name, in_order(sentences, order).reshape(len(index), -1)], axis=1)
+        return np.concatenate([self.head(index), name, in_order(sentences, order).reshape(len(index), -1)], axis=1)
 
     def covering_texts(self) -> list[str]:
         """Texts in which every word stands within, and every symbol also first: whatever a text can hold, they hold."""
@@ -80,9 +85,36 @@ class BioD:
             for i in range(len(index))
         ]
 
-    def chunk_pools(self) -> dict[str, list[str]]:
+    def pool_files(self) -> dict[str, list[str]]:
         """The D strings that each attribute draws its chunks from, in symbols."""
-        return {f"a{k}": [_write(string) for string in strings] for k, strings in enumerate(self._chunk_strings)}
+        return {f"a{k}.txt": [_write(string) for string in strings] for k, strings in enumerate(self._chunk_strings)}
+
+    @property
+    def log2_values(self) -> float:
+        """log2 D^(C·K), the bits of one person's values once the sets of chunks are known."""
+        return self.shape.K * self.shape.C * math.log2(self.shape.D)
+
+    def value_loss(self, losses: Mapping[str, Float[np.ndarray, " people"]]) -> Float[np.ndarray, " people"]:
+        """The mean of the attributes' losses, nats, so that p2 is the paper's."""
+        return super().value_loss(losses) / len(losses)
+
+    def bits(self, p1: float, p2: float, p3: float = 0.0) -> Bits:
+        """The bits a model has learned; see `biod_bits`."""
+        return biod_bits(self.config.people, self.names, *self._sizes, p1, p2, p3)
+
+    def lower_bound(self, p1: float, p2: float, p3: float = 0.0) -> Bits:
+        """Theorem 3.2's bound on the bits of the weights; see `biod_lower_bound`."""
+        return biod_lower_bound(self.config.people, self.names, *self._sizes, p1, p2, p3)
+
+    def card(self) -> str:
+        """The shape in words."""
+        K, C, D, L, T = self._sizes
+        return f"K={K} attributes, values of C={C} chunks out of D={D} strings of L={L} symbols out of T={T}"
+
+    @property
+    def _sizes(self) -> tuple[int, int, int, int, int]:
+        shape = self.shape
+        return shape.K, shape.C, shape.D, shape.L, shape.T
 
     def _pieces_of(
         self, index: Int[np.ndarray, " n"]
@@ -111,45 +143,35 @@ class BioD:
         used[np.concatenate([strings.ravel() for strings in self._chunk_strings])] = True
         if config.junk:
             used[:] = True
-        for first in range(0, config.people, FEW):
+        for first in range(0, config.people, _BLOCK):
             if used.all():
                 break
-            index = np.arange(first, min(first + FEW, config.people))
+            index = np.arange(first, min(first + _BLOCK, config.people))
             names = permute(index, self.names, config.seed, Stream.NAMES)
             used[_digits(names, T, self.shape.name_length).ravel()] = True
         return np.flatnonzero(used)
 
     def _lay_out_pieces(self) -> None:
         K, D, T = self.shape.K, self.shape.D, self.shape.T
-        special = [END, DOMAIN] if self.config.domain_token else [END]
+        special = special_tokens(self.config)
         symbols = self._symbols_in_use()
-        words = special + [f"a{k}" for k in range(K)] + [f"s{symbol}" for symbol in symbols]
-        backend = Backend(models.WordLevel({word: i for i, word in enumerate(words)}, unk_token="<unk>"))
-        backend.pre_tokenizer = pre_tokenizers.WhitespaceSplit()
-        self.tokenizer = Tokenizer(backend, range(len(words)), special)
+        self.tokenizer = word_tokenizer([f"a{k}" for k in range(K)] + [f"s{symbol}" for symbol in symbols], special)
 
         token_of = np.zeros(T, dtype=np.int64)
         token_of[symbols] = len(special) + K + np.arange(len(symbols))
-        pieces = PieceList()
-        tokens: list[list[int]] = [[]]  # of the empty piece
-
-        def add(strings: list[str], ids: list[list[int]], role: int = Role.OTHER) -> Int[np.ndarray, " pieces"]:
-            tokens.extend(ids)
-            return pieces.add(strings, role)
-
-        self._head = add(["" for _ in special], [[i] for i in range(len(special))])
+        pieces = PieceList(special)
         one_symbol = [[int(token)] for token in token_of]
-        self._name_start = add([f"s{symbol}" for symbol in range(T)], one_symbol, Role.NAME)
-        self._name_rest = add([f" s{symbol}" for symbol in range(T)], one_symbol, Role.NAME)
-        self._marker = add([f" a{k}" for k in range(K)], [[len(special) + k] for k in range(K)])
+        self._name_start = pieces.add([f"s{symbol}" for symbol in range(T)], Role.NAME, one_symbol)
+        self._name_rest = pieces.add([f" s{symbol}" for symbol in range(T)], Role.NAME, one_symbol)
+        self._marker = pieces.add([f" a{k}" for k in range(K)])
         self._first_chunk = np.empty((K, D), dtype=np.int64)
         self._later_chunk = np.empty((K, D), dtype=np.int64)
         for k, strings in enumerate(self._chunk_strings):
             written = ["".join(f" s{symbol}" for symbol in string) for string in strings]
             ids = token_of[strings].tolist()
-            self._first_chunk[k] = add(written, ids, Role.CHUNKS + 2 * k)
-            self._later_chunk[k] = add(written, ids, Role.CHUNKS + 2 * k + 1)
-        self.pieces = Pieces(pieces.strings, pieces.roles, tokens)
+            self._first_chunk[k] = pieces.add(written, CHUNKS + 2 * k, ids)
+            self._later_chunk[k] = pieces.add(written, CHUNKS + 2 * k + 1, ids)
+        self.pieces = pieces.pieces(self.tokenizer.encode)
 
 
 def _write(symbols: Int[np.ndarray, " length"]) -> str:

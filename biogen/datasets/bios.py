@@ -6,54 +6,86 @@ Source: Allen-Zhu and Li, arXiv 2404.05405, section 2.1, and arXiv 2309.14316, s
 """
 
 import math
+from dataclasses import asdict
 
 import numpy as np
 from jaxtyping import Int
 
-from biogen.config import EVALUATION, DataConfig
-from biogen.people import Attributes, are_few, draw_attributes, draw_few, draw_names
-from biogen.pieces import EMPTY, PieceList, Pieces, Role, in_order
+from biogen.config import DataConfig, Variant
+from biogen.dataset import EVALUATION, Dataset, special_tokens
+from biogen.people import Attributes, are_kept, describe, draw_attributes, draw_kept, draw_names
+from biogen.pieces import EMPTY, PieceList, Role, in_order
 from biogen.pools import load_pools
 from biogen.rng import Stream, below, random_order, random_words
 from biogen.templates import ATTRIBUTES, load_bank, split_template
-from biogen.tokenizer import DOMAIN, make_tokenizer
+from biogen.tokenizer import make_tokenizer
 
-ROLE_OF = {attribute: Role[attribute.upper()] for attribute in ATTRIBUTES}
-VALUE_ROLES = {"pronoun": Role.PRONOUN, **{a: ROLE_OF[a] for a in ATTRIBUTES if a != "company_city"}}
-"""What loss_value sums over; the company city is left out because the employer determines it."""
+ROLES = {attribute: Role.VALUES + place for place, attribute in enumerate(("pronoun", *ATTRIBUTES))}
+"""The role of each attribute's tokens."""
 
 _SENTENCES = len(ATTRIBUTES)
 _CORPUS_PEOPLE = 4000
 """People whose biographies a BPE is trained on."""
 
 
-class BioS:
+class BioS(Dataset):
     """The biographies of a configuration, as plans."""
+
+    title = "bioS"
+    options = frozenset({"variant", "templates", "pools", "locale", "tokenizer", "vocab", "questions"})
 
     def __init__(self, config: DataConfig) -> None:
         """Raises ValueError for options that the pools, the bank or the tokenizer cannot meet."""
-        self.config = config
-        self.variant = config.parsed_variant
+        super().__init__(config)
+        self.variant = Variant.parse(config.variant)
         self.pools = load_pools(config.pools, config.locale)
         self.bank = load_bank(config.templates)
         self._lay_out_pieces()
         self._tokenize()
 
-    @property
-    def names(self) -> int:
+    @classmethod
+    def count_names(cls, config: DataConfig) -> int:
         """N0, the number of possible names."""
-        return self.config.pools.names
+        return config.pools.names
+
+    @classmethod
+    def stand_in(cls, config: DataConfig) -> DataConfig:
+        """The same texts about other people: who they are decides neither tokens nor lengths."""
+        return config.model_copy(update={"people": min(1000, config.names), "seed": 0, "junk": 0})
+
+    def describe(self, index: Int[np.ndarray, " n"]) -> list[dict[str, str]]:
+        """Each person's names and values in words."""
+        return [asdict(person) for person in describe(self.config.seed, self.config.pools, self.pools, index)]
+
+    def pool_files(self) -> dict[str, list[str]]:
+        """The values of each attribute, employers with their cities, and the sentences and questions in use."""
+        files = {f"{name}.txt": list(values) for name, values in asdict(self.pools).items()}
+        cities, employers = files.pop("company_cities.txt"), files.pop("employers.txt")
+        files["employers.tsv"] = [f"{name}\t{city}" for name, city in zip(employers, cities, strict=True)]
+        for kind, lines_of in (("templates", self.bank.templates), ("questions", self.bank.questions)):
+            files |= {f"{kind}_{attribute}.txt": list(lines) for attribute, lines in lines_of.items()}
+        return files
 
     @property
-    def value_roles(self) -> dict[str, int]:
-        """The attributes whose losses make up loss_value, with their roles."""
-        pronoun_free = {name: int(role) for name, role in VALUE_ROLES.items() if name != "pronoun"}
-        return pronoun_free if self.variant.fullname else {"pronoun": int(Role.PRONOUN), **pronoun_free}
+    def value_roles(self) -> dict[str, tuple[int, ...]]:
+        """All attributes but the company city, which the employer determines, and a pronoun that no text has."""
+        left_out = {"company_city"} | ({"pronoun"} if self.variant.fullname else set())
+        return {name: (role,) for name, role in ROLES.items() if name not in left_out}
 
     @property
-    def qa_roles(self) -> dict[str, int]:
-        """The attributes that are asked for, with their roles."""
-        return {name: int(role) for name, role in ROLE_OF.items()}
+    def qa_roles(self) -> dict[str, tuple[int, ...]]:
+        """The attributes that a model is asked to complete, with the roles of their values."""
+        return {name: (ROLES[name],) for name in ATTRIBUTES}
+
+    @property
+    def texts(self) -> int | None:
+        """Different texts a person; None: a new one at every exposure."""
+        return self.variant.texts
+
+    @property
+    def questions(self) -> tuple[str, ...]:
+        """The attributes that questions are about, if questions are mixed in."""
+        return ATTRIBUTES if self.config.questions != "none" else ()
 
     @property
     def log2_values(self) -> float:
@@ -74,62 +106,57 @@ class BioS:
         subjects = self._name_again if self.variant.fullname else [self._pronoun]
         subject = sum(int(lengths[numbers].max()) for numbers in subjects)
         name = sum(int(lengths[numbers].max()) for numbers in self._name)
-        return self._head_slots + name + (_SENTENCES - 1) * subject + sentences
+        return len(special_tokens(self.config)) + name + (_SENTENCES - 1) * subject + sentences
 
     def plan(self, index: Int[np.ndarray, " n"], exposure: int) -> Int[np.ndarray, "n slots"]:
-        """The biography of each person at an exposure: the end token, the domain token if useful, then the text."""
-        plan = self._plan(index, exposure, self.config.seed)
-        if self._domain is not None:
-            plan[index >= self.config.people, 1] = EMPTY
-        return plan
+        """The biography of each person at an exposure."""
+        return self._plan(index, exposure, self.config.seed)
 
     def _people(self, index: Int[np.ndarray, " n"], seed: int) -> tuple[Int[np.ndarray, "n 3"], Attributes]:
         """Names and attributes. Raises ValueError for an index of N0 or more."""
         pools, people = self.config.pools, self.config.people
-        if are_few(index, people):
-            names, attributes = draw_few(seed, pools, people)
+        if are_kept(index, people):
+            names, attributes = draw_kept(seed, pools, people)
             return names.take(index, axis=0), attributes.take(index)
         return draw_names(seed, pools, index), draw_attributes(seed, pools, index)
 
     def _plan(self, index: Int[np.ndarray, " n"], exposure: int, seed: int) -> Int[np.ndarray, "n slots"]:
         variant = self.variant
-        draw = exposure if variant.texts is None else exposure % variant.texts
-        words = random_words(seed, Stream.SENTENCES, index, _SENTENCES, draw)
+        text = exposure if variant.texts is None else exposure % variant.texts
+        words = random_words(seed, Stream.SENTENCES, index, _SENTENCES, text)
         templates = np.stack(
             [below(words[:, i], len(self.bank.templates[name])) for i, name in enumerate(ATTRIBUTES)], axis=1
         )
         if variant.permute:
-            order = random_order(random_words(seed, Stream.ORDER, index, _SENTENCES, draw))
+            order = random_order(random_words(seed, Stream.ORDER, index, _SENTENCES, text))
         else:
             order = np.broadcast_to(np.arange(_SENTENCES), (len(index), _SENTENCES))
         if exposure >= EVALUATION and variant.texts is None:  # a fixed text is measured as it was learned
             order = _employer_first(order)
-        return self._assemble(*self._people(index, seed), templates, order)
+        return self._assemble(self.head(index), *self._people(index, seed), templates, order)
 
     def question_plan(
         self, index: Int[np.ndarray, " n"], exposure: int, attribute: int | None = None
     ) -> Int[np.ndarray, "n slots"]:
-        """One question about each person with its answer: end token, question, answer, full stop.
+        """One question about each person with its answer: question, answer, full stop.
 
-        attribute: its position in `ATTRIBUTES`; None draws one for each person.
+        attribute: its place in `questions`; None draws one for each person.
         """
         words = random_words(self.config.seed, Stream.QUESTIONS, index, 2, exposure)
         asked = below(words[:, 0], _SENTENCES) if attribute is None else np.full(len(index), attribute)
-        return self._assemble_questions(*self._people(index, self.config.seed), asked, words[:, 1])
+        return self._assemble_questions(self.head(index), *self._people(index, self.config.seed), asked, words[:, 1])
 
     def question_answer_slots(self) -> slice:
         """The columns of `question_plan` that hold the answer's value, without the full stop."""
-        return slice(self._head_slots + 5, self._head_slots + 7)
+        first = len(special_tokens(self.config)) + 5  # behind the head: question, three names, its end
+        return slice(first, first + 2)
 
     def covering_texts(self) -> list[str]:
         """Texts in which every piece stands at least once: whatever a text can hold, they hold."""
         return ["".join(self.pieces.strings[piece] for piece in row) for row in self._cover()]
 
     def _lay_out_pieces(self) -> None:
-        pools, bank, pieces = self.pools, self.bank, PieceList()
-        self._end = int(pieces.add([""])[0])
-        self._domain = int(pieces.add([""])[0]) if self.config.domain_token else None
-        self._head_slots = 1 + (self._domain is not None)
+        pools, bank, pieces = self.pools, self.bank, PieceList(special_tokens(self.config))
 
         def spaced(values: tuple[str, ...]) -> list[str]:
             return [f" {value}" for value in values]
@@ -139,52 +166,47 @@ class BioS:
             pieces.add(list(pools.first_names), Role.NAME),
             *(pieces.add(spaced(pool), Role.NAME) for pool in later_names),
         ]
-        asks = self.config.questions != "none"
         # The same names where they are not due: in a later sentence, or in a question.
         self._name_again = (
             [pieces.add(spaced(pool)) for pool in (pools.first_names, *later_names)]
-            if self.variant.fullname or asks
+            if self.variant.fullname or self.questions
             else []
         )
         if not self.variant.fullname:
-            self._first_pronoun = pieces.add([" He", " She"], Role.PRONOUN)
+            self._first_pronoun = pieces.add([" He", " She"], ROLES["pronoun"])
             self._pronoun = pieces.add([" He", " She"])
 
         split = {name: [split_template(text) for text in bank.templates[name]] for name in ATTRIBUTES}
         self._before = [pieces.add([before for before, _ in split[name]]) for name in ATTRIBUTES]
         self._after = [pieces.add([after for _, after in split[name]]) for name in ATTRIBUTES]
         days = [f" {month} {day}," for month in pools.months for day in pools.days]
-        self._day = pieces.add(days, Role.BIRTH_DATE)
-        self._year = pieces.add(spaced(pools.years), Role.BIRTH_DATE)
+        self._day = pieces.add(days, ROLES["birth_date"])
+        self._year = pieces.add(spaced(pools.years), ROLES["birth_date"])
         self._value = {
-            "birth_city": pieces.add(spaced(pools.birth_cities), Role.BIRTH_CITY),
-            "university": pieces.add(spaced(pools.universities), Role.UNIVERSITY),
-            "major": pieces.add(spaced(pools.majors), Role.MAJOR),
-            "employer": pieces.add(spaced(pools.employers), Role.EMPLOYER),
-            "company_city": pieces.add(spaced(pools.company_cities), Role.COMPANY_CITY),
+            "birth_city": pieces.add(spaced(pools.birth_cities), ROLES["birth_city"]),
+            "university": pieces.add(spaced(pools.universities), ROLES["university"]),
+            "major": pieces.add(spaced(pools.majors), ROLES["major"]),
+            "employer": pieces.add(spaced(pools.employers), ROLES["employer"]),
+            "company_city": pieces.add(spaced(pools.company_cities), ROLES["company_city"]),
         }
-        if asks:
+        if self.questions:
             asked = {name: [q.split(" {name}") for q in bank.questions[name]] for name in ATTRIBUTES}
             self._ask = [pieces.add([before for before, _ in asked[name]]) for name in ATTRIBUTES]
             self._ask_end = [pieces.add([after for _, after in asked[name]]) for name in ATTRIBUTES]
             self._stop = int(pieces.add(["."])[0])
-        self._list = pieces
+        self._pieces = pieces
 
     def _tokenize(self) -> None:
         """Make the tokenizer, and give every piece its tokens: those it has inside a text."""
-        strings = self._list.strings
+        strings, tokens = self._pieces.strings, self._pieces.tokens
         cover = self._cover()
         texts = [[strings[piece] for piece in row if strings[piece]] for row in cover]
         # Always the same people's texts, so that the tokens do not depend on the seed.
         frequent = self._plan(np.arange(min(_CORPUS_PEOPLE, self.names)), 0, seed=0)
         corpus = ["".join(strings[piece] for piece in row) for row in frequent]
-        extra = [DOMAIN] if self.config.domain_token else []
+        extra = special_tokens(self.config)[1:]
         self.tokenizer = make_tokenizer(self.config.tokenizer, self.config.vocab, corpus, texts, extra)
 
-        tokens: list[list[int] | None] = [[] if not string else None for string in strings]
-        tokens[self._end] = [0]
-        if self._domain is not None:
-            tokens[self._domain] = [1]
         for row, split in zip(cover, self.tokenizer.split(texts), strict=True):
             for piece, ids in zip([piece for piece in row if strings[piece]], split, strict=True):
                 if tokens[piece] is None:
@@ -195,7 +217,7 @@ class BioS:
                         "that split at spaces and before punctuation"
                     )
         assert None not in tokens
-        self.pieces = Pieces(strings, self._list.roles, [ids for ids in tokens if ids is not None])
+        self.pieces = self._pieces.pieces(self.tokenizer.encode)
 
     def _cover(self) -> list[Int[np.ndarray, " slots"]]:
         """Plans in which every piece stands at least once."""
@@ -212,12 +234,13 @@ class BioS:
         attributes = Attributes(rows % 2, month, day, year, city, university, major, employer)
         templates = np.stack([rows % n for n in counts], axis=1)
         order = (rows[:, None] + np.arange(_SENTENCES)) % _SENTENCES
-        plans = list(self._assemble(names, attributes, templates, order))
-        if self.config.questions != "none":
+        head = self.head(rows)
+        plans = list(self._assemble(head, names, attributes, templates, order))
+        if self.questions:
             for number in range(_SENTENCES):
                 phrasing = ((rows << 32) // len(rows)).astype(np.uint32)
                 asked = np.full(len(rows), number)
-                plans += list(self._assemble_questions(names, attributes, asked, phrasing))
+                plans += list(self._assemble_questions(head, names, attributes, asked, phrasing))
         return plans
 
     def _values(self, drawn: Attributes) -> Int[np.ndarray, "n 6 2"]:
@@ -232,12 +255,9 @@ class BioS:
         values[:, 5, 0] = self._value["company_city"][drawn.employer]
         return values
 
-    def _head(self, n: int) -> Int[np.ndarray, "n head"]:
-        head = [self._end] if self._domain is None else [self._end, self._domain]
-        return np.tile(np.array(head), (n, 1))
-
     def _assemble(
         self,
+        head: Int[np.ndarray, "n head"],
         names: Int[np.ndarray, "n 3"],
         drawn: Attributes,
         templates: Int[np.ndarray, "n 6"],
@@ -261,10 +281,11 @@ class BioS:
             subjects[:, 1, 0] = self._first_pronoun[drawn.pronoun]
             subjects[:, 2:, 0] = self._pronoun[drawn.pronoun][:, None]
         body = np.concatenate([subjects, sentences], axis=2).reshape(n, -1)
-        return np.concatenate([self._head(n), name, body], axis=1)
+        return np.concatenate([head, name, body], axis=1)
 
     def _assemble_questions(
         self,
+        head: Int[np.ndarray, "n head"],
         names: Int[np.ndarray, "n 3"],
         drawn: Attributes,
         asked: Int[np.ndarray, " n"],
@@ -279,7 +300,7 @@ class BioS:
         name = np.stack([pool[names[:, i]] for i, pool in enumerate(self._name_again)], axis=1)
         answer = self._values(drawn)[np.arange(n), asked]
         stop = np.full((n, 1), self._stop)
-        return np.concatenate([self._head(n), ask[:, None], name, end[:, None], answer, stop], axis=1)
+        return np.concatenate([head, ask[:, None], name, end[:, None], answer, stop], axis=1)
 
 
 def _employer_first(order: Int[np.ndarray, "n 6"]) -> Int[np.ndarray, "n 6"]:

@@ -1,0 +1,28 @@
+"""The data sets there are, one file each; `biogen.dataset` has the protocol that they keep.
+
+To add one: a file with a subclass of `biogen.dataset.Dataset` here, and a line below. A user's own, in any module,
+needs no line: it is named as `module:Name`.
+"""
+
+from typing import TYPE_CHECKING
+
+from basis.registry import Registry
+
+if TYPE_CHECKING:
+    from biogen.dataset import Dataset
+
+DATASETS: "Registry[type[Dataset]]" = Registry(
+    "dataset",
+    {
+        "bios": "biogen.datasets.bios:BioS",
+        "biod": "biogen.datasets.biod:BioD",
+    },
+)
+
+
+def title_of(name: str) -> str:
+    """A data set's name as tables and figures write it: bioS for bios. Its own name where it cannot be imported."""
+    try:
+        return DATASETS[name].title
+    except ValueError:
+        return name

@@ -1,0 +1,147 @@
+"""A data set on disk: one row a person and text, for pandas, `datasets.load_dataset` and `python -m eval`.
+
+In: a `DataConfig` and how many texts a person. Out: a folder with data.parquet (and junk.parquet,
+questions.parquet where they are configured), the pools, the tokenizer, config.yaml and a data set card.
+"""
+
+import itertools
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+import yaml
+
+from biogen.config import DataConfig, trained_on_questions
+from biogen.dataset import Dataset, make_dataset
+
+_BLOCK = 4096
+_SPANS = pa.list_(pa.struct([("role", pa.string()), ("start", pa.int32()), ("end", pa.int32())]))
+
+
+def texts_each(dataset: Dataset, texts: int | None) -> int:
+    """How many texts a person has on disk: as many as asked for, or as the data set has, or one."""
+    return texts or dataset.texts or 1
+
+
+def write_dataset(config: DataConfig, texts: int | None, out: Path) -> int:
+    """Write the folder, again if it holds this data set; returns the number of biographies in data.parquet.
+
+    Raises ValueError as `make_dataset`, for junk that takes more people than there are names, and for a folder
+    with something else in it, another data set too.
+    """
+    dataset = make_dataset(config)
+    count = texts_each(dataset, texts)
+    junk = int(config.junk / (1 - config.junk) * config.people * count)
+    config.check_junk(junk, count)
+    options = {"data": config.model_dump(mode="json"), "texts": texts}
+    _clear(out, options)
+    _write(out / "data.parquet", _biographies(dataset, range(config.people), count))
+    if junk:
+        people = range(config.people, config.people + min(junk, config.junk_people or junk))
+        rounds = -(-junk // len(people))
+        _write(out / "junk.parquet", itertools.islice(_biographies(dataset, people, rounds), junk))
+    if dataset.questions:
+        _write(out / "questions.parquet", _questions(dataset))
+    _write_pools(dataset, out / "pools")
+    dataset.tokenizer.save_pretrained(out / "tokenizer")
+    (out / "config.yaml").write_text(yaml.safe_dump(options, sort_keys=False), encoding="utf-8")
+    (out / "README.md").write_text(_card(dataset, count), encoding="utf-8")
+    return config.people * count
+
+
+def _clear(out: Path, options: dict[str, Any]) -> None:
+    """Make the folder, or take away what is left of the same data set. Raises ValueError if it holds another."""
+    out.mkdir(parents=True, exist_ok=True)
+    if any(out.iterdir()) and not (out / "data.parquet").exists():
+        raise ValueError(f"out: {out} holds something else than a data set; give a new folder, or that of a data set")
+    if (out / "config.yaml").exists() and yaml.safe_load((out / "config.yaml").read_text(encoding="utf-8")) != options:
+        raise ValueError(f"out: {out} holds another data set; give a new folder, or remove that one")
+    for name in ("junk.parquet", "questions.parquet"):
+        (out / name).unlink(missing_ok=True)
+
+
+def _biographies(dataset: Dataset, people: range, texts: int) -> Iterator[dict[str, Any]]:
+    """One row a person and text, all people's first texts first."""
+    names = dataset.role_names
+    for exposure in range(texts):
+        for first in range(people.start, people.stop, _BLOCK):
+            index = np.arange(first, min(first + _BLOCK, people.stop))
+            for person, values, row in zip(index, dataset.describe(index), dataset.plan(index, exposure), strict=True):
+                text, spans = dataset.pieces.render(row)
+                marked = [{"role": names[span.role], "start": span.start, "end": span.end} for span in spans]
+                yield {"person": int(person), **values, "text": text, "spans": marked}
+
+
+def _questions(dataset: Dataset) -> Iterator[dict[str, Any]]:
+    """Every attribute of every person, asked once; `trained` says whose questions a training mixes in."""
+    border = trained_on_questions(dataset.config.people)
+    slots = dataset.question_answer_slots()
+    for first in range(0, dataset.config.people, _BLOCK):
+        index = np.arange(first, min(first + _BLOCK, dataset.config.people))
+        plans = [dataset.question_plan(index, 0, number) for number in range(len(dataset.questions))]
+        for i, person in enumerate(index):
+            for attribute, plan in zip(dataset.questions, plans, strict=True):
+                yield {
+                    "person": int(person),
+                    "attribute": attribute,
+                    "question": dataset.pieces.render(plan[i, : slots.start])[0],
+                    "answer": dataset.pieces.render(plan[i, slots])[0].strip(),
+                    "trained": bool(person < border),
+                }
+
+
+def _write(path: Path, rows: Iterator[dict[str, Any]]) -> None:
+    writer = None
+    while block := list(itertools.islice(rows, _BLOCK)):
+        schema = None
+        if "spans" in block[0]:
+            schema = pa.schema(
+                [
+                    (key, _SPANS if key == "spans" else pa.int64() if key == "person" else pa.string())
+                    for key in block[0]
+                ]
+            )
+        table = pa.Table.from_pylist(block, schema=schema)
+        writer = writer or pq.ParquetWriter(path, table.schema)
+        writer.write_table(table)
+    if writer is not None:
+        writer.close()
+
+
+def _write_pools(dataset: Dataset, folder: Path) -> None:
+    """What the data are drawn from, an entry a line."""
+    folder.mkdir(exist_ok=True)
+    for name, lines in dataset.pool_files().items():
+        (folder / name).write_text("\n".join(lines) + "\n", encoding="utf-8")
+
+
+def _card(dataset: Dataset, texts: int) -> str:
+    config = dataset.config
+    header = {
+        "license": "apache-2.0",
+        "language": ["en"],
+        "tags": ["synthetic", "knowledge-capacity"],
+        "configs": [{"config_name": "default", "data_files": "data.parquet"}],
+    }
+    size = f"{config.people:,} people, {texts} {'text' if texts == 1 else 'texts'} each"
+    lines = [
+        "---",
+        yaml.safe_dump(header, sort_keys=False).strip(),
+        "---",
+        f"# {dataset.title}: {size}",
+        "",
+        "Synthetic people whose names and attributes are drawn uniformly and independently, so that the information",
+        "in them is known exactly: made for measuring how many bits a language model stores, after Allen-Zhu and Li,",
+        '"Physics of Language Models: Part 3.3, Knowledge Capacity Scaling Laws" (arXiv 2404.05405). Nobody is real.',
+        "",
+        f"- N0, possible names: {dataset.names:,}",
+        f"- {dataset.card()}",
+        "- `spans`: where in `text` (characters) the name and the values stand, by role",
+        "- `config.yaml`: every option of the generator; the same options make the same bytes",
+        "- `tokenizer/`: a Hugging Face tokenizer reduced to the tokens that occur",
+        "",
+    ]
+    return "\n".join(lines)
