@@ -12,7 +12,10 @@ SETS = {
     "avx512_bf16": BF16,
     "amx": [*BF16, "-mamx-tile", "-mamx-bf16", "-DKC_AMX=1"],
 }
-HEADERS = ["vector.h", "matrix.h", "product.h", "amx.h", "model.h", "optimizer.h"]
+HEADERS = [
+    *["vector.h", "matrix.h", "product.h", "amx.h", "linear.h", "norm.h", "attention.h", "mlp.h", "head.h", "model.h"],
+    "optimizer.h",
+]
 
 setup(
     ext_modules=[

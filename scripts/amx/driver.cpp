@@ -1,13 +1,14 @@
 // Process 1 of the guest: the cases by each library that an argument names. Answers go to Bochs's port for debugging.
-#include <cstdint>
-#include <cstdio>
-#include <cstdlib>
-#include <cstring>
 #include <dlfcn.h>
 #include <sys/io.h>
 #include <sys/mman.h>
 #include <sys/wait.h>
 #include <unistd.h>
+
+#include <cstdint>
+#include <cstdio>
+#include <cstdlib>
+#include <cstring>
 
 static FILE* cases;
 static void* library;
@@ -57,11 +58,10 @@ static void passes() {
     void* model = function<void* (*)(int, int, int, int)>("kc_model")(size[0], size[1], size[2], size[3]);
     using Gradients =
         double (*)(void*, float**, float**, const int64_t*, int, int*, int*, int, int, float*, float*, float);
-    const double total = function<Gradients>("kc_gradients")(
-        model, parameters, grads, sizes, count, inputs, targets, shape[0], shape[1], cos, sin, scale);
+    const double total = function<Gradients>("kc_gradients")(model, parameters, grads, sizes, count, inputs, targets,
+                                                             shape[0], shape[1], cos, sin, scale);
     using Score = double (*)(void*, float**, int*, int*, int, int, float*, float*, float*, bool*);
-    function<Score>("kc_score")(
-        model, parameters, inputs, targets, shape[0], shape[1], cos, sin, nats, correct);
+    function<Score>("kc_score")(model, parameters, inputs, targets, shape[0], shape[1], cos, sin, nats, correct);
     answer("total", &total, sizeof total);
     for (int p = 0; p < count; p++) answer("grad", grads[p], sizes[p] * 4);
     answer("nats", nats, tokens * 4);

@@ -1,5 +1,5 @@
-// Products of bf16 pairs by AMX: tiles of 16 x 16 sums, to each of which one instruction adds 32 products. What does not
-// fill tiles is left to the vectors of product.h, which includes this file.
+// Products of bf16 pairs by AMX: tiles of 16 x 16 sums, to each of which one instruction adds 32 products. What does
+// not fill tiles is left to the vectors of product.h, which includes this file.
 #pragma once
 
 constexpr int EDGE = 16;  // rows of a tile, and 32-bit elements in each
@@ -12,10 +12,12 @@ static thread_local Pair tiles[8][EDGE][EDGE];
     for (int r = 0; r < EDGE; r++) std::memcpy(tiles[T][r], (const char*)(from) + r * (stride), 4 * EDGE)
 #define _tile_stored(T, to, stride) \
     for (int r = 0; r < EDGE; r++) std::memcpy((char*)(to) + r * (stride), tiles[T][r], 4 * EDGE)
-#define _tile_dpbf16ps(C, A, B)                                                                                      \
-    for (int m = 0; m < EDGE; m++)                                                                                   \
-        for (int k = 0; k < EDGE; k++)                                                                               \
-            store(tiles[C][m], (PairVec)multiply_add((Vec)load(tiles[C][m]), tiles[A][m][k], load(tiles[B][k])))
+#define _tile_dpbf16ps(C, A, B) add_tile_product(tiles[C], tiles[A], tiles[B])
+
+static void add_tile_product(Pair (*c)[EDGE], Pair (*a)[EDGE], Pair (*b)[EDGE]) {
+    for (int m = 0; m < EDGE; m++)
+        for (int k = 0; k < EDGE; k++) store(c[m], (PairVec)multiply_add((Vec)load(c[m]), a[m][k], load(b[k])));
+}
 
 static bool tiles_permitted() { return true; }
 struct TileSession {};
@@ -47,8 +49,8 @@ struct TileSession {
 };
 #endif
 
-// Up to 2 x 2 tiles of c (TALL: two below each other, WIDE: two side by side); K: a multiple of EDGE. a and b: lines of pairs,
-// `row` and `step` apart.
+// Up to 2 x 2 tiles of c (TALL: two below each other, WIDE: two side by side); K: a multiple of EDGE. a and b: rows of
+// pairs, `row` and `step` apart.
 template <bool TALL, bool WIDE>
 [[gnu::always_inline]] static inline void tile_block(int K, const Pair* a, long row, const Pair* b, long step, float* c,
                                                      long stride, const float* bias, bool add) {
@@ -91,30 +93,31 @@ template <bool TALL, bool WIDE>
     if constexpr (TALL && WIDE) _tile_stored(3, below + EDGE, line);
 }
 
-// A matrix by lines, K + PAD apart, from one by columns: M and K multiples of EDGE. Each begins where a line of the cache
-// does, as a tile would touch twice as many otherwise.
-static const Pair* turned(int M, int K, const Left<Pair>& a) {
+// A left factor that is stored transposed, copied by rows K + PAD apart; M and K: multiples of EDGE. Each row begins
+// where a cache line does, since a tile would touch twice as many otherwise.
+static const Pair* transposed_copy(int M, int K, const Left<Pair>& a) {
     static thread_local Memory memory;
     static thread_local Pair* copy = nullptr;
     static thread_local long size = 0;
     const long row = K + PAD;
     if (M * row > size) {
         size = 0, memory.clear();
-        copy = memory.take<Pair>(M * row), size = M * row;
+        copy = memory.allocate<Pair>(M * row), size = M * row;
     }
     for (int m = 0; m < M; m += EDGE)
-        for (int k = 0; k < K; k += EDGE) turn(a.data + m + k * a.step, a.step, copy + m * row + k, row);
+        for (int k = 0; k < K; k += EDGE) transpose_square(a.data + m + k * a.step, a.step, copy + m * row + k, row);
     return copy;
 }
 
-// As `by_tiles` of product.h, K in elements. Matrices come by reference, and blocks get numbers: a structure copied right after
-// it was made is read by wider loads than it was written by, which wait until all tiles before them are in the cache.
-static void by_amx(int M, int N, int K, const Left<Pair>& a, const Right<Pair>& b, float* c, long stride, const float* bias,
-                   bool add) {
+// As `by_tiles` of product.h, K in elements. Matrices come by reference, and blocks get numbers: a structure copied
+// right after it was made is read by wider loads than it was written by, which wait until all tiles before them are in
+// the cache.
+static void by_amx(int M, int N, int K, const Left<Pair>& a, const Right<Pair>& b, float* c, long stride,
+                   const float* bias, bool add) {
     const int high = M / EDGE * EDGE, deep = K / EDGE * EDGE;
     if (!high || !deep) return by_tiles(M, N, K, a, b, c, stride, bias, add);
     const bool across = a.step != 1;
-    const Pair* lines = across ? turned(high, deep, a) : a.data;
+    const Pair* by_rows = across ? transposed_copy(high, deep, a) : a.data;
     const long row = across ? deep + PAD : a.row;
     for (int n = 0; n < N; n += PANEL) {
         const bool wide = N - n >= PANEL;
@@ -122,7 +125,7 @@ static void by_amx(int M, int N, int K, const Left<Pair>& a, const Right<Pair>& 
         const float* from = bias ? bias + n : nullptr;
         for (int m = 0; m < high; m += 2 * EDGE) {
             const bool tall = high - m >= 2 * EDGE;
-            const Pair* left = lines + m * row;
+            const Pair* left = by_rows + m * row;
             float* to = c + m * stride + n;
             if (tall && wide) tile_block<true, true>(deep, left, row, right, b.step, to, stride, from, add);
             else if (tall) tile_block<true, false>(deep, left, row, right, b.step, to, stride, from, add);

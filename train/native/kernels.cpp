@@ -5,10 +5,12 @@
 
 #include <ctime>
 
+#include "model.h"
 #include "optimizer.h"
 
-// While this lives, numbers below 1.2e-38 count as zero in this thread, and nowhere else. The softmax of a trained model makes
-// so many that it would take twice as long as a fresh one: a processor needs a hundred times as long for each.
+// While this lives, numbers below 1.2e-38 count as zero in this thread, and nowhere else. The softmax of a trained
+// model makes so many that it would take twice as long as a fresh one: a processor needs a hundred times as long for
+// each.
 struct NoDenormals {
     const unsigned before = _mm_getcsr();
     NoDenormals() { _mm_setcsr(before | _MM_FLUSH_ZERO_ON | 0x40); }  // results; and, 0x40, what is read
@@ -24,7 +26,7 @@ int kc_lanes() { return LANES; }
 bool kc_permitted() { return tiles_permitted(); }
 
 // Whether the inputs of products are rounded to bf16.
-bool kc_bf16() { return EACH<Number> == 2; }
+bool kc_bf16() { return NUMBERS_IN<Number> == 2; }
 
 void* kc_model(int layers, int width, int heads, int vocab) {
     try {
@@ -38,24 +40,26 @@ void kc_free_model(void* model) { delete static_cast<Model*>(model); }
 
 // Sum of losses in nats, and the gradients of scale · sum in grads. -1: out of memory.
 double kc_gradients(void* model, const float* const* parameters, float* const* grads, const int64_t* sizes, int count,
-                    const int32_t* inputs, const int32_t* targets, int rows, int time, const float* cos, const float* sin,
-                    float scale) {
+                    const int32_t* inputs, const int32_t* targets, int rows, int time, const float* cos,
+                    const float* sin, float scale) {
     for (int p = 0; p < count; p++) std::fill_n(grads[p], sizes[p], 0.0f);
     const TileSession session;
     const NoDenormals numbers;
     try {
-        return static_cast<Model*>(model)->run(parameters, grads, inputs, targets, rows, time, cos, sin, scale, nullptr, nullptr);
+        return static_cast<Model*>(model)->run(parameters, grads, inputs, targets, rows, time, cos, sin, scale, nullptr,
+                                               nullptr);
     } catch (const std::bad_alloc&) {
         return -1;
     }
 }
 
-double kc_score(void* model, const float* const* parameters, const int32_t* inputs, const int32_t* targets, int rows, int time,
-                const float* cos, const float* sin, float* nats, bool* correct) {
+double kc_score(void* model, const float* const* parameters, const int32_t* inputs, const int32_t* targets, int rows,
+                int time, const float* cos, const float* sin, float* nats, bool* correct) {
     const TileSession session;
     const NoDenormals numbers;
     try {
-        return static_cast<Model*>(model)->run(parameters, nullptr, inputs, targets, rows, time, cos, sin, 1, nats, correct);
+        return static_cast<Model*>(model)->run(parameters, nullptr, inputs, targets, rows, time, cos, sin, 1, nats,
+                                               correct);
     } catch (const std::bad_alloc&) {
         return -1;
     }
@@ -66,8 +70,8 @@ float kc_clip_factor(const float* const* grads, const int64_t* sizes, int count,
     return clip_factor(grads, sizes, count, most);
 }
 
-void kc_adamw(float* weight, const float* grad, float* mean, float* square, float* step, int64_t size, float factor, double lr,
-              double decay, double beta1, double beta2, double eps) {
+void kc_adamw(float* weight, const float* grad, float* mean, float* square, float* step, int64_t size, float factor,
+              double lr, double decay, double beta1, double beta2, double eps) {
     const NoDenormals numbers;
     adamw(weight, grad, mean, square, step, size, factor, lr, decay, beta1, beta2, eps);
 }
@@ -77,8 +81,8 @@ void* kc_muon() { return new (std::nothrow) Muon; }
 void kc_free_muon(void* muon) { delete static_cast<Muon*>(muon); }
 
 // False: out of memory.
-bool kc_muon_step(void* muon, float* weight, const float* grad, float* average, int rows, int columns, int heads, float factor,
-                  float lr, float decay, float momentum) {
+bool kc_muon_step(void* muon, float* weight, const float* grad, float* average, int rows, int columns, int heads,
+                  float factor, float lr, float decay, float momentum) {
     const TileSession session;
     const NoDenormals numbers;
     try {
@@ -89,17 +93,19 @@ bool kc_muon_step(void* muon, float* weight, const float* grad, float* average, 
     return true;
 }
 
-// CPU seconds of a product [M, K] · [K, N] as passes do them, the mean of `count`: for the floor of a benchmark. -1: out of memory.
+// CPU seconds of a product [M, K] · [K, N] as passes do them, the mean of `count`: for the floor of a benchmark. -1:
+// out of memory.
 double kc_product_seconds(int M, int N, int K, int count) {
     try {
         Memory memory;
         Operand a;
         Packed<Number> b;
-        a.make(memory, M, K), b.make(memory, K, N);
-        const Lines c = make_lines(memory, M, round_up(N, PANEL));
+        a.allocate(memory, M, K), b.allocate(memory, K, N);
+        const View c = allocate_view(memory, M, round_up(N, PANEL));
         const TileSession session;
         const std::clock_t start = std::clock();
-        for (int i = 0; i < count; i++) product(M, round_up(N, LANES), b.deep(), a.left(), b.right(), c.data, c.stride);
+        for (int i = 0; i < count; i++)
+            product(M, round_up(N, LANES), b.padded_depth(), a.left(), b.right(), c.data, c.stride);
         return (double)(std::clock() - start) / CLOCKS_PER_SEC / count;
     } catch (const std::bad_alloc&) {
         return -1;

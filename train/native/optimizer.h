@@ -1,7 +1,9 @@
 // The optimizers of train/optim.py, a parameter at a time.
 #pragma once
 
-#include "model.h"
+#include <cmath>
+
+#include "product.h"
 
 // The factor that brings the norm of all gradients together to `most` at the most, as torch's clip_grad_norm_.
 static float clip_factor(const float* const* grads, const int64_t* sizes, int count, float most) {
@@ -17,8 +19,8 @@ static float clip_factor(const float* const* grads, const int64_t* sizes, int co
     return factor >= 1 ? 1 : factor;  // not a number where a gradient is not
 }
 
-static void adamw(float* w, const float* grad, float* mean, float* square, float* step, int64_t size, float factor, double lr,
-                  double decay, double beta1, double beta2, double eps) {
+static void adamw(float* w, const float* grad, float* mean, float* square, float* step, int64_t size, float factor,
+                  double lr, double decay, double beta1, double beta2, double eps) {
     const double t = *step += 1;
     const float rate = lr / (1 - std::pow(beta1, t)), root = 1 / std::sqrt(1 - std::pow(beta2, t));
     const float keep = 1 - lr * decay, b1 = beta1, b2 = beta2, c1 = 1 - beta1, c2 = 1 - beta2, floor = eps;
@@ -72,35 +74,35 @@ class Muon {
     static constexpr float A = 3.4445f, B = -4.7750f, D = 2.0315f;  // Jordan's quintic, as in train/optim.py
     static constexpr int STEPS = 5;
     Memory memory;
-    Lines x, next, gram, square;
-    Operand read, factor;  // x and a square matrix as products read them
-    Packed<Number> turned;
+    View x, next, gram, square;
+    Operand x_copy, square_copy;  // x and a square matrix as products read them
+    Packed<Number> transposed;
     int R = 0, C = 0;
 
     void reserve(int rows, int columns) {
         if (rows == R && columns == C) return;
         R = C = 0;  // until all of it is there
         memory.clear();
-        auto lines = [&](int width) { return make_lines(memory, rows + 1, round_up(width, PANEL)); };
-        x = lines(columns), next = lines(columns), gram = lines(rows), square = lines(rows);
-        // Lines behind the rows stay zero.
-        read.make_copy(memory, depth<Number>(rows), columns), factor.make_copy(memory, depth<Number>(rows), rows);
-        turned.make(memory, columns, rows);
+        auto allocate = [&](int width) { return allocate_view(memory, rows + 1, round_up(width, PANEL)); };
+        x = allocate(columns), next = allocate(columns), gram = allocate(rows), square = allocate(rows);
+        const int depth = padded_depth<Number>(rows);  // rows behind the last one stay zero
+        x_copy.allocate_copy(memory, depth, columns), square_copy.allocate_copy(memory, depth, rows);
+        transposed.allocate(memory, columns, rows);
         R = rows, C = columns;
     }
 
     // x <- a·x + (b·g + c·g²)·x with g = x·xᵀ
     void newton_schulz(int R, int C) {
-        const int lanes_R = round_up(R, LANES), lanes_C = round_up(C, LANES), depth_R = depth<Number>(R);
-        turned.transpose(x.data, x.stride, R);
-        take(read, x, R, C);
-        product(R, lanes_R, turned.deep(), read.left(), turned.right(), gram.data, gram.stride);
-        take(factor, gram, R, R);
-        product(R, lanes_R, depth_R, factor.left(), factor.right(), square.data, square.stride);
+        const int lanes_R = round_up(R, LANES), lanes_C = round_up(C, LANES), depth = padded_depth<Number>(R);
+        transposed.pack_transposed(x.data, x.stride, R);
+        copy_rows(x_copy, x, R, C);
+        product(R, lanes_R, transposed.padded_depth(), x_copy.left(), transposed.right(), gram.data, gram.stride);
+        copy_rows(square_copy, gram, R, R);
+        product(R, lanes_R, depth, square_copy.left(), square_copy.right(), square.data, square.stride);
         for (int r = 0; r < R; r++)
             for (int c = 0; c < R; c++) square[r][c] = B * gram[r][c] + D * square[r][c] + (r == c ? A : 0.0f);
-        take(factor, square, R, R);
-        product(R, lanes_C, depth_R, factor.left(), read.right(), next.data, next.stride);
+        copy_rows(square_copy, square, R, R);
+        product(R, lanes_C, depth, square_copy.left(), x_copy.right(), next.data, next.stride);
         std::swap(x, next);
     }
 };

@@ -57,7 +57,8 @@ struct TileSession {
 };
 #endif
 
-// c [M, N] = a [M, K] · b [K, N], plus `bias` [N] if there is one, or plus what c holds if `add`. N: a multiple of LANES.
+// c [M, N] = a [M, K] · b [K, N], plus `bias` [N] if there is one, or plus what c holds if `add`. N: a multiple of
+// LANES.
 template <class T>
 static inline void product(int M, int N, int K, const Left<T>& a, const Right<T>& b, float* c, long stride,
                            const float* bias = nullptr, bool add = false) {

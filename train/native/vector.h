@@ -36,7 +36,8 @@ static inline void store(float* to, Vec x) { *reinterpret_cast<LooseVec*>(to) = 
 static inline void store(Pair* to, PairVec x) { *reinterpret_cast<LoosePairVec*>(to) = x; }
 static inline void store(uint16_t* to, HalfVec x) { *reinterpret_cast<LooseHalfVec*>(to) = x; }
 
-// Numbers rounded to bf16, to the nearest and of two equally near ones to the even one; each in the low half of 32 bits.
+// Numbers rounded to bf16, to the nearest and of two equally near ones to the even one; each in the low half of 32
+// bits.
 static inline PairVec rounded(Vec x) {
     const PairVec bits = (PairVec)x;
     return (bits + 0x7fff + (bits >> 16 & 1)) >> 16;
@@ -50,7 +51,8 @@ static inline Vec widened(HalfVec x) {
 #endif
 }
 
-// Two rows rounded to bf16: each by itself, and both as one row of pairs. AVX512_BF16 takes numbers below 1e-38 for zero.
+// Two rows rounded to bf16: each by itself, and both as one row of pairs. AVX512_BF16 takes numbers below 1e-38 for
+// zero.
 static inline void round_rows(const Vec& x, const Vec& y, HalfVec& first, HalfVec& second, PairVec& both) {
 #if defined(__AVX512BF16__)
     typedef uint16_t Halves __attribute__((vector_size(64)));

@@ -1,0 +1,143 @@
+// Linear layers over the tokens of a micro-batch, and what all parts of the model share: the parameters' places, the
+// micro-batch and the buffers of its activations.
+#pragma once
+
+#include "product.h"
+
+// MICROBATCH: tokens that go through the layers together, about, so that what the backward pass needs is still in the
+// cache. QUERY_BLOCK: rows of attention's matrices that are made together. PAD_BLOCKS: whether rows of zeros fill up
+// the last block, of each window in attention and of all tokens elsewhere. COPIES_TRANSPOSED: whether a product must
+// first copy a left factor that it reads transposed; then it is better the smaller one of the two.
+#if KC_AMX
+constexpr int MICROBATCH = 192, QUERY_BLOCK = 2 * EDGE;
+constexpr bool PAD_BLOCKS = true, COPIES_TRANSPOSED = true;
+#else
+constexpr int MICROBATCH = 256, QUERY_BLOCK = TILE_ROWS;
+constexpr bool PAD_BLOCKS = false, COPIES_TRANSPOSED = false;
+#endif
+static_assert(QUERY_BLOCK % 2 == 0);
+
+static inline int pad_to_block(int count) { return PAD_BLOCKS ? round_up(count, QUERY_BLOCK) : count; }
+
+struct Parameter {  // a weight [out, in] or a vector, where PyTorch has it
+    const float* value = nullptr;
+    float* gradient = nullptr;  // null in a pass without gradients
+};
+
+struct Microbatch {  // windows that go through the layers together
+    int windows = 0, time = 0;
+    int padded_time = 0;                // a window's rows in attention
+    int tokens = 0, padded_tokens = 0;  // of all windows
+};
+
+struct Workspace {  // buffers [tokens, features] that the layers use one after the other
+    Microbatch batch;
+    View x, d_x;        // the residual stream and its gradient
+    View narrow;        // width: outputs of the heads; gradients of a norm's outputs or of the heads'
+    View wide;          // hidden or 3·width: queries, keys and values, the MLP's features, or gradients of these
+    Operand d_x_copy;   // d_x as products read it
+    Operand wide_copy;  // wide as products read it when it holds gradients
+
+    void allocate(Memory& memory, int tokens, int width, int features) {
+        x = allocate_view(memory, tokens + 1, width), d_x = allocate_view(memory, tokens + 1, width);
+        narrow = allocate_view(memory, tokens + 1, width), wide = allocate_view(memory, tokens + 1, features);
+        wide_copy.allocate_copy(memory, tokens, features), d_x_copy.allocate_copy(memory, tokens, width);
+        wide_copy.alias(wide), d_x_copy.alias(d_x);
+    }
+};
+
+// Writes all tokens' rows of a matrix: row(m)(i) are the numbers of row m from column i on. row(m) may be called twice;
+// its numbers are asked for once.
+template <class F>
+static void write(Operand& to, const Microbatch& batch, int columns, F row) {
+    for (int m = 0; m < batch.tokens; m += 2) {
+        const bool both = m + 1 < batch.tokens;
+        const auto first = row(m), second = row(both ? m + 1 : m);
+        const auto rows = to.row_pair(m);
+        for (int i = 0; i < columns; i += LANES) {
+            const Vec x = first(i), y = both ? second(i) : Vec{};
+            rows.put(i, x, y);
+        }
+    }
+    for (int m = round_up(batch.tokens, 2); m < batch.padded_tokens; m += 2) put_zeros(to, m, 0, columns);
+}
+
+// A row of `write` that exists already.
+inline auto values_of(const float* row) {
+    return [=](int i) { return load(row + i); };
+}
+
+static void copy(const float* from, int count, float* to) {
+    for (int i = 0; i < count; i += LANES) store(to + i, load(from + i));
+}
+
+class Linear {  // y = W·x + b, with W [outputs, inputs]
+  public:
+    Parameter weight, bias;
+
+    void allocate(Memory& memory, int inputs, int outputs) {
+        this->inputs = inputs, this->outputs = outputs;
+        forward_weight.allocate(memory, inputs, outputs), backward_weight.allocate(memory, outputs, inputs);
+        if (transposes_gradient()) transposed_gradient = allocate_view(memory, inputs, outputs);
+    }
+
+    // Reads the weight, before the passes of a step.
+    void begin() {
+        forward_weight.pack_transposed(weight.value, inputs, outputs);
+        if (!weight.gradient) return;
+        backward_weight.pack(weight.value, inputs);
+        for (int i = 0; transposes_gradient() && i < inputs; i++)
+            std::fill_n(transposed_gradient[i], round_up(outputs, LANES), 0.0f);
+    }
+
+    // Adds what is left to the weight's gradient, after the passes of a step.
+    void end() const {
+        for (int o = 0; transposes_gradient() && o < outputs; o++)
+            for (int i = 0; i < inputs; i++) weight.gradient[(long)o * inputs + i] += transposed_gradient[i][o];
+    }
+
+    void forward(const Microbatch& batch, const Operand& x, const View& y) const {
+        multiply(batch, x, forward_weight, outputs, y, bias.value, false);
+    }
+
+    // y += W·x + b
+    void forward_add(const Microbatch& batch, const Operand& x, const View& y) const {
+        for (int m = 0; m < batch.tokens; m++)
+            for (int i = 0; i < outputs; i += LANES) store(y[m] + i, load(y[m] + i) + load(bias.value + i));
+        multiply(batch, x, forward_weight, outputs, y, nullptr, true);
+    }
+
+    // The gradient of x from that of y.
+    void backward(const Microbatch& batch, const Operand& d_y, const View& d_x) const {
+        multiply(batch, d_y, backward_weight, inputs, d_x, nullptr, false);
+    }
+
+    // Adds to the gradients of W and b. d_row makes the rows of the gradient of y as in `write`, which are left in d_y.
+    template <class F>
+    void add_gradients(const Microbatch& batch, F d_row, Operand& d_y, const Operand& x) const {
+        write(d_y, batch, outputs, [&](int m) {
+            return [d_bias = bias.gradient, numbers = d_row(m)](int i) {
+                const Vec d = numbers(i);
+                store(d_bias + i, load(d_bias + i) + d);
+                return d;
+            };
+        });
+        const int tokens = batch.padded_tokens;
+        const View& turned = transposed_gradient;
+        if (transposes_gradient())
+            product(inputs, outputs, tokens, x.transposed(), d_y.right(), turned.data, turned.stride, nullptr, true);
+        else product(outputs, inputs, tokens, d_y.transposed(), x.right(), weight.gradient, inputs, nullptr, true);
+    }
+
+  private:
+    int inputs = 0, outputs = 0;
+    Packed<Number> forward_weight, backward_weight;  // [inputs, outputs]; and for gradients of x [outputs, inputs]
+    View transposed_gradient;                        // [inputs, outputs]
+
+    bool transposes_gradient() const { return COPIES_TRANSPOSED && outputs > inputs; }
+
+    static void multiply(const Microbatch& batch, const Operand& a, const Packed<Number>& b, int columns, const View& c,
+                         const float* bias, bool add) {
+        product(batch.padded_tokens, columns, b.padded_depth(), a.left(), b.right(), c.data, c.stride, bias, add);
+    }
+};
