@@ -191,23 +191,20 @@ class DataConfig(DataOptions):
     @field_validator("dataset_options")
     @classmethod
     def _own_options(cls, given: dict[str, Any], info: Any) -> dict[str, Any]:
-        """Those that differ from their defaults, as the data set reads them."""
+        """Those that differ from their defaults, as the data set reads them; `_fits` reports mistakes."""
         try:
             model = DATASETS[info.data["dataset"]].own_options
-        except (KeyError, ValueError, AttributeError):  # what is wrong with the data set is told below
-            return given
-        try:
             return model.model_validate(given).model_dump(mode="json", exclude_defaults=True)
-        except ValidationError as error:
-            from basis.flags import explain  # slow to import
-
-            raise ValueError("\n".join(explain(error, model))) from None
+        except (KeyError, ValueError, AttributeError):
+            return given
 
     @model_validator(mode="after")
     def _fits(self) -> "DataConfig":
         kind = DATASETS[self.dataset]
         if lacking := _lacking(kind):
             raise ValueError(f"dataset: {self.dataset!r} is not allowed; {lacking}")
+        if told := _refused(kind.own_options, self.dataset_options):
+            raise ValueError("\n".join(f"dataset_options.{line}" for line in told))
         mistakes, names = kind.mistakes(self), kind.count_names(self)
         if self.people > names:
             mistakes += [f"people: {self.people} people need as many names; allowed is at most N0 = {names}"]
@@ -228,6 +225,17 @@ def _lacking(kind: object) -> str:
         return "must be a subclass of biogen.dataset.Dataset"
     missing = sorted(abstract) + [name for name in ("title",) if not hasattr(kind, name)]
     return f"must define {', '.join(missing)}" if missing else ""
+
+
+def _refused(model: type[Frozen], options: dict[str, Any]) -> list[str]:
+    """A line for each option that a data set's own model of options refuses."""
+    try:
+        model.model_validate(options)
+    except ValidationError as error:
+        from basis.flags import explain  # slow to import
+
+        return explain(error, model)
+    return []
 
 
 def trained_on_questions(people: int) -> int:

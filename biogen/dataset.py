@@ -55,9 +55,11 @@ class Dataset(ABC):
         """N0, the number of possible names."""
         return self.count_names(self.config)
 
-    @abstractmethod
     def describe(self, index: Int[np.ndarray, " n"]) -> list[dict[str, str]]:
-        """The columns that describe each person on disk, in order: name and values in words."""
+        """The columns that describe each person on disk: name and values, as the person's first text has them."""
+        names = self.role_names
+        texts = [self.pieces.render(row) for row in self.plan(index, 0)]
+        return [{names[role]: text[start:end] for role, start, end in spans} for text, spans in texts]
 
     def pool_files(self) -> dict[str, list[str]]:
         """What the data are drawn from, as files of lines by their names."""

@@ -156,21 +156,21 @@ def _stored(sizes: PoolSizes) -> dict[str, tuple[str, ...]]:
 def _first_and_middle_names(first: int, middle: int, locale: str | None) -> tuple[tuple[str, ...], tuple[str, ...]]:
     stored_first = _lines("first_names.txt") if locale is None else ()
     stored_middle = _lines("middle_names.txt") if locale is None else ()
-    more_first, more_middle = max(0, first - len(stored_first)), max(0, middle - len(stored_middle))
-    more: list[str] = []
-    if more_first or more_middle:
+    lacking_first, lacking_middle = max(0, first - len(stored_first)), max(0, middle - len(stored_middle))
+    made: list[str] = []
+    if lacking_first or lacking_middle:
         stored = {*stored_first, *stored_middle}
         unstored = [name for name in _faker_names("first_names", locale) if name not in stored]
-        more = _shuffled("first name", unstored)
-        if more_first + more_middle > len(more):
+        made = _shuffled("first name", unstored)
+        if lacking_first + lacking_middle > len(made):
             raise ValueError(
                 f"pools.first_names, pools.middle_names: {first}, {middle} is not allowed; must be at most "
-                f"{len(stored) + len(more)} together, the number of first names in Faker's {_lists(locale)}"
+                f"{len(stored) + len(made)} together, the number of first names in Faker's {_lists(locale)}"
             )
     # From the two ends of one list: the pools share no name, and neither depends on the other's size.
     return (
-        (*stored_first[:first], *more[:more_first]),
-        (*stored_middle[:middle], *more[::-1][:more_middle]),
+        (*stored_first[:first], *made[:lacking_first]),
+        (*stored_middle[:middle], *made[::-1][:lacking_middle]),
     )
 
 

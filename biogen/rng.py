@@ -24,7 +24,7 @@ _LOW = _constant(0xFFFFFFFF)
 _SHIFT = _constant(32)
 
 _FEISTEL_ROUNDS = 8
-_DRAWS_AT_ONCE = 64
+_TURNS_AT_ONCE = 64
 """Permutations whose keys are made together: of few elements, a call of `philox` costs more than its arithmetic."""
 
 
@@ -61,11 +61,11 @@ def philox(key: int, counter: Shaped[np.ndarray, "n 4"]) -> UInt32[np.ndarray, "
 
 
 def random_words(
-    seed: int, stream: Stream, index: Int[np.ndarray, " n"], words: int, draw: int | np.ndarray = 0
+    seed: int, stream: Stream, index: Int[np.ndarray, " n"], words: int, turn: int | np.ndarray = 0
 ) -> UInt32[np.ndarray, "n words"]:
-    """`words` random 32-bit words for each index; `draw` (below 2^32) numbers repeated draws for one index.
+    """`words` random 32-bit words for each index; `turn` (below 2^32) tells repeated draws for one index apart.
 
-    draw: one for all, or one for each index.
+    turn: one for all, or one for each index.
     """
     blocks = -(-words // 4)
     n = len(index)
@@ -73,7 +73,7 @@ def random_words(
     unsigned = index.astype(np.uint64)
     counter[:, :, 0] = (unsigned & _LOW)[:, None]
     counter[:, :, 1] = (unsigned >> _SHIFT)[:, None]
-    counter[:, :, 2] = np.reshape(draw, (-1, 1))
+    counter[:, :, 2] = np.reshape(turn, (-1, 1))
     counter[:, :, 3] = (int(stream) << 24) + np.arange(blocks, dtype=np.uint64)
     return philox(seed, counter.reshape(-1, 4)).reshape(n, blocks * 4)[:, :words]
 
@@ -89,7 +89,7 @@ def random_order(words: UInt32[np.ndarray, "n k"]) -> Int[np.ndarray, "n k"]:
     return np.argsort(words, axis=1, kind="stable")
 
 
-def permute(index: Int[np.ndarray, " n"], size: int, seed: int, stream: Stream, draw: int = 0) -> Int[np.ndarray, " n"]:
+def permute(index: Int[np.ndarray, " n"], size: int, seed: int, stream: Stream, turn: int = 0) -> Int[np.ndarray, " n"]:
     """A pseudo-random permutation of range(size), evaluated at `index` alone.
 
     An alternating Feistel network over the smallest power of two that holds `size`; values that fall outside
@@ -102,7 +102,7 @@ def permute(index: Int[np.ndarray, " n"], size: int, seed: int, stream: Stream, 
         raise ValueError(f"index: {int(index.max())} is outside the {size} elements to permute")
     bits = max(2, (size - 1).bit_length())
     low_bits, high_bits = bits // 2, bits - bits // 2
-    keys = _round_keys(seed, stream, draw // _DRAWS_AT_ONCE)[draw % _DRAWS_AT_ONCE]
+    keys = _round_keys(seed, stream, turn // _TURNS_AT_ONCE)[turn % _TURNS_AT_ONCE]
     # Where there are more values than values of a half, rounds are looked up.
     table = _mix(np.arange(1 << high_bits, dtype=np.uint64) ^ keys[:, None]) if len(index) > 1 << high_bits else None
     value = index.astype(np.uint64)
@@ -114,13 +114,13 @@ def permute(index: Int[np.ndarray, " n"], size: int, seed: int, stream: Stream, 
 
 
 @lru_cache(maxsize=256)
-def _round_keys(seed: int, stream: Stream, block: int) -> UInt64[np.ndarray, "draws rounds"]:
-    """The round keys of a block of consecutive draws."""
-    draws, rounds = np.arange(_DRAWS_AT_ONCE), np.arange(_FEISTEL_ROUNDS)
-    first = block * _DRAWS_AT_ONCE
-    index, draw = np.tile(rounds, len(draws)), np.repeat(first + draws, len(rounds))
-    words = random_words(seed, stream, index, 2, draw).astype(np.uint64)
-    return ((words[:, 0] << _SHIFT) | words[:, 1]).reshape(len(draws), len(rounds))
+def _round_keys(seed: int, stream: Stream, block: int) -> UInt64[np.ndarray, "turns rounds"]:
+    """The round keys of a block of consecutive turns."""
+    turns, rounds = np.arange(_TURNS_AT_ONCE), np.arange(_FEISTEL_ROUNDS)
+    first = block * _TURNS_AT_ONCE
+    index, turn = np.tile(rounds, len(turns)), np.repeat(first + turns, len(rounds))
+    words = random_words(seed, stream, index, 2, turn).astype(np.uint64)
+    return ((words[:, 0] << _SHIFT) | words[:, 1]).reshape(len(turns), len(rounds))
 
 
 def _feistel(

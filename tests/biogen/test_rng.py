@@ -26,13 +26,13 @@ def test_philox_gives_the_published_vectors(counter: list[int], key: int, expect
     assert philox(key, np.array([counter], dtype=np.uint64)).tolist() == [expected]
 
 
-@given(size=st.integers(1, 3000), seed=st.integers(0, 2**64 - 1), draw=st.integers(0, 100))
-def test_permute_is_a_bijection(size: int, seed: int, draw: int):
-    image = permute(np.arange(size), size, seed, Stream.NAMES, draw)
+@given(size=st.integers(1, 3000), seed=st.integers(0, 2**64 - 1), turn=st.integers(0, 100))
+def test_permute_is_a_bijection(size: int, seed: int, turn: int):
+    image = permute(np.arange(size), size, seed, Stream.NAMES, turn)
     assert sorted(image) == list(range(size))
     # Of many values the network's rounds are looked up, of few they are computed.
     few = np.array([0, size // 2, size - 1])
-    assert (permute(few, size, seed, Stream.NAMES, draw) == image[few]).all()
+    assert (permute(few, size, seed, Stream.NAMES, turn) == image[few]).all()
 
 
 @given(index=st.lists(st.integers(0, 160_000_000 - 1), min_size=1, max_size=50), seed=st.integers(0, 1000))
@@ -64,7 +64,7 @@ def test_words_depend_on_seed_stream_index_and_draw_alone(seed: int, index: int,
     others = [
         random_words(seed + 1 & (2**64 - 1), Stream.CHUNKS, np.array([index]), 4),
         random_words(seed, Stream.ORDER, np.array([index]), 4),
-        random_words(seed, Stream.CHUNKS, np.array([index]), 4, draw=1),
+        random_words(seed, Stream.CHUNKS, np.array([index]), 4, turn=1),
         random_words(seed, Stream.CHUNKS, np.array([index + 1]), 4),
     ]
     base = random_words(seed, Stream.CHUNKS, np.array([index]), 4)

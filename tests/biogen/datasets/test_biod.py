@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from biogen.config import BioDShape, DataConfig
-from biogen.dataset import EVALUATION, draw_texts, make_dataset
+from biogen.dataset import EVALUATION, draw_texts
 from biogen.datasets.biod import CHUNKS, BioD
 from biogen.pieces import Role
 
@@ -161,10 +161,3 @@ def test_the_order_of_sentences_is_new_at_every_exposure():
     assert all((texts[a] != texts[b]).any(axis=1).all() for a, b in ((0, 1), (0, 2), (1, 2)))
     assert (np.sort(texts[0]) == np.sort(texts[1])).all()
     assert (draw_texts(dataset, np.arange(50), 1).tokens.reshape(50, -1) == texts[1]).all()
-
-
-def test_only_useful_people_have_the_domain_token():
-    dataset = make_dataset(DataConfig(dataset="biod", people=100, domain_token=True, junk="1/2"))
-    texts = draw_texts(dataset, np.arange(95, 105), 0)
-    assert (texts.tokens[texts.offsets[:-1] + 1] == 1).tolist() == [True] * 5 + [False] * 5
-    assert texts.lengths.tolist() == [dataset.longest_text] * 5 + [dataset.longest_text - 1] * 5

@@ -8,7 +8,7 @@ import pytest
 from transformers import AutoTokenizer
 
 from biogen.config import DataConfig
-from biogen.dataset import EVALUATION, draw_texts, make_dataset, mean_length
+from biogen.dataset import EVALUATION, draw_texts, mean_length
 from biogen.datasets.bios import ROLES, BioS
 from biogen.people import MOST_KEPT, describe
 from biogen.pieces import EMPTY, Role
@@ -323,17 +323,6 @@ def test_people_are_the_same_in_every_variant_and_alone():
             assert dataset.pieces.render(row) == base.pieces.render(base.plan(np.array([person]), 0)[0])
 
 
-def test_only_useful_people_have_the_domain_token():
-    dataset = small(domain_token=True, junk="1/2")
-    texts = draw_texts(dataset, np.arange(190, 210), 0)
-    first, second = texts.tokens[texts.offsets[:-1]], texts.tokens[texts.offsets[:-1] + 1]
-    assert (first == 0).all()
-    assert (second == 1).tolist() == [True] * 10 + [False] * 10
-    assert dataset.tokenizer.special == ("<|endoftext|>", "<|biography|>")
-    plain = draw_texts(small(junk="1/2"), np.arange(190, 210), 0)
-    assert (texts.lengths - plain.lengths).tolist() == [1] * 10 + [0] * 10
-
-
 @pytest.mark.parametrize("domain_token", [False, True])
 def test_questions_ask_and_answer(domain_token: bool):
     dataset = small(questions="half", domain_token=domain_token)
@@ -385,13 +374,6 @@ def test_the_smallest_pools_work(variant: str):
         (row,) = dataset.question_plan(np.array([0]), exposure)
         text = dataset.pieces.render(row)[0]
         assert dataset.pieces.splice(row[None]).tokens.tolist() == [0, *dataset.tokenizer.encode(text)]
-
-
-def test_bits_of_the_papers_values():
-    dataset = make_dataset(DataConfig(tokenizer="word"))
-    assert isinstance(dataset, BioS)
-    assert dataset.log2_values == pytest.approx(47.59, abs=0.01)
-    assert dataset.names == 160_000_000
 
 
 @pytest.mark.parametrize("people", [3, MOST_KEPT, MOST_KEPT + 1])
