@@ -1,9 +1,10 @@
-# make run: the default experiment; make test: lint, types and tests; make test-faults: kills and full disks, at length;
-# make bench: speed; make setup: only the installation.
+# make run: the default experiment; make test: lint, types and tests; make lint: lint and types alone;
+# make test-faults: kills and full disks, at length; make bench: speed; make results: the tables and figures of README
+# and docs, from results/; make setup: only the installation.
 # Every target works from any directory (make -f PATH/Makefile run) and does only what is missing.
 ROOT := $(shell cd "$$(dirname '$(strip $(MAKEFILE_LIST))')" && pwd)
 
-.PHONY: run test test-faults setup bench
+.PHONY: run lint test test-faults setup setup-test bench results
 
 run: setup
 	@cd "$(ROOT)" && .venv/bin/python -m capacity.run
@@ -11,14 +12,20 @@ run: setup
 setup:
 	@"$(ROOT)/scripts/setup"
 
-test:
+setup-test:
 	@"$(ROOT)/scripts/setup" test
-	@cd "$(ROOT)" && .venv/bin/ruff check . && .venv/bin/ruff format --check . && .venv/bin/mypy && OMP_NUM_THREADS=1 .venv/bin/pytest -n auto
 
-test-faults:
-	@"$(ROOT)/scripts/setup" test
+lint: setup-test
+	@cd "$(ROOT)" && .venv/bin/ruff check . && .venv/bin/ruff format --check . && .venv/bin/mypy
+
+test: lint
+	@cd "$(ROOT)" && OMP_NUM_THREADS=1 .venv/bin/pytest -n auto --dist loadgroup
+
+test-faults: setup-test
 	@cd "$(ROOT)" && .venv/bin/pytest -m faults
 
-bench:
-	@"$(ROOT)/scripts/setup" test
+bench: setup-test
 	@cd "$(ROOT)" && for part in generator training cost; do .venv/bin/python benchmarks/$$part.py || exit; echo; done
+
+results: setup-test
+	@cd "$(ROOT)" && .venv/bin/python -m capacity.results

@@ -1,6 +1,6 @@
 """The compiled kernels of train/native, one library an instruction set; where none can be built, PyTorch serves."""
 
-from setuptools import Extension, setup
+from setuptools import Extension, find_packages, setup
 
 # No -ffast-math: a library linked with it makes the whole process flush small numbers to zero.
 FLAGS = ["-std=c++17", "-O3", "-fno-math-errno", "-fno-trapping-math", "-Wno-psabi"]
@@ -16,8 +16,11 @@ HEADERS = [
     *["vector.h", "matrix.h", "product.h", "amx.h", "linear.h", "norm.h", "attention.h", "mlp.h", "head.h", "model.h"],
     "optimizer.h",
 ]
+PACKAGES = find_packages(include=[f"{name}*" for name in ("basis", "biogen", "train", "eval", "capacity")])
 
 setup(
+    packages=[*PACKAGES, "capacity.configs"],
+    package_dir={"capacity.configs": "configs"},  # presets lie inside the package once it is installed
     ext_modules=[
         Extension(
             f"train.native._{name}",
@@ -27,5 +30,5 @@ setup(
             optional=True,
         )
         for name, flags in SETS.items()
-    ]
+    ],
 )

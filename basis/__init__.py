@@ -1,9 +1,5 @@
-"""Small things that serve all folders: flags, files, the Hugging Face hub. Imports nothing of the project."""
+"""Small things that serve all folders: flags, files, registries, the hub. Imports nothing of the project."""
 
-import signal
-import sys
+from runpy import run_path
 
-if sys.argv[:1] == ["-m"] and signal.getsignal(signal.SIGINT) is signal.default_int_handler:
-    # A program is being imported, which can take seconds: until it runs (`basis.flags.run_main`), Ctrl-C ends it at
-    # once, without a traceback. Packages with programs of their own import this one first.
-    signal.signal(signal.SIGINT, signal.SIG_DFL)
+run_path(f"{__path__[0]}/start.py")["start"]()

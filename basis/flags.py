@@ -41,10 +41,12 @@ def parse(
     description: str,
     keys_of_file: Callable[[dict[str, Any]], dict[str, Any]] = dict,
     default_file: Path | None = None,
+    find_file: Callable[[str], Path] = Path,
 ) -> Config:
     """Read a configuration from the command line; see the module's docstring.
 
     keys_of_file: takes from the file's keys those of this model. default_file: read where `--config` is not given.
+    find_file: the file that a value of `--config` names; may raise UserError.
     Raises UserError.
     """
     arguments = list(sys.argv[1:] if arguments is None else arguments)
@@ -60,13 +62,12 @@ def parse(
         return_unknown_args=True,
     )
     lines += _unknown_lines(model, unknown)
-    file = Path(parsed.config) if parsed.config else default_file
     values: dict[str, Any] = {}
-    if file is not None:
-        try:
+    try:
+        if (file := find_file(parsed.config) if parsed.config else default_file) is not None:
             values = keys_of_file(read_yaml(file))
-        except UserError as error:
-            lines += error.lines
+    except UserError as error:
+        lines += error.lines
     _overlay(values, parsed, model, arguments)
     try:
         return _checked(model, values, lines)

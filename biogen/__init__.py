@@ -1,3 +1,5 @@
 """Synthetic people and what is written about them, as text and as token windows with a role for every token."""
 
-import basis  # noqa: F401  # what Ctrl-C does until the program runs
+from runpy import run_path
+
+run_path(f"{__path__[0]}/../basis/start.py")["start"]()  # before anything is imported

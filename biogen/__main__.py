@@ -6,6 +6,7 @@ from typing import Any, NoReturn
 from pydantic import Field
 
 from basis.flags import UserError, parse, run_main
+from basis.program import called_as
 from biogen.config import DataConfig
 from biogen.folder import write_dataset
 
@@ -34,7 +35,7 @@ def main(arguments: list[str] | None = None) -> int:
     options = parse(
         Options,
         arguments,
-        program="python -m biogen",
+        program=called_as("biogen"),
         description="Write synthetic biographies to a folder.",
         keys_of_file=_data_keys,
     )

@@ -1,3 +1,5 @@
 """What to run, how it runs, what came out: where the other parts meet."""
 
-import basis  # noqa: F401  # what Ctrl-C does until the program runs
+from runpy import run_path
+
+run_path(f"{__path__[0]}/../basis/start.py")["start"]()  # before anything is imported

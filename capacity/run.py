@@ -1,4 +1,4 @@
-"""The command line: `python -m capacity.run` plans a sweep, does what is missing, and shows what came out.
+"""`python -m capacity.run`: plan a sweep, do what is missing, and show what came out.
 
 In: a preset and flags. Out: a folder of runs with results.csv and plots/, and a table on the terminal.
 Exit codes: 0 all done, 1 a run failed, 2 a mistake in the options, 130 or 143 stopped by a signal.
@@ -7,7 +7,6 @@ Exit codes: 0 all done, 1 a run failed, 2 a mistake in the options, 130 or 143 s
 import math
 import os
 import shlex
-import shutil
 import signal
 import sys
 from collections.abc import Callable, Sequence
@@ -17,6 +16,7 @@ from rich.console import Console
 from rich.markup import escape
 
 from basis.flags import UserError, parse, run_main
+from basis.program import called_as
 from biogen.tokenizer import is_at_hand
 from capacity.report.plans import show_plans
 from capacity.report.plots import draw_all
@@ -26,10 +26,9 @@ from capacity.runner.engine import Engine, LocalEngine, WorkerOptions, default_w
 from capacity.runner.sweep import Stopped, run_all
 from capacity.spec.config import Preset
 from capacity.spec.plan import Plan, make_plans
+from capacity.spec.presets import DEFAULT, preset_path
 from capacity.store.folders import RunFolder, check_store, open_store, run_folder, trained_alike
 from train.native.library import instruction_set
-
-DEFAULT_PRESET = Path(__file__).parent.parent / "configs" / "laptop.yaml"
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -37,13 +36,14 @@ def main(arguments: list[str] | None = None) -> int:
     preset = parse(
         Preset,
         arguments,
-        program="python -m capacity.run",
+        program=called_as("capacity.run"),
         description=(
             "Train models on synthetic biographies and measure the bits they store per parameter. Without --config, "
-            "configs/laptop.yaml is read; the defaults below hold for what the preset does not say, and what neither "
+            "the preset laptop is read; the defaults below hold for what the preset does not say, and what neither "
             "says the recipe decides."
         ),
-        default_file=DEFAULT_PRESET if DEFAULT_PRESET.exists() else None,
+        default_file=preset_path(DEFAULT),
+        find_file=preset_path,
     )
     console = Console()
     planned = preset
@@ -79,7 +79,7 @@ def main(arguments: list[str] | None = None) -> int:
         _show_results(preset.out, console)
     except Stopped as stopped:
         name = signal.Signals(stopped.signal_number).name
-        again = shlex.join([_python(), "-m", "capacity.run", *(sys.argv[1:] if arguments is None else arguments)])
+        again = f"{called_as('capacity.run')} {shlex.join(sys.argv[1:] if arguments is None else arguments)}"
         console.print(
             escape(f"Stopped by {name}; runs go on from their last checkpoints. To go on: {again}"), soft_wrap=True
         )
@@ -107,14 +107,6 @@ def _usable(out: Path, check: Callable[[Path], None]) -> None:
         raise UserError([f"out: {out} cannot be made ({error.strerror}); give a folder that can be written"]) from None
     except ValueError as error:
         raise UserError([str(error)]) from None
-
-
-def _python() -> str:
-    """What to call this Python in a shell like the one that called it."""
-    named = shutil.which("python")
-    if named is not None and Path(named).absolute() == Path(sys.executable).absolute():
-        return "python"
-    return os.path.relpath(sys.executable) if Path(sys.executable).is_relative_to(Path.cwd()) else sys.executable
 
 
 def _show_done(out: Path, plans: list[Plan], console: Console) -> None:

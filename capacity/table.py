@@ -8,13 +8,14 @@ from pathlib import Path
 from rich.console import Console
 
 from basis.flags import run_main
+from basis.program import called_as
 from capacity.report.plots import draw_all
 from capacity.report.table import collect, show, write_csv
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Rebuild results.csv and the plots of a store and print its table; the exit code is 2 if it has no runs."""
-    parser = argparse.ArgumentParser(prog="python -m capacity.table", description="Rebuild the table and plots.")
+    parser = argparse.ArgumentParser(prog=called_as("capacity.table"), description="Rebuild the table and plots.")
     parser.add_argument("out", type=Path, help="folder of the runs")
     out: Path = parser.parse_args(arguments).out
     try:

@@ -1,3 +1,5 @@
 """What a trained model recalls: losses by role, bits, question answering, quantized copies."""
 
-import basis  # noqa: F401  # what Ctrl-C does until the program runs
+from runpy import run_path
+
+run_path(f"{__path__[0]}/../basis/start.py")["start"]()  # before anything is imported

@@ -13,6 +13,7 @@ import torch
 from pydantic import Field, ValidationError
 
 from basis.flags import UserError, explain, parse, read_yaml, run_main
+from basis.program import called_as
 from biogen.config import DataConfig, Frozen
 from biogen.dataset import make_dataset
 from eval.hf import HuggingFaceModel, count_parameters, load
@@ -91,7 +92,7 @@ def main(arguments: list[str] | None = None) -> int:
     options = parse(
         Options,
         given,
-        program="python -m eval MODEL",
+        program=f"{called_as('eval')} MODEL",
         description="Measure the knowledge of a causal language model in bits per parameter.",
     )
     records = evaluate(options)

@@ -16,6 +16,7 @@ from typing import Protocol, runtime_checkable
 
 import torch
 
+from basis.start import FOLDER
 from capacity.runner.claim import Process
 from capacity.runner.worker import PARENT
 from capacity.spec.plan import Plan
@@ -80,6 +81,8 @@ def start_worker(
 ) -> subprocess.Popen[bytes]:
     """Start a worker that stops training when this process ends (what it measures, it finishes)."""
     variables = os.environ | environment | {PARENT: json.dumps(vars(Process.this()))}
+    if Path.cwd() != FOLDER:  # a module `capacity` of the user's own may lie there
+        variables["PYTHONSAFEPATH"] = "1"
     with folder.log.open("ab") as log:
         return subprocess.Popen(
             worker_command(folder, over, options),

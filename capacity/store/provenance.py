@@ -31,17 +31,19 @@ def provenance(device: torch.device, settings: Settings) -> dict[str, Any]:
 
 def commit() -> str | None:
     """The commit of this code, with `+` if the working tree has changes; None outside a checkout."""
-    try:
-        asked = subprocess.run(
-            ["git", "describe", "--always", "--dirty=+", "--abbrev=12", "--exclude=*"],
-            cwd=Path(__file__).parent,
-            capture_output=True,
-            text=True,
-            timeout=10,
-        )
-    except (OSError, subprocess.TimeoutExpired):
+    if not _git("ls-files", Path(__file__).name):  # installed, perhaps inside a repository of something else
         return None
-    return asked.stdout.strip() or None
+    return _git("describe", "--always", "--dirty=+", "--abbrev=12", "--exclude=*") or None
+
+
+def _git(*arguments: str) -> str:
+    """What git says about the folder of this file; nothing where there is no git or no repository."""
+    folder = Path(__file__).parent
+    try:
+        asked = subprocess.run(["git", *arguments], cwd=folder, capture_output=True, text=True, timeout=10)
+    except (OSError, subprocess.TimeoutExpired):
+        return ""
+    return asked.stdout.strip()
 
 
 def processor() -> str:

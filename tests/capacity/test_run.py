@@ -106,7 +106,10 @@ def refused(arguments, capfd):
         ("--device abacus", ["device: 'abacus' is not allowed; must be 'auto', 'cpu', 'cuda' or 'mps'"]),
         ("--peopel 3", ["--peopel: is not a flag; did you mean --people"]),
         ("--people", ["--people: has no value"]),
-        ("--config /none/such.yaml", ["config: /none/such.yaml cannot be read"]),
+        (
+            "--config /none/such.yaml",
+            ["config: '/none/such.yaml' is neither a file nor a preset; presets are laptop, "],
+        ),
         ("--out /dev/null", ["out: /dev/null cannot be made"]),
         ("--dataset bios --templates 9999 --pools.first-names 9", ["templates"]),
         ("--engine kubernetes", ["engine: 'kubernetes' is not allowed; must be 'local' or 'ray'"]),

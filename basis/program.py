@@ -1,0 +1,33 @@
+"""How a user calls the programs of this project, for usage lines and for commands to repeat."""
+
+import os
+import shlex
+import shutil
+import sys
+from pathlib import Path
+
+
+def called_as(module: str) -> str:
+    """What a user types to start a program, in the form that started this process.
+
+    For the module `capacity.run` one of `capacity run`, `python -m capacity run`, `python -m capacity.run`.
+    """
+    module = module.removesuffix(".__main__")
+    name = module.rpartition(".")[2]
+    started = Path(sys.argv[0])
+    if started.name == module:  # a console command of its own
+        return name
+    if started.name == "capacity":
+        return f"capacity {name}"
+    if started.parts[-2:] == ("capacity", "__main__.py") and module != "capacity":
+        return f"{_python()} -m capacity {name}"
+    return f"{_python()} -m {module}"
+
+
+def _python() -> str:
+    """What to call this Python in a shell like the one that called it."""
+    named = shutil.which("python")
+    if named is not None and Path(named).absolute() == Path(sys.executable).absolute():
+        return "python"
+    inside = Path(sys.executable).is_relative_to(Path.cwd())
+    return shlex.quote(os.path.relpath(sys.executable) if inside else sys.executable)
