@@ -23,9 +23,9 @@ from biogen.windows import Batches
 from eval.measure import measure
 from eval.recall import recall_people
 from eval.source import OwnTokens
+from train.architectures.gpt2 import GPT2
 from train.inference import Inference
 from train.loop import Trainer
-from train.model import GPT, flops_per_token, initialize, parameter_counts
 from train.native.library import instruction_set
 from train.sizes import parse_size
 
@@ -62,8 +62,9 @@ def against_size() -> None:
     for (layers, width, heads, vocab, window), seconds in best.items():
         size = parse_size(name_of(layers, width, heads))
         speed = TOKENS // window * window / seconds
-        flops = flops_per_token(size, vocab, window) * speed
-        parameters = sum(parameter_counts(size, vocab).values())
+        model = GPT2(size, vocab)
+        flops = model.flops_per_token(window) * speed
+        parameters = sum(model.parameter_counts().values())
         print(f"| {size} | {vocab} | {window} | {parameters:,} | {speed / 1e3:.0f} | {flops / 1e9:.0f} |")
 
 
@@ -119,10 +120,10 @@ def data_and_evaluation() -> None:
     for data, text in [("biod", size) for size in ("1x32x2", "4x16x1", "2x32x2", "2x48x2")] + [("bios", "2x48x2")]:
         dataset = make_dataset(DataConfig(people=PEOPLE, dataset=data, tokenizer="word", templates=12))
         size = parse_size(text)
-        model = GPT(size, dataset.tokenizer.vocab)
-        initialize(model, "width", 0)
+        model = GPT2(size, dataset.tokenizer.vocab)
+        model.initialize("width", 0)
         source, people = OwnTokens(dataset), np.arange(PEOPLE)
-        parameters = sum(parameter_counts(size, dataset.tokenizer.vocab).values())
+        parameters = sum(model.parameter_counts().values())
         inference = Inference(model, torch.device("cpu"), native=KERNELS["native"])
 
         def made(exposures: int = EXPOSURES) -> list[Rows]:

@@ -23,9 +23,10 @@ import numpy as np
 import torch
 
 from eval.quiet import quiet
-from train.loop import Settings, Trainer
-from train.model import GPT, initialize
+from train.architectures.gpt2 import GPT2
+from train.loop import Trainer
 from train.native.library import instruction_set, library, supported
+from train.settings import Settings
 from train.sizes import Size, parse_size
 
 with quiet():
@@ -74,8 +75,8 @@ def steps_of(step: Step) -> Clock:
 
 def ours(size: Size, vocab: int, batch: Rows, scale: float = 1.0, **changes: object) -> Step:
     """A step of this project's trainer; scale: of the first weights of all matrices."""
-    model = GPT(size, vocab)
-    initialize(model, "width", 0)
+    model = GPT2(size, vocab)
+    model.initialize("width", 0)
     with torch.no_grad():
         for weights in model.parameters():
             if weights.ndim == 2:

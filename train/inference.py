@@ -4,16 +4,16 @@ import numpy as np
 import torch
 from jaxtyping import Bool, Float, Int
 
+from train.architectures.causal_lm import CausalLM
 from train.head import chunk_for, token_scores
-from train.model import GPT
 from train.native.library import library
 from train.native.model import NativeModel
 
 
 class Inference:
-    """Reads a `GPT` in fp32, without changing it; `native`: with the compiled kernels."""
+    """Reads a model in fp32, without changing it; `native`: with the compiled kernels."""
 
-    def __init__(self, model: GPT, device: torch.device, *, native: bool = False) -> None:
+    def __init__(self, model: CausalLM, device: torch.device, *, native: bool = False) -> None:
         self.model, self.device = model, device
         self._native = NativeModel(model, library()) if native else None
 
@@ -26,7 +26,7 @@ class Inference:
             return self._native.score(inputs, targets)
         hidden = self.model(torch.from_numpy(inputs).to(self.device)).flatten(0, 1)
         flat = torch.from_numpy(targets).to(self.device).flatten()
-        nats, correct = token_scores(hidden, self.model.embedding.weight, flat, chunk_for(self.device))
+        nats, correct = token_scores(hidden, self.model.head_weight, flat, chunk_for(self.device))
         return nats.float().cpu().numpy().reshape(inputs.shape), correct.cpu().numpy().reshape(inputs.shape)
 
     @torch.no_grad()
@@ -36,5 +36,5 @@ class Inference:
         """The likeliest token behind the first `length` tokens of each row."""
         hidden = self.model(torch.from_numpy(inputs).to(self.device))
         last = hidden[torch.arange(len(inputs)), torch.from_numpy(lengths - 1).to(self.device)]
-        logits = last @ self.model.embedding.weight.T
+        logits = last @ self.model.head_weight.T
         return logits.argmax(dim=1).cpu().numpy()

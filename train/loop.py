@@ -10,18 +10,19 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from typing import Any, Literal, Protocol, runtime_checkable
+from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
 import torch
 from torch import Tensor, nn
 
+from train.architectures.causal_lm import CausalLM
 from train.head import IGNORE, chunk_for, linear_cross_entropy
-from train.model import GPT
 from train.native.library import library
 from train.native.update import NativeUpdate
-from train.optim import make_optimizers
+from train.optimizers import OPTIMIZERS
 from train.ranks import ALONE, Ranks
+from train.settings import Settings
 
 _AHEAD = 4
 """Batches made ahead of the training."""
@@ -53,31 +54,6 @@ class BatchSource(Protocol):
     def restore(self, state: dict[str, np.ndarray]) -> None: ...  # noqa: D102
 
 
-@dataclass(frozen=True)
-class Settings:
-    """How a model is trained."""
-
-    exposures: int
-    optimizer: Literal["adamw", "muon"]
-    lr: float
-    embedding_lr: float
-    weight_decay: float
-    beta1: float
-    beta2: float
-    eps: float
-    momentum: float
-    warmup_steps: int
-    final_lr: float
-    """The learning rate at the end, as a share of the peak."""
-    clip: float
-    """Largest norm of the gradient."""
-    bf16: bool
-    """Whether the inputs of matrix products are rounded to bf16; the weights themselves stay fp32."""
-    compile: bool
-    native: bool
-    """Whether the compiled kernels of train/native take the place of PyTorch's operators (CPU)."""
-
-
 class Diverged(RuntimeError):
     """The loss is no longer a finite number, or far above that of a guess."""
 
@@ -97,21 +73,30 @@ def learning_rate(settings: Settings, step: int, exposures: float) -> float:
     return warm * (settings.final_lr + (1 - settings.final_lr) * cosine)
 
 
+def make_optimizers(model: CausalLM, settings: Settings) -> list[torch.optim.Optimizer]:
+    """Optimizers that together hold every parameter of `model` once; `group["initial_lr"]` is each group's peak.
+
+    Raises ValueError for an optimizer that leaves a parameter out, holds one twice, or cannot do what is asked.
+    """
+    kind = OPTIMIZERS[settings.optimizer]
+    if settings.native and not kind.native:
+        raise ValueError(f"optimizer: {settings.optimizer!r} is not allowed with native kernels; they lack its step")
+    optimizers = kind.make(model.parameter_groups(), settings)
+    groups = [group for optimizer in optimizers for group in optimizer.param_groups]
+    held = [id(parameter) for group in groups for parameter in group["params"]]
+    if sorted(held) != sorted(map(id, model.parameters())):
+        raise ValueError(f"optimizer: {settings.optimizer!r} does not hold every parameter once")
+    for group in groups:
+        group["initial_lr"] = group["lr"]
+    return optimizers
+
+
 class Trainer:
     """A model in training: one step at a time, with all its state in reach."""
 
-    def __init__(self, model: GPT, settings: Settings, device: torch.device, ranks: Ranks = ALONE) -> None:
+    def __init__(self, model: CausalLM, settings: Settings, device: torch.device, ranks: Ranks = ALONE) -> None:
         self.model, self.settings, self.device, self.ranks = model.to(device), settings, device, ranks
-        self.optimizers = make_optimizers(
-            model,
-            optimizer=settings.optimizer,
-            lr=settings.lr,
-            embedding_lr=settings.embedding_lr,
-            weight_decay=settings.weight_decay,
-            betas=(settings.beta1, settings.beta2),
-            eps=settings.eps,
-            momentum=settings.momentum,
-        )
+        self.optimizers = make_optimizers(self.model, settings)
         self.steps = 0
         self.tokens = 0
         self.exposures = 0.0
@@ -173,7 +158,7 @@ class Trainer:
 class _TotalLoss(nn.Module):
     """The model and its head: the sum of a batch's losses, in nats."""
 
-    def __init__(self, model: GPT, settings: Settings, device: torch.device) -> None:
+    def __init__(self, model: CausalLM, settings: Settings, device: torch.device) -> None:
         super().__init__()
         self.model, self._bf16 = model, settings.bf16
         self._chunk = chunk_for(device)
@@ -184,7 +169,7 @@ class _TotalLoss(nn.Module):
         self.model.grow_rotation(inputs.shape[1])
         with torch.autocast(inputs.device.type, torch.bfloat16, enabled=self._bf16):
             hidden = self._hidden(inputs).flatten(0, 1)
-            return linear_cross_entropy(hidden, self.model.embedding.weight, targets.flatten(), self._chunk)
+            return linear_cross_entropy(hidden, self.model.head_weight, targets.flatten(), self._chunk)
 
 
 def _few_lengths(rows: np.ndarray, value: int) -> np.ndarray:

@@ -5,8 +5,9 @@ from rich.table import Table
 
 from capacity.runner.estimate import UTILISATION, SpeedEstimate
 from capacity.spec.plan import GPU_UTILISATION, Plan
-from train.model import non_embedding
-from train.sizes import parse_size
+
+_GROUPS = ("embedding", "head"), ("attention",), ("mlp",), ("norm",)
+"""Groups of parameters that share a column."""
 
 
 def show_plans(plans: list[Plan], workers: int, console: Console) -> None:
@@ -19,7 +20,7 @@ def show_plans(plans: list[Plan], workers: int, console: Console) -> None:
         "attention",
         "MLP",
         "norms",
-        "12LW²",
+        "weights",
         "V",
         "tokens",
         "steps",
@@ -39,8 +40,8 @@ def show_plans(plans: list[Plan], workers: int, console: Console) -> None:
             plan.config.size,
             f"{data.dataset} N={_short(data.people)} ×{plan.config.exposures}{junk}",
             _short(plan.parameters),
-            *(_short(plan.params[group]) for group in ("embedding", "attention", "mlp", "norm")),
-            _short(non_embedding(parse_size(plan.config.size))),
+            *(_short(sum(plan.params.get(part, 0) for part in group)) for group in _GROUPS),
+            _short(plan.weights),
             f"{plan.vocab:,}",
             _short(plan.tokens),
             _short(plan.steps),
@@ -51,9 +52,9 @@ def show_plans(plans: list[Plan], workers: int, console: Console) -> None:
             _duration(time_needed),
         )
     table.caption = (
-        "12LW²: weights of L layers of width W; V: tokens in use; R max: the most bits per parameter that the data can "
-        "teach. Time: training alone on one core of this machine, from a few timed steps (large models: from "
-        f"{UTILISATION:.0%} of its matrix rate); to start and to measure, each run takes some seconds more. "
+        "weights: those of the matrices inside the layers; V: tokens in use; R max: the most bits per parameter that "
+        "the data can teach. Time: training alone on one core of this machine, from a few timed steps (large models: "
+        f"from {UTILISATION:.0%} of its matrix rate); to start and to measure, each run takes some seconds more. "
         f"All runs: about {_duration(_makespan(seconds, workers))} here; {sum(p.flops for p in plans):.1e} FLOPs, or "
         f"{_hours(sum(p.gpu_hours for p in plans))} hours of an H100 at {GPU_UTILISATION:.0%} of its bf16 rate; "
         f"at most {_bytes(_disk(plans, workers))} of disk, checkpoints included."

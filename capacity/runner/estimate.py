@@ -8,8 +8,8 @@ import torch
 
 from capacity.spec.plan import Plan
 from capacity.spec.recipes import settings_of
+from train.architectures.causal_lm import make_model
 from train.loop import Trainer
-from train.model import GPT, initialize
 from train.sizes import parse_size
 
 _TRIAL_FLOPS = 3e10
@@ -22,7 +22,7 @@ class SpeedEstimate:
     """Seconds a token on this machine's CPU, one core: tried out where that is quick, else from the matrix rate."""
 
     def __init__(self) -> None:
-        self._known: dict[tuple[str, int, int], float] = {}
+        self._known: dict[tuple[str, str, int, int], float] = {}
         self._rate: float | None = None
 
     def seconds(self, plan: Plan) -> float:
@@ -30,7 +30,7 @@ class SpeedEstimate:
         training = plan.config.training
         length = training.context if training.layout == "packed" else round(plan.text_tokens)
         rows = max(1, min(training.batch, 4096 // length))
-        key = (plan.config.size, plan.vocab, rows * length)
+        key = (plan.config.size, plan.config.model.model_dump_json(), plan.vocab, rows * length)
         if key not in self._known:
             self._known[key] = self._try(plan, rows, length)
         return plan.tokens * self._known[key]
@@ -66,10 +66,12 @@ class _Trial:
 
 def _time_step(plan: Plan, rows: int, length: int) -> float:
     """The faster of a few training steps on random tokens, in seconds."""
-    model = GPT(parse_size(plan.config.size), plan.vocab)
-    initialize(model, "width", 0)
+    named = plan.config.model
+    model = make_model(named.architecture, parse_size(plan.config.size), plan.vocab, named.options)
+    model.initialize("width", 0)
     training = plan.config.training.model_copy(update={"compile": "off", "precision": "auto", "kernels": "auto"})
-    trainer = Trainer(model, settings_of(training, 1, width=model.size.width, on_gpu=False), torch.device("cpu"))
+    settings = settings_of(training, 1, form=model.kernel_form(), on_gpu=False)
+    trainer = Trainer(model, settings, torch.device("cpu"))
     tokens = np.random.default_rng(0).integers(0, plan.vocab, (rows, length), dtype=np.int32)
     times = []
     for _ in range(4):

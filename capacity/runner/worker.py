@@ -37,12 +37,12 @@ from capacity.store.provenance import commit, provenance
 from eval.measure import measure, measure_copies
 from eval.recall import recall_people
 from eval.source import OwnTokens
+from train.architectures.causal_lm import CausalLM, make_model
 from train.checkpoint import restore_training, training_tensors
 from train.devices import pick_device
-from train.export import load_pretrained, save_pretrained
+from train.export import load_weights, save_pretrained
 from train.inference import Inference
 from train.loop import Diverged, Trainer, train
-from train.model import GPT, initialize, parameter_counts
 from train.ranks import ALONE, Ranks, join, leave
 from train.sizes import parse_size
 
@@ -80,12 +80,13 @@ class Run:
         self.config = folder.read_config()
         self.dataset: Dataset = make_dataset(self.config.data)
         self.size = parse_size(self.config.size)
-        self.model = GPT(self.size, self.dataset.tokenizer.vocab)
-        initialize(self.model, self.config.training.initialization, self.config.data.seed)
+        named = self.config.model
+        self.model = make_model(named.architecture, self.size, self.dataset.tokenizer.vocab, named.options)
+        self.model.initialize(self.config.training.initialization, self.config.data.seed)
         self.settings = settings_of(
             self.config.training,
             self.config.exposures,
-            width=self.size.width,
+            form=self.model.kernel_form(),
             on_gpu=device.type == "cuda",
             processes=ranks.size,
         )
@@ -99,7 +100,7 @@ class Run:
             exposures=self.config.exposures,
         )
         self.log_steps = max(1, self.batches.expected_steps() // _RECORDS)
-        self.counts = parameter_counts(self.size, self.dataset.tokenizer.vocab)
+        self.counts = self.model.parameter_counts()
         self.seconds = 0.0
         self.parts: list[dict[str, Any]] = []
         """What each part of an interrupted training was done with."""
@@ -186,7 +187,7 @@ class Run:
                 counts = {name: row[name] for name in ("steps", "tokens", "exposures")} | {"loss_since": [0, 0.0]}
                 parts = made["parts"][:-1] if "training_of" in made else made.get("parts") or [{"from": 0.0, **made}]
                 seconds = float(row["seconds"])
-                self.model.load_state_dict(load_pretrained(other.model).state_dict())
+                load_weights(self.model, other.model)
             except (OSError, ValueError, LookupError, TypeError, RuntimeError):  # damaged, or its model is gone
                 continue
             self._check_claim()
@@ -232,7 +233,7 @@ class Run:
         self._metrics.write(json.dumps(record) + "\n")
         self._metrics.flush()
 
-    def _read(self, model: GPT) -> Inference:
+    def _read(self, model: CausalLM) -> Inference:
         return Inference(model, self.device, native=self.settings.native)
 
     def _observe(self, exposures: int) -> None:
@@ -303,19 +304,17 @@ class Run:
             "recipe": self.config.training.recipe,
             "steps": self.trainer.steps,
             "tokens": self.trainer.tokens,
-            "flops": training_flops(self.config, self.dataset) * self.trainer.tokens,
+            "flops": training_flops(self.model, self.config, self.dataset) * self.trainer.tokens,
             "seconds": self.seconds,
             "seed": data.seed,
         }
 
 
-def training_flops(config: RunConfig, dataset: Dataset) -> int:
+def training_flops(model: CausalLM, config: RunConfig, dataset: Dataset) -> int:
     """Floating-point operations a token, forward and backward."""
-    from train.model import flops_per_token
-
     packed = config.training.layout == "packed"
     context = config.training.context if packed else round(mean_length(dataset))
-    return flops_per_token(parse_size(config.size), dataset.tokenizer.vocab, context)
+    return model.flops_per_token(context)
 
 
 class _Driver:

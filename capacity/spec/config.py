@@ -12,10 +12,12 @@ from itertools import product
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import BeforeValidator, Field, field_validator, model_validator
+from pydantic import AfterValidator, BeforeValidator, Field, field_validator, model_validator
 
 from biogen.config import MAX_PEOPLE, DataConfig, DataOptions, Frozen, Share
 from eval.quantize import SchemeText
+from train.architectures import ARCHITECTURES
+from train.optimizers import OPTIMIZERS
 from train.sizes import parse_size
 
 FORMAT = 2
@@ -37,6 +39,8 @@ def _size(text: object) -> str:
 SizeText = Annotated[str, BeforeValidator(_size)]
 Positive = Annotated[int, Field(ge=1)]
 Rate = Annotated[float, Field(gt=0, le=1)]
+OptimizerName = Annotated[str, AfterValidator(OPTIMIZERS.check)]
+ArchitectureName = Annotated[str, AfterValidator(ARCHITECTURES.check)]
 
 
 class MeasureOptions(Frozen):
@@ -61,8 +65,8 @@ class TrainingOptions(Frozen):
     """Tokens in a window, or at most in a row."""
     batch: int | None = Field(None, ge=1)
     """Windows (or rows) in a step."""
-    optimizer: Literal["adamw", "muon"] | None = None
-    """muon is for the matrices inside the blocks; AdamW always serves the rest."""
+    optimizer: OptimizerName | None = None
+    """adamw, muon (for the matrices inside the blocks, with AdamW for the rest), or your own as module:Name."""
     initialization: Literal["width", "gpt2"] | None = None
     """width: 1/sqrt(inputs); gpt2: 0.02, which starves narrow models."""
     lr: Rate | None = None
@@ -93,12 +97,26 @@ class TrainingOptions(Frozen):
     """auto: the compiled kernels of train/native on a CPU with AVX2 or more; elsewhere PyTorch."""
 
 
+class ArchitectureOptions(Frozen):
+    """Which models are trained; an option that is left out (None) has the architecture's default."""
+
+    architecture: ArchitectureName = "gpt2"
+    """gpt2, or your own as module:Class."""
+    architecture_options: dict[str, Any] = Field(default_factory=dict)
+    """Options of an architecture of your own: a mapping."""
+
+    @property
+    def options(self) -> dict[str, Any]:
+        """What is given to the architecture."""
+        return dict(self.architecture_options)
+
+
 class Training(TrainingOptions):
     """How one model is trained, with nothing left open."""
 
     layout: Literal["rows", "packed"]
     batch: Positive
-    optimizer: Literal["adamw", "muon"]
+    optimizer: OptimizerName
     initialization: Literal["width", "gpt2"]
     lr: float
     embedding_lr: float
@@ -121,6 +139,8 @@ class RunConfig(Frozen):
     """How often every person is seen."""
     data: DataConfig
     """The people and their texts; its seed is also the model's."""
+    model: ArchitectureOptions = ArchitectureOptions()
+    """The architecture; options at their defaults are left out."""
     training: Training
     """The recipe, resolved."""
     measure: MeasureOptions
@@ -131,12 +151,13 @@ class RunConfig(Frozen):
     @property
     def run_id(self) -> str:
         """Readable in front, unique by the hash of the whole config."""
-        content = json.dumps(self.model_dump(mode="json"), sort_keys=True)
+        default = {"model"} if self.model == ArchitectureOptions() else None
+        content = json.dumps(self.model_dump(mode="json", exclude=default), sort_keys=True)
         digest = hashlib.sha256(content.encode()).hexdigest()[:10]
         return f"{self.data.dataset}-{self.size}-n{self.data.people}-e{self.exposures}-{digest}"
 
 
-class Preset(DataOptions, TrainingOptions, MeasureOptions):
+class Preset(DataOptions, ArchitectureOptions, TrainingOptions, MeasureOptions):
     """A sweep: one run for every combination of the lists, and the options that all runs share."""
 
     sizes: Annotated[tuple[SizeText, ...], BeforeValidator(_tuple), Field(min_length=1)] = ("2x48",)

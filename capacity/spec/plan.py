@@ -17,12 +17,12 @@ from biogen.config import DataConfig
 from biogen.dataset import Dataset, make_dataset, mean_length
 from biogen.datasets import DATASETS
 from biogen.windows import Batches
-from capacity.spec.config import MeasureOptions, Preset, RunConfig, TrainingOptions
+from capacity.spec.config import ArchitectureOptions, MeasureOptions, Preset, RunConfig, TrainingOptions
 from capacity.spec.recipes import resolve, settings_of
 from eval.quantize import parse_scheme
+from train.architectures.causal_lm import changed_options, outline
 from train.checkpoint import KEPT
 from train.devices import pick_device
-from train.model import flops_per_token, parameter_counts
 from train.sizes import Size, parse_size
 
 GPU_RATE, GPU_UTILISATION = 989e12, 0.17
@@ -36,6 +36,8 @@ class Plan:
     config: RunConfig
     params: dict[str, int]
     """Trainable parameters by group."""
+    weights: int
+    """Those of the matrices inside the blocks, without biases."""
     tokens: int
     """Tokens to train on, expected."""
     flops: int
@@ -133,17 +135,21 @@ def _dataset_like(data: str) -> tuple[Dataset, float]:
 
 def _plan(preset: Preset, size: Size, exposures: int, data: DataConfig, like: Dataset, text_tokens: float) -> Plan:
     options = TrainingOptions(**preset.part(TrainingOptions))
+    vocab = like.tokenizer.vocab
+    model = outline(preset.architecture, size, vocab, preset.options)
+    weights = model.non_embedding
     config = RunConfig(
         size=str(size),
         exposures=exposures,
         data=data,
-        training=resolve(options, size=size, data=data, exposures=exposures, text_tokens=text_tokens),
+        model=_changed(preset),
+        training=resolve(options, size=size, weights=weights, data=data, exposures=exposures, text_tokens=text_tokens),
         measure=MeasureOptions(**preset.part(MeasureOptions)),
     )
     if not preset.dry_run:  # refuses kernels that this machine lacks
         on_gpu = pick_device(preset.device).type == "cuda"
-        settings_of(config.training, exposures, width=size.width, on_gpu=on_gpu, processes=preset.processes)
-    vocab = like.tokenizer.vocab
+        form = model.kernel_form()
+        settings_of(config.training, exposures, form=form, on_gpu=on_gpu, processes=preset.processes)
     dataset = copy(like)
     dataset.config = data  # the same texts about other people
     batches = Batches(
@@ -158,11 +164,18 @@ def _plan(preset: Preset, size: Size, exposures: int, data: DataConfig, like: Da
     context = config.training.context if packed else round(mean_length(dataset))
     return Plan(
         config=config,
-        params=parameter_counts(size, vocab),
+        params=model.parameter_counts(),
+        weights=weights,
         tokens=tokens,
-        flops=tokens * flops_per_token(size, vocab, context),
+        flops=tokens * model.flops_per_token(context),
         max_bits=dataset.max_bits().total,
         vocab=vocab,
         text_tokens=text_tokens,
         steps=batches.expected_steps(),
     )
+
+
+def _changed(preset: Preset) -> ArchitectureOptions:
+    """The architecture of a preset, without options that are at its defaults."""
+    changed = changed_options(preset.architecture, preset.options)
+    return ArchitectureOptions(architecture=preset.architecture, architecture_options=changed)

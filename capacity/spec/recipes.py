@@ -9,9 +9,10 @@ from typing import Any
 
 from biogen.config import DataConfig
 from capacity.spec.config import Training, TrainingOptions
-from train.loop import Settings
-from train.model import non_embedding
+from train.native.form import KernelForm
 from train.native.library import instruction_set
+from train.optimizers import OPTIMIZERS
+from train.settings import Settings
 from train.sizes import Size
 
 _PAPER_WINDOW = 512
@@ -39,11 +40,12 @@ _WIDE = 512
 """From this width on the paper's recipe starts from GPT-2's initialization; narrower models starve with it."""
 
 
-def resolve(options: TrainingOptions, *, size: Size, data: DataConfig, exposures: int, text_tokens: float) -> Training:
-    """Decide what the options leave open. text_tokens: mean tokens a biography."""
-    recipe = _paper if options.recipe == "paper" else _fast
+def resolve(
+    options: TrainingOptions, *, size: Size, weights: int, data: DataConfig, exposures: int, text_tokens: float
+) -> Training:
+    """Decide what the options leave open. weights: non-embedding ones; text_tokens: mean tokens a biography."""
     layout = options.layout or ("packed" if options.recipe == "paper" else "rows")
-    decided = recipe(size, data, exposures)
+    decided = _paper(size, data, exposures) if options.recipe == "paper" else _fast(weights, data)
     tokens = data.people * exposures * text_tokens / (1 - float(data.junk))
     window = options.context if layout == "packed" else text_tokens
     batch_tokens = decided.pop("batch_tokens")
@@ -54,20 +56,25 @@ def resolve(options: TrainingOptions, *, size: Size, data: DataConfig, exposures
     steps = tokens / (batch * window)
     decided["warmup_steps"] = round(min(decided.pop("warmup_steps"), decided.pop("warmup_share") * steps))
     given = {key: value for key, value in options.model_dump().items() if value is not None}
-    if given.get("optimizer", decided["optimizer"]) == "adamw":
+    if OPTIMIZERS[given.get("optimizer", decided["optimizer"])].one_lr:
         decided["embedding_lr"] = given.get("lr", decided["lr"])
     return Training(**{"layout": layout, **decided, **given, "batch": batch})
 
 
-def settings_of(training: Training, exposures: int, *, width: int, on_gpu: bool, processes: int = 1) -> Settings:
+def settings_of(
+    training: Training, exposures: int, *, form: KernelForm | None, on_gpu: bool, processes: int = 1
+) -> Settings:
     """What the training loop needs to know of a recipe.
 
     `auto` is bf16 and compiled on a GPU; elsewhere native kernels where they can serve, in bf16 where there are such.
-    Raises ValueError for native kernels that this machine lacks.
+    form: the model as the kernels see it; None where they cannot train it. Raises ValueError for native kernels where
+    they cannot serve.
     """
     same = Settings.__dataclass_fields__.keys() & Training.model_fields.keys() - {"compile"}
     compiled = training.compile == "on" or (training.compile == "auto" and on_gpu)
-    fitting = training.kernels != "pytorch" and not (on_gpu or compiled or width % 16 or processes > 1)
+    stepping = OPTIMIZERS[training.optimizer].native
+    known = form is not None and stepping and form.width % 16 == 0
+    fitting = training.kernels != "pytorch" and known and not (on_gpu or compiled or processes > 1)
     exact = fitting and instruction_set() is not None  # measuring needs these in any case
     fast = exact and instruction_set(True) is not None
     bf16 = training.precision == "bf16" or (training.precision == "auto" and (on_gpu or fast))
@@ -76,7 +83,9 @@ def settings_of(training: Training, exposures: int, *, width: int, on_gpu: bool,
         missing = {
             "a CPU (device cpu)": on_gpu,
             "compile off": compiled,
-            "a width that is a multiple of 16": width % 16,
+            "an architecture that the kernels know": form is None,
+            "an optimizer that the kernels know": not stepping,
+            "a width that is a multiple of 16": form is not None and form.width % 16,
             "one process": processes > 1,
             "a CPU with AVX2 and the libraries that an installation with a C++ compiler builds": not instruction_set(),
             "a CPU with AVX512_BF16 or AMX, or precision fp32": bf16 and not instruction_set(True),
@@ -155,9 +164,9 @@ _FAST_DECAY = {"biod": 0.1}
 (docs/notebook.md)."""
 
 
-def _fast(size: Size, data: DataConfig, exposures: int) -> dict[str, Any]:
+def _fast(weights: int, data: DataConfig) -> dict[str, Any]:
     """Muon inside the blocks, small batches, one setting for all sizes; docs/notebook.md says what was tried."""
-    growth = min(_FAST_GROWTH, max(1.0, non_embedding(size) / _FAST_WEIGHTS))
+    growth = min(_FAST_GROWTH, max(1.0, weights / _FAST_WEIGHTS))
     return {
         "batch_tokens": 1536 * growth,
         "least_steps": _FAST_LEAST_STEPS,

@@ -37,11 +37,12 @@ from torch import Tensor
 
 from tests.train.native.conftest import ANYWHERE, FLAGS, SOURCE, build_model, draw_windows
 from tests.train.native.test_model import SHAPES, autocast, distances, exact
+from train.architectures.causal_lm import CausalLM
+from train.architectures.rotary import rotation
 from train.inference import Inference
-from train.model import GPT, rotation
 from train.native.library import built, open_library
 from train.native.model import NativeModel
-from train.optim import Muon
+from train.optimizers.muon import Muon
 
 REAL = [("2x48x2", 663, 8, 24), ("4x64x4", 1024, 2, 96), ("4x128x2", 1024, 2, 96)]  # as SHAPES, of real experiments
 MATRICES = [  # rows, columns, heads of Muon's steps: square, wide, tall, q, k and v; with and without whole tiles
@@ -82,7 +83,7 @@ class Pass:
     """Gradients and scores of a model over windows: the loss, a gradient a parameter, nats, and what was likeliest."""
 
     size: str
-    model: GPT
+    model: CausalLM
     inputs: np.ndarray
     targets: np.ndarray
 

@@ -134,7 +134,7 @@ def refused(arguments, capfd):
         ),
         ("--clip 0", ["clip: '0' is not allowed; must be greater than 0"]),
         ("--lr inf", ["lr: 'inf' is not allowed"]),
-        ("--optimizer sgd", ["optimizer: 'sgd' is not allowed; must be 'adamw' or 'muon'"]),
+        ("--optimizer sgd", ["optimizer: 'sgd' is not allowed; must be adamw, muon or your own as module:Name"]),
         ("--layout columns", ["layout: 'columns' is not allowed; must be 'rows' or 'packed'"]),
         ("--precision fp16", ["precision: 'fp16' is not allowed; must be 'auto', 'fp32' or 'bf16'"]),
         ("--r-max 3 1", ["r_max: .* is not allowed; must be two numbers, the smaller first"]),

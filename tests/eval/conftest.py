@@ -21,8 +21,8 @@ from capacity.runner.worker import Run
 from capacity.spec.config import Preset
 from capacity.spec.plan import make_plans
 from capacity.store.folders import run_folder
+from train.architectures.gpt2 import GPT2
 from train.inference import Inference
-from train.model import GPT, initialize
 from train.sizes import parse_size
 
 POOLS = {
@@ -221,8 +221,8 @@ def random_gpt():
 
     def make(vocab):
         torch.manual_seed(0)
-        model = GPT(parse_size("1x16"), vocab)
-        initialize(model, "width", seed=1)
+        model = GPT2(parse_size("1x16"), vocab)
+        model.initialize("width", seed=1)
         model.embedding.weight.data *= 10
         return model
 

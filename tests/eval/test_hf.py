@@ -14,8 +14,10 @@ from eval import hf
 from eval.hf import HuggingFaceModel, count_parameters, load
 from eval.recall import recall_people
 from eval.source import OtherTokens, OwnTokens
-from train.export import load_pretrained
+from train.architectures.gpt2 import GPT2
+from train.export import load_weights
 from train.inference import Inference
+from train.sizes import parse_size
 
 CPU = torch.device("cpu")
 PEOPLE = np.arange(12)
@@ -48,7 +50,9 @@ def test_an_exported_model_is_read_as_our_own(which, request, rows_of):
     dataset = type(dataset)(folder.read_config().data)
     other, own = OtherTokens(dataset, tokenizer), OwnTokens(dataset)
     assert count_parameters(model, len(other.tokens_in_use())) == rows_of(folder)[0]["params"]
-    ours = recall_people(Inference(load_pretrained(folder.model), CPU), own, PEOPLE, EVALUATION)
+    gpt2 = GPT2(parse_size(folder.read_config().size), corpus.tokenizer.vocab)
+    load_weights(gpt2, folder.model)
+    ours = recall_people(Inference(gpt2, CPU), own, PEOPLE, EVALUATION)
     theirs = recall_people(HuggingFaceModel(model, CPU), other, PEOPLE, EVALUATION)
     np.testing.assert_allclose(theirs.name, ours.name, atol=1e-4)
     np.testing.assert_allclose(theirs.value, ours.value, atol=1e-4)

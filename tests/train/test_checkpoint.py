@@ -5,6 +5,7 @@ import json
 import os
 import pickle
 import signal
+from dataclasses import replace
 
 import pytest
 import torch
@@ -12,6 +13,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from safetensors.torch import save_file
 
+from tests.train.test_loop import SETTINGS
+from train.architectures.gpt2 import GPT2
 from train.checkpoint import (
     Checkpoints,
     read_checkpoint,
@@ -20,8 +23,7 @@ from train.checkpoint import (
     training_tensors,
     write_checkpoint,
 )
-from train.model import GPT, initialize
-from train.optim import make_optimizers
+from train.loop import make_optimizers
 from train.sizes import parse_size
 
 DTYPES = [
@@ -229,10 +231,9 @@ def test_a_missing_file_is_no_damaged_one(tmp_path):
 
 
 def prepared(optimizer, seed):
-    model = GPT(parse_size("1x16"), 11)
-    initialize(model, "width", seed)
-    numbers = {"lr": 0.01, "embedding_lr": 0.02, "weight_decay": 0.1, "betas": (0.9, 0.98), "eps": 1e-8}
-    return model, make_optimizers(model, optimizer=optimizer, momentum=0.9, **numbers)
+    model = GPT2(parse_size("1x16"), 11)
+    model.initialize("width", seed)
+    return model, make_optimizers(model, replace(SETTINGS, optimizer=optimizer, embedding_lr=0.02, weight_decay=0.1))
 
 
 def advance(model, optimizers, seeds):

@@ -4,9 +4,9 @@ import numpy as np
 import pytest
 import torch
 
+from train.architectures.gpt2 import GPT2
 from train.head import IGNORE
 from train.inference import Inference
-from train.model import GPT, initialize
 from train.sizes import parse_size
 
 VOCAB = 23
@@ -14,8 +14,8 @@ VOCAB = 23
 
 @pytest.fixture
 def model():
-    model = GPT(parse_size("2x16"), VOCAB)
-    initialize(model, "width", seed=0)
+    model = GPT2(parse_size("2x16"), VOCAB)
+    model.initialize("width", seed=0)
     model.embedding.weight.data *= 5
     return model
 

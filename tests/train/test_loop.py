@@ -17,9 +17,10 @@ from biogen.config import DataConfig
 from biogen.dataset import make_dataset
 from biogen.windows import Batches
 from train import loop
+from train.architectures.gpt2 import GPT2
 from train.checkpoint import Checkpoints, restore_training, training_tensors
-from train.loop import Diverged, Settings, Trainer, _ahead, _in_turn, learning_rate, train
-from train.model import GPT, initialize
+from train.loop import Diverged, Trainer, _ahead, _in_turn, learning_rate, train
+from train.settings import Settings
 from train.sizes import parse_size
 
 VOCAB = 20
@@ -79,8 +80,8 @@ def random_batches(exposures, seed=0, rows=4, time=6):
 
 def make_trainer(seed=0, vocab=VOCAB, **changes):
     torch.set_num_threads(1)
-    model = GPT(parse_size("1x16"), vocab)
-    initialize(model, "width", seed)
+    model = GPT2(parse_size("1x16"), vocab)
+    model.initialize("width", seed)
     return Trainer(model, replace(SETTINGS, **changes), torch.device("cpu"))
 
 
@@ -225,7 +226,7 @@ def test_an_interrupted_training_goes_on_as_if_it_had_not_been(dataset, tmp_path
             batches.restore({k.removeprefix("b."): v.numpy() for k, v in tensors.items() if k.startswith("b.")})
             trainer.restore(found.record)
         else:
-            initialize(trainer.model, "width", 0)
+            trainer.model.initialize("width", 0)
 
         def save(state, trainer=trainer):
             tensors = training_tensors(trainer.model, trainer.optimizers)
@@ -388,8 +389,8 @@ def test_a_batch_in_parts_is_the_same_batch(monkeypatch, optimizer):
     trainers = []
     for tokens in (1 << 16, 24, 1):
         monkeypatch.setattr(loop, "_MICRO_TOKENS", tokens)
-        model = GPT(parse_size("1x16"), VOCAB)
-        initialize(model, "width", 0)
+        model = GPT2(parse_size("1x16"), VOCAB)
+        model.initialize("width", 0)
         settings = replace(SETTINGS, optimizer=optimizer, warmup_steps=0, eps=1e-3)
         trainers.append(Trainer(model, settings, torch.device("cpu")))
         trainers[-1].losses = [float(trainers[-1].step(Rows(inputs, targets, 0.0))) for _ in range(3)]
@@ -403,8 +404,8 @@ MANY_LENGTHS = """
 from dataclasses import replace
 import numpy as np, torch
 from tests.train.test_loop import SETTINGS, VOCAB, Rows
+from train.architectures.gpt2 import GPT2
 from train.loop import Trainer
-from train.model import GPT, initialize
 from train.sizes import parse_size
 
 graphs, compile_it = [], torch.compile
@@ -416,8 +417,8 @@ def count(graph, _):
 torch.compile = lambda model, dynamic: compile_it(model, dynamic=dynamic, backend=count)
 trainers = []
 for compiled in (True, False):
-    model = GPT(parse_size("1x16"), VOCAB)
-    initialize(model, "width", 0)
+    model = GPT2(parse_size("1x16"), VOCAB)
+    model.initialize("width", 0)
     settings = replace(SETTINGS, optimizer="adamw", warmup_steps=0, eps=1e-3, compile=compiled)
     trainers.append(Trainer(model, settings, torch.device("cpu")))
 for length in range(66, 130):

@@ -1,4 +1,4 @@
-"""The compiled model: the parameters of a `GPT` and arrays of tokens come in, gradients or scores (nats) go out.
+"""The compiled model: the parameters of a model and arrays of tokens come in, gradients or scores (nats) go out.
 
 On the calling thread, in fp32; a library for bf16 rounds the inputs of matrix products, inside attention that for
 AMX alone. The parameters stay where PyTorch has them.
@@ -13,7 +13,8 @@ import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
-from train.model import GPT, rotation
+from train.architectures.causal_lm import CausalLM
+from train.architectures.rotary import rotation
 
 
 def pointers(tensors: Sequence[Tensor]) -> "ctypes.Array[ctypes.c_void_p]":
@@ -35,7 +36,9 @@ def _enough_memory(total: float) -> float:
 class NativeModel:
     """Passes over a model by the kernels of a library. Raises ValueError for a width that is no multiple of 16."""
 
-    def __init__(self, model: GPT, kernels: ctypes.CDLL) -> None:
+    def __init__(self, model: CausalLM, kernels: ctypes.CDLL) -> None:
+        if model.kernel_form() is None:
+            raise ValueError(f"kernels: native is not allowed; {type(model).__name__} is no model of theirs")
         if model.size.width % 16:
             raise ValueError(f"width: {model.size.width} is not allowed with native kernels; must be a multiple of 16")
         self.model, self.kernels = model, kernels

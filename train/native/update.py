@@ -1,6 +1,6 @@
 """One step of training by the compiled kernels: a batch comes in, parameters and optimizer states change in place.
 
-The optimizers are those of `train/optim.py`, and their states stay theirs: a checkpoint is the same on both paths.
+The optimizers are those of `train/optimizers`, and their states stay theirs: a checkpoint is the same on both paths.
 """
 
 import ctypes
@@ -13,9 +13,9 @@ import torch
 from jaxtyping import Int
 from torch import Tensor
 
-from train.model import GPT
+from train.architectures.causal_lm import CausalLM
 from train.native.model import NativeModel, pointers
-from train.optim import Muon
+from train.optimizers.muon import Muon
 
 NO_MEMORY = "kernels: no memory for the buffers of Muon"
 
@@ -26,7 +26,9 @@ class NativeUpdate:
     With a library for bf16, the products of Muon round their inputs too; weights and states stay fp32.
     """
 
-    def __init__(self, model: GPT, optimizers: list[torch.optim.Optimizer], clip: float, kernels: ctypes.CDLL) -> None:
+    def __init__(
+        self, model: CausalLM, optimizers: list[torch.optim.Optimizer], clip: float, kernels: ctypes.CDLL
+    ) -> None:
         self.native = NativeModel(model, kernels)
         self.optimizers, self.clip = optimizers, clip
         parameters = self.native.parameters
@@ -54,7 +56,9 @@ class NativeUpdate:
         grad_of = dict(zip(map(id, self.native.parameters), self.grads, strict=True))
         steps = []
         for optimizer in self.optimizers:
-            make = self._muon if isinstance(optimizer, Muon) else self._adamw
+            make = self._muon if type(optimizer) is Muon else self._adamw
+            if type(optimizer) not in (Muon, torch.optim.AdamW):
+                raise ValueError(f"optimizer: {type(optimizer).__name__} is not allowed with native kernels")
             for group in optimizer.param_groups:
                 steps += [make(optimizer.state[p], group, p, grad_of[id(p)]) for p in group["params"]]
         return steps

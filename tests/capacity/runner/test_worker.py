@@ -9,6 +9,7 @@ import time
 
 import pytest
 import torch
+from safetensors.torch import load_file
 
 from capacity.report.table import COLUMNS, collect
 from capacity.runner import worker
@@ -20,7 +21,7 @@ from capacity.store.folders import FAILED, STOPPED, TAKEN
 from tests.capacity.conftest import metrics_of, wait_for
 from tests.train.test_loop import SETTINGS
 from train.devices import pick_device
-from train.export import load_pretrained
+from train.export import load_weights
 from train.native.library import instruction_set
 
 CPU = torch.device("cpu")
@@ -229,9 +230,9 @@ def test_a_run_that_is_lost_takes_nothing_over(prepare, do, monkeypatch):
 
     def taken_over(*_):
         (second.path / "claim-2").write_text("{}")
-        return load_pretrained(*_)
+        return load_weights(*_)
 
-    monkeypatch.setattr(worker, "load_pretrained", taken_over)
+    monkeypatch.setattr(worker, "load_weights", taken_over)
     assert main([str(second.path)]) == TAKEN
     assert not second.metrics.exists()
 
@@ -247,7 +248,7 @@ def test_a_result_says_what_a_table_needs(prepare, do, rows_of):
     row = rows_of(folder)[0]
     questions = {"question_accuracy_trained", "question_accuracy_held_out"}  # this data set has none
     assert row.keys() >= set(COLUMNS) - questions
-    assert row["params"] == sum(p.numel() for p in load_pretrained(folder.model).parameters())
+    assert row["params"] == sum(tensor.numel() for tensor in load_file(folder.model / "model.safetensors").values())
     assert row["bits_per_param"] == row["bits"] / row["params"]
     assert (row["people"], row["exposures"], row["steps"], row["tokens"]) == (40, 4, 12, 1600)
     assert sorted(file.name for file in folder.path.iterdir()) == [

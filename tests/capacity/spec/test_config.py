@@ -29,7 +29,7 @@ def leaves(content, path=()):
 OTHER = {
     **{"size": "1x32", "dataset": "bios", "variant": "single", "locale": "de_DE", "tokenizer": "word", "junk": "1/2"},
     **{"junk_people": 5, "recipe": "paper", "layout": "packed", "optimizer": "adamw", "initialization": "gpt2"},
-    **{"precision": "bf16", "compile": "on", "kernels": "pytorch", "quantize": ["int4"]},
+    **{"precision": "bf16", "compile": "on", "kernels": "pytorch", "quantize": ["int4"], "architecture": "my:Own"},
 }
 """Another value of each field that is no number."""
 

@@ -8,15 +8,18 @@ from biogen.config import DataConfig
 from capacity.spec import recipes
 from capacity.spec.config import Training, TrainingOptions
 from capacity.spec.recipes import resolve, settings_of
+from train.architectures.causal_lm import outline
 from train.sizes import parse_size
 
 
 def resolved(people=1000, exposures=100, size="2x48", text_tokens=73.0, junk="0", dataset="bios", **options):
     data = DataConfig(dataset=dataset, people=people, junk=junk)
     found = TrainingOptions(**options)
-    return resolve(found, size=parse_size(size), data=data, exposures=exposures, text_tokens=text_tokens)
+    shape = {"size": parse_size(size), "weights": outline("gpt2", parse_size(size), 1).non_embedding}
+    return resolve(found, **shape, data=data, exposures=exposures, text_tokens=text_tokens)
 
 
+FORM, NARROW = (outline("gpt2", parse_size(size), 9).kernel_form() for size in ("2x48", "2x24x1"))
 PAPER = [  # exposures, people, lr, weight decay, windows of 512 a batch
     *[(1000, 10_000, 1e-3, 0.02, 24), (1000, 20_000, 1e-3, 0.02, 48), (1000, 50_000, 1e-3, 0.02, 96)],
     *[(1000, 100_000, 1e-3, 0.02, 192), (1000, 500_000, 5e-4, 0.01, 192), (1000, 1_000_000, 5e-4, 0.01, 192)],
@@ -130,12 +133,12 @@ def kernels_for(monkeypatch):
 @pytest.mark.parametrize("on_gpu", [False, True])
 def test_the_settings_are_those_of_the_recipe(kernels_for, on_gpu):
     kernels_for(fp32="avx2")
-    found = settings_of(resolved(lr=0.25, clip=3, warmup_steps=7), 4, width=48, on_gpu=on_gpu)
+    found = settings_of(resolved(lr=0.25, clip=3, warmup_steps=7), 4, form=FORM, on_gpu=on_gpu)
     assert (found.lr, found.clip, found.warmup_steps, found.exposures) == (0.25, 3, 7, 4)
     assert (found.bf16, found.compile) == (on_gpu, on_gpu)
-    decided = settings_of(resolved(precision="bf16", compile="on"), 4, width=48, on_gpu=on_gpu)
+    decided = settings_of(resolved(precision="bf16", compile="on"), 4, form=FORM, on_gpu=on_gpu)
     assert (decided.bf16, decided.compile, decided.native) == (True, True, False)
-    decided = settings_of(resolved(precision="fp32", compile="off"), 4, width=48, on_gpu=on_gpu)
+    decided = settings_of(resolved(precision="fp32", compile="off"), 4, form=FORM, on_gpu=on_gpu)
     assert (decided.bf16, decided.compile) == (False, False)
 
 
@@ -154,18 +157,20 @@ def test_the_settings_are_those_of_the_recipe(kernels_for, on_gpu):
 )
 def test_the_precision_that_there_are_kernels_for(kernels_for, fp32, bf16, precision, expected):
     kernels_for(fp32, bf16)
-    found = settings_of(resolved(precision=precision), 4, width=48, on_gpu=False)
+    found = settings_of(resolved(precision=precision), 4, form=FORM, on_gpu=False)
     assert (found.native, found.bf16) == expected
     if not found.native:
         with pytest.raises(ValueError, match=r"^kernels: native needs"):
-            settings_of(resolved(precision=precision, kernels="native"), 4, width=48, on_gpu=False)
+            settings_of(resolved(precision=precision, kernels="native"), 4, form=FORM, on_gpu=False)
 
 
 @pytest.mark.parametrize("bf16", ["avx512_bf16", None])
-@pytest.mark.parametrize("cannot", [{"on_gpu": True}, {"width": 24}, {"compile": "on"}, {"kernels": "pytorch"}])
+@pytest.mark.parametrize(
+    "cannot", [{"on_gpu": True}, {"form": NARROW}, {"form": None}, {"compile": "on"}, {"kernels": "pytorch"}]
+)
 def test_kernels_serve_only_where_they_can(kernels_for, bf16, cannot):
     kernels_for("avx512", bf16)
-    where = {"width": 48, "on_gpu": False} | {key: value for key, value in cannot.items() if key in ("on_gpu", "width")}
+    where = {"form": FORM, "on_gpu": False} | {key: value for key, value in cannot.items() if key in ("on_gpu", "form")}
     options = {key: value for key, value in cannot.items() if key not in where}
     found = settings_of(resolved(**options), 4, **where)
     assert not found.native

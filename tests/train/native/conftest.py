@@ -11,7 +11,7 @@ import torch
 from filelock import FileLock
 
 import train.native
-from train.model import GPT, initialize
+from train.architectures.gpt2 import GPT2
 from train.native.library import instruction_set, library, open_library
 from train.sizes import parse_size
 
@@ -57,8 +57,8 @@ def kernels(request, compiled):
 
 def build_model(size, vocab, seed=0):
     """A model whose norms and biases matter too."""
-    model = GPT(parse_size(size), vocab)
-    initialize(model, "width", seed)
+    model = GPT2(parse_size(size), vocab)
+    model.initialize("width", seed)
     generator = torch.Generator().manual_seed(seed)
     with torch.no_grad():
         for parameter in model.parameters():

@@ -1,20 +1,19 @@
-"""The optimizers of a run: a model comes in, one or two `torch.optim.Optimizer` go out.
+"""Muon for the matrices inside the blocks, AdamW for the rest.
 
-AdamW as the paper trains with (Allen-Zhu and Li, arXiv 2404.05405), or Muon (Jordan et al. 2024,
-https://kellerjordan.github.io/posts/muon) for the matrices inside the blocks with AdamW for the rest.
+Muon: Jordan et al. 2024, https://kellerjordan.github.io/posts/muon.
 """
 
 import math
 from collections import defaultdict
 from collections.abc import Callable, Iterable
-from typing import Any, Literal
+from typing import Any
 
 import torch
 from torch import Tensor
 
-from train.model import GPT
-
-Kind = Literal["adamw", "muon"]
+from train.architectures.causal_lm import ParameterGroups
+from train.optimizers.adamw import AdamW, adamw
+from train.settings import Settings
 
 # Jordan's quintic: five steps bring singular values between about 0.01 and 1 into about 0.7 to 1.2.
 NEWTON_SCHULZ = (3.4445, -4.7750, 2.0315)
@@ -37,30 +36,31 @@ def orthogonalize(matrices: Tensor) -> Tensor:
 
 
 def _as_stack(update: Tensor, qkv_heads: int) -> Tensor:
-    """One parameter's matrix as [n, rows, columns], rows <= columns: q, k and v apart, tall ones transposed.
+    """One parameter's matrices as [n, rows, columns], rows <= columns: q, k and v apart, tall ones transposed.
 
     q, k and v are three maps that only share a matrix for speed; each is orthogonalized on its own.
     """
     if qkv_heads:  # rows [heads, 3, head_width] -> three maps of all heads; the order of rows does not matter
         heads_first = update.view(qkv_heads, 3, -1, update.shape[1])
         return heads_first.transpose(0, 1).flatten(1, 2)
-    return (update.mT if update.shape[0] > update.shape[1] else update)[None]
+    stack = update.view(-1, *update.shape[-2:])
+    return stack.mT if update.shape[-2] > update.shape[-1] else stack
 
 
 def _from_stack(stack: Tensor, parameter: Tensor, qkv_heads: int) -> Tensor:
     """Undo `_as_stack`."""
     if qkv_heads:
         return stack.unflatten(1, (qkv_heads, -1)).transpose(0, 1).reshape(parameter.shape)
-    return stack[0].mT if parameter.shape[0] > parameter.shape[1] else stack[0]
+    return (stack.mT if parameter.shape[-2] > parameter.shape[-1] else stack).reshape(parameter.shape)
 
 
 class Muon(torch.optim.Optimizer):
     """Nesterov momentum whose update is orthogonalized, all equal-shaped matrices in one batched product.
 
-    The step of a matrix [out, in] is lr · sqrt(max(1, out / in)) · orthogonal matrix, as in Jordan's
-    original: with weights of 1/sqrt(in) the relative change does not depend on the width. Decay is decoupled:
-    weights shrink by lr · weight_decay. A group with `qkv_heads` > 0 holds fused matrices whose rows are
-    [heads, 3, head_width].
+    The step of a matrix [out, in], and of each one in a stack [n, out, in], is lr · sqrt(max(1, out / in)) ·
+    orthogonal matrix, as in Jordan's original: with weights of 1/sqrt(in) the relative change does not depend on the
+    width. Decay is decoupled: weights shrink by lr · weight_decay. A group with `qkv_heads` > 0 holds fused matrices
+    whose rows are [heads, 3, head_width].
     """
 
     def __init__(self, params: Iterable[dict[str, Any]], lr: float, weight_decay: float, momentum: float) -> None:
@@ -88,8 +88,8 @@ class Muon(torch.optim.Optimizer):
             stacks = [stack for _, _, stack in bucket]
             orthogonal = orthogonalize(torch.cat(stacks)).split([len(stack) for stack in stacks])
             for (parameter, group, _), stack in zip(bucket, orthogonal, strict=True):
-                outputs = parameter.shape[0] // (3 if group["qkv_heads"] else 1)
-                lr = group["lr"] * math.sqrt(max(1.0, outputs / parameter.shape[1]))
+                outputs = parameter.shape[-2] // (3 if group["qkv_heads"] else 1)
+                lr = group["lr"] * math.sqrt(max(1.0, outputs / parameter.shape[-1]))
                 parameter.add_(_from_stack(stack, parameter, group["qkv_heads"]), alpha=-lr)
 
     def _average(self, parameter: Tensor) -> Tensor:
@@ -99,41 +99,21 @@ class Muon(torch.optim.Optimizer):
         return state["momentum_buffer"]
 
 
-def make_optimizers(
-    model: GPT,
-    *,
-    optimizer: Kind,
-    lr: float,
-    embedding_lr: float,
-    weight_decay: float,
-    betas: tuple[float, float],
-    eps: float,
-    momentum: float,
-) -> list[torch.optim.Optimizer]:
-    """Optimizers that together hold every parameter of `model` once.
+class MuonAndAdamW:
+    """Muon with `lr` and `momentum` on the matrices inside the blocks, AdamW with `embedding_lr` on the rest."""
 
-    `adamw`: AdamW with `lr` on the blocks' matrices. `muon`: Muon on them, with `lr` and `momentum`. Both: AdamW with
-    `embedding_lr` on embedding, norms and biases. Decay falls on matrices only, the embedding too. A schedule sets
-    `group["lr"]` of every group from `group["initial_lr"]`. Checkpoints know parameters by their place in an optimizer:
-    in AdamW tables, matrices, vectors; in Muon the matrices of q, k and v, then the others.
-    """
-    matrices = {name: p for name, p in model.blocks.named_parameters() if p.ndim == 2}
-    chosen = {id(p) for p in matrices.values()}
-    others = [p for p in model.parameters() if id(p) not in chosen]
-    tables = {"params": [p for p in others if p.ndim >= 2], "lr": embedding_lr, "weight_decay": weight_decay}
-    vectors = {"params": [p for p in others if p.ndim < 2], "lr": embedding_lr, "weight_decay": 0.0}
-    by_adamw = [tables, vectors]
-    optimizers: list[torch.optim.Optimizer] = []
-    if optimizer == "adamw":
-        inside = {"params": [*matrices.values()], "lr": lr, "weight_decay": weight_decay}
-        by_adamw = [tables, inside, vectors]
-    else:
-        fused = [p for name, p in matrices.items() if name.endswith("qkv.weight")]
-        single = [p for name, p in matrices.items() if not name.endswith("qkv.weight")]
-        by_heads: list[dict[str, Any]] = [{"params": fused, "qkv_heads": model.size.heads}, {"params": single}]
-        optimizers.append(Muon(by_heads, lr=lr, weight_decay=weight_decay, momentum=momentum))
-    optimizers.append(torch.optim.AdamW(by_adamw, betas=betas, eps=eps, fused=True))
-    for one in optimizers:
-        for group in one.param_groups:
-            group["initial_lr"] = group["lr"]
-    return optimizers
+    uses = AdamW.uses | {"momentum"}
+    native = True
+    one_lr = False
+
+    def make(self, groups: ParameterGroups, settings: Settings) -> list[torch.optim.Optimizer]:
+        """Muon, in it the matrices of q, k and v, then the others; and AdamW, in it tables, vectors."""
+        by_heads: list[dict[str, Any]] = [
+            {"params": [parameter for parameter, fused in groups.matrices if fused == heads], "qkv_heads": heads}
+            for heads in sorted({matrix.qkv_heads for matrix in groups.matrices}, reverse=True)
+        ]
+        muon = Muon(by_heads, lr=settings.lr, weight_decay=settings.weight_decay, momentum=settings.momentum)
+        return [muon, adamw(groups, settings)]
+
+
+MUON = MuonAndAdamW()

@@ -6,26 +6,19 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.utils.flop_counter import FlopCounterMode
 
+from train.architectures.causal_lm import count_parameters
+from train.architectures.gpt2 import GPT2
+from train.architectures.rotary import Rotate, qkv_rotation
 from train.head import linear_cross_entropy
-from train.model import (
-    GPT,
-    Rotate,
-    count_parameters,
-    flops_per_token,
-    initialize,
-    non_embedding,
-    parameter_counts,
-    qkv_rotation,
-)
 from train.sizes import Size, parse_size
 
 SIZES = ["2x48", "1x20x2", "3x32x1", "1-2"]
 
 
-def perturbed(size: str, vocab: int = 29) -> GPT:
+def perturbed(size: str, vocab: int = 29) -> GPT2:
     """A model in double precision in which every parameter, biases and norms too, matters."""
-    model = GPT(parse_size(size), vocab)
-    initialize(model, "width", seed=1)
+    model = GPT2(parse_size(size), vocab)
+    model.initialize("width", seed=1)
     generator = torch.Generator().manual_seed(2)
     with torch.no_grad():
         for parameter in model.parameters():
@@ -37,7 +30,7 @@ def windows(time: int = 12, vocab: int = 29) -> Tensor:
     return torch.randint(vocab, (3, time), generator=torch.Generator().manual_seed(3))
 
 
-def textbook(model: GPT, tokens: Tensor) -> Tensor:
+def textbook(model: GPT2, tokens: Tensor) -> Tensor:
     """The same function written for reading: complex rotations, an explicit mask, one head at a time."""
 
     def norm(x: Tensor, layer: nn.LayerNorm) -> Tensor:
@@ -148,15 +141,15 @@ def test_any_length_of_window_works_and_a_prefix_stays_what_it_was() -> None:
 
 
 def test_embedding_and_head_are_one_parameter() -> None:
-    model = GPT(parse_size("2x48"), 29)
+    model = GPT2(parse_size("2x48"), 29)
     assert [tuple(p.shape) for p in model.parameters()].count((29, 48)) == 1
-    assert sum(p.numel() for p in model.parameters()) == sum(parameter_counts(model.size, 29).values())
+    assert sum(p.numel() for p in model.parameters()) == sum(model.parameter_counts().values())
 
 
 @pytest.mark.parametrize("size", SIZES)
 def test_counts_agree_with_the_tensors(size: str) -> None:
-    model = GPT(parse_size(size), 29)
-    assert count_parameters(model) == parameter_counts(model.size, 29)
+    model = GPT2(parse_size(size), 29)
+    assert count_parameters(model) == model.parameter_counts()
 
 
 @pytest.mark.parametrize(
@@ -167,32 +160,32 @@ def test_counts_agree_with_the_tensors(size: str) -> None:
     ],
 )
 def test_totals_of_known_models(size: str, vocab: int, total: int) -> None:
-    assert sum(parameter_counts(parse_size(size), vocab).values()) == total
+    assert sum(GPT2(parse_size(size), vocab).parameter_counts().values()) == total
 
 
 def test_non_embedding_counts_the_matrices_of_the_blocks() -> None:
-    model = GPT(parse_size("2x48"), 29)
-    assert non_embedding(model.size) == sum(p.numel() for p in model.blocks.parameters() if p.ndim == 2)
+    model = GPT2(parse_size("2x48"), 29)
+    assert model.non_embedding == sum(p.numel() for p in model.blocks.parameters() if p.ndim == 2)
 
 
 def test_flops_are_those_of_the_matrix_products_and_of_attention() -> None:
     size, vocab, tokens = parse_size("2x48"), 29, windows(16)
-    model = GPT(size, vocab)
+    model = GPT2(size, vocab)
     with FlopCounterMode(display=False) as counter:
         hidden = model(tokens).flatten(0, 1)
         linear_cross_entropy(hidden, model.embedding.weight, tokens.reshape(-1)).backward()
     products = sum(count for op, count in counter.get_flop_counts()["Global"].items() if "attention" not in str(op))
     attention = 12 * size.layers * size.width * 16
-    assert products == (flops_per_token(size, vocab, 16) - attention) * tokens.numel()
+    assert products == (model.flops_per_token(16) - attention) * tokens.numel()
 
 
 @pytest.mark.parametrize("scheme", ["width", "gpt2"])
 def test_initialization_is_a_function_of_the_seed(scheme: str) -> None:
-    models = [GPT(parse_size("2x48"), 29) for _ in range(3)]
+    models = [GPT2(parse_size("2x48"), 29) for _ in range(3)]
     torch.manual_seed(0)
     before = torch.get_rng_state()
     for model, seed in zip(models, (5, 5, 6), strict=True):
-        initialize(model, scheme, seed)
+        model.initialize(scheme, seed)
     assert torch.equal(torch.get_rng_state(), before)
     first, same, other = (torch.cat([p.flatten() for p in model.parameters()]) for model in models)
     assert torch.equal(first, same)
@@ -202,8 +195,8 @@ def test_initialization_is_a_function_of_the_seed(scheme: str) -> None:
 @pytest.mark.parametrize("scheme", ["width", "gpt2"])
 def test_initialization_has_the_spread_it_says(scheme: str) -> None:
     size = parse_size("2x128")
-    model = GPT(size, 1000)
-    initialize(model, scheme, seed=0)
+    model = GPT2(size, 1000)
+    model.initialize(scheme, seed=0)
     residual = (2 * size.layers) ** -0.5
     narrow, wide = (0.02, 0.02) if scheme == "gpt2" else (128**-0.5, 512**-0.5)
     expected = {
@@ -226,4 +219,4 @@ def test_initialization_has_the_spread_it_says(scheme: str) -> None:
 
 def test_an_empty_vocabulary_is_refused() -> None:
     with pytest.raises(ValueError, match="vocab: 0"):
-        GPT(parse_size("2x48"), 0)
+        GPT2(parse_size("2x48"), 0)

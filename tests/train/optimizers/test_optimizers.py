@@ -1,39 +1,43 @@
 """AdamW is the formula, Muon's step is orthogonal, and both go on from a saved state as if never stopped."""
 
 import copy
+from dataclasses import replace
 from typing import Any
 
 import pytest
 import torch
 from torch import Tensor
 
-from train.model import GPT, initialize
-from train.optim import make_optimizers, orthogonalize
+from tests.train.test_loop import SETTINGS
+from train.architectures.gpt2 import GPT2
+from train.loop import make_optimizers
+from train.optimizers.muon import orthogonalize
 from train.sizes import parse_size
 
 ARGUMENTS: dict[str, Any] = {
     "lr": 1e-2,
     "embedding_lr": 3e-3,
     "weight_decay": 0.1,
-    "betas": (0.9, 0.98),
+    "beta1": 0.9,
+    "beta2": 0.98,
     "eps": 1e-6,
     "momentum": 0.95,
 }
 
 
-def prepared(optimizer: str, **changes: Any) -> tuple[GPT, list[torch.optim.Optimizer]]:
-    model = GPT(parse_size("2x48"), 29)
-    initialize(model, "width", seed=0)
-    return model, make_optimizers(model, optimizer=optimizer, **ARGUMENTS | changes)
+def prepared(optimizer: str, **changes: Any) -> tuple[GPT2, list[torch.optim.Optimizer]]:
+    model = GPT2(parse_size("2x48"), 29)
+    model.initialize("width", seed=0)
+    return model, make_optimizers(model, replace(SETTINGS, optimizer=optimizer, **ARGUMENTS | changes))
 
 
-def draw_gradients(model: GPT, seed: int) -> None:
+def draw_gradients(model: GPT2, seed: int) -> None:
     generator = torch.Generator().manual_seed(seed)
     for parameter in model.parameters():
         parameter.grad = torch.randn(parameter.shape, generator=generator)
 
 
-def snapshot(model: GPT) -> dict[str, Tensor]:
+def snapshot(model: GPT2) -> dict[str, Tensor]:
     return {name: p.detach().clone() for name, p in model.named_parameters()}
 
 
@@ -55,7 +59,7 @@ def test_adamw_is_the_formula_and_decays_matrices_only() -> None:
     expected = {name: value.double() for name, value in snapshot(model).items()}
     first = {name: torch.zeros_like(value) for name, value in expected.items()}
     second = copy.deepcopy(first)
-    beta1, beta2 = ARGUMENTS["betas"]
+    beta1, beta2 = ARGUMENTS["beta1"], ARGUMENTS["beta2"]
     for t in (1, 2, 3):
         draw_gradients(model, seed=t)
         optimizer.step()

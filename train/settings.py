@@ -1,0 +1,29 @@
+"""How a model is trained: every number of a training, decided."""
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class Settings:
+    """How a model is trained."""
+
+    exposures: int
+    optimizer: str
+    """A name of `OPTIMIZERS`."""
+    lr: float
+    embedding_lr: float
+    weight_decay: float
+    beta1: float
+    beta2: float
+    eps: float
+    momentum: float
+    warmup_steps: int
+    final_lr: float
+    """The learning rate at the end, as a share of the peak."""
+    clip: float
+    """Largest norm of the gradient."""
+    bf16: bool
+    """Whether the inputs of matrix products are rounded to bf16; the weights themselves stay fp32."""
+    compile: bool
+    native: bool
+    """Whether the compiled kernels of train/native take the place of PyTorch's operators (CPU)."""
