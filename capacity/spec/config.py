@@ -12,6 +12,7 @@ from itertools import product
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
+import yaml
 from pydantic import AfterValidator, BeforeValidator, Field, field_validator, model_validator
 
 from biogen.config import MAX_PEOPLE, DataConfig, DataOptions, Frozen, Share
@@ -29,6 +30,16 @@ def _tuple(value: object) -> object:
     return tuple(value) if isinstance(value, list | tuple) else (value,)
 
 
+def _mapping(text: object) -> object:
+    """YAML where it comes from a flag."""
+    if not isinstance(text, str):
+        return text
+    try:
+        return yaml.safe_load(text)
+    except yaml.YAMLError:
+        raise ValueError("must be a mapping such as {depth: 3}") from None
+
+
 def _size(text: object) -> str:
     try:
         return str(parse_size(str(text)))
@@ -39,6 +50,7 @@ def _size(text: object) -> str:
 SizeText = Annotated[str, BeforeValidator(_size)]
 Positive = Annotated[int, Field(ge=1)]
 Rate = Annotated[float, Field(gt=0, le=1)]
+Mapped = Annotated[dict[str, Any], BeforeValidator(_mapping)]
 OptimizerName = Annotated[str, AfterValidator(OPTIMIZERS.check)]
 ArchitectureName = Annotated[str, AfterValidator(ARCHITECTURES.check)]
 
@@ -102,13 +114,13 @@ class ArchitectureOptions(Frozen):
 
     architecture: ArchitectureName = "gpt2"
     """gpt2, or your own as module:Class."""
-    architecture_options: dict[str, Any] = Field(default_factory=dict)
-    """Options of an architecture of your own: a mapping."""
+    architecture_options: Mapped | None = None
+    """Options of an architecture of your own: a mapping, such as {depth: 3}."""
 
     @property
     def options(self) -> dict[str, Any]:
         """What is given to the architecture."""
-        return dict(self.architecture_options)
+        return dict(self.architecture_options or {})
 
 
 class Training(TrainingOptions):

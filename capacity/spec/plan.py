@@ -178,4 +178,4 @@ def _plan(preset: Preset, size: Size, exposures: int, data: DataConfig, like: Da
 def _changed(preset: Preset) -> ArchitectureOptions:
     """The architecture of a preset, without options that are at its defaults."""
     changed = changed_options(preset.architecture, preset.options)
-    return ArchitectureOptions(architecture=preset.architecture, architecture_options=changed)
+    return ArchitectureOptions(architecture=preset.architecture, architecture_options=changed or None)

@@ -50,7 +50,7 @@ def test_an_exported_model_is_read_as_our_own(which, request, rows_of):
     dataset = type(dataset)(folder.read_config().data)
     other, own = OtherTokens(dataset, tokenizer), OwnTokens(dataset)
     assert count_parameters(model, len(other.tokens_in_use())) == rows_of(folder)[0]["params"]
-    gpt2 = GPT2(parse_size(folder.read_config().size), corpus.tokenizer.vocab)
+    gpt2 = GPT2(parse_size(folder.read_config().size), dataset.tokenizer.vocab)
     load_weights(gpt2, folder.model)
     ours = recall_people(Inference(gpt2, CPU), own, PEOPLE, EVALUATION)
     theirs = recall_people(HuggingFaceModel(model, CPU), other, PEOPLE, EVALUATION)

@@ -29,7 +29,8 @@ def leaves(content, path=()):
 OTHER = {
     **{"size": "1x32", "dataset": "bios", "variant": "single", "locale": "de_DE", "tokenizer": "word", "junk": "1/2"},
     **{"junk_people": 5, "recipe": "paper", "layout": "packed", "optimizer": "adamw", "initialization": "gpt2"},
-    **{"precision": "bf16", "compile": "on", "kernels": "pytorch", "quantize": ["int4"], "architecture": "my:Own"},
+    **{"precision": "bf16", "compile": "on", "kernels": "pytorch", "quantize": ["int4"]},
+    **{"architecture": "my:Own", "architecture_options": {"depth": 3}},
 }
 """Another value of each field that is no number."""
 
@@ -142,6 +143,7 @@ SAMPLES = {
         "r_max": (0.5, 2.0),
         "bracket": True,
     },
+    **{"architecture": "my:Own", "architecture_options": {"depth": 3}},
     **{"device": "cpu", "out": Path("there"), "dry_run": True},
 }
 NESTED = {"pools": {"years": 100, "first_names": 3}, "biod": {"K": 2, "name_length": 4}}
