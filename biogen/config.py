@@ -191,7 +191,7 @@ class DataConfig(DataOptions):
     @field_validator("dataset_options")
     @classmethod
     def _own_options(cls, given: dict[str, Any], info: Any) -> dict[str, Any]:
-        """Those that differ from their defaults, as the data set reads them; `_fits` reports mistakes."""
+        """Keep what differs from its default, as the data set reads it; `_fits` reports mistakes."""
         try:
             model = DATASETS[info.data["dataset"]].own_options
             return model.model_validate(given).model_dump(mode="json", exclude_defaults=True)

@@ -13,6 +13,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import yaml
+from pydantic import ValidationError
 
 from biogen.config import DataConfig, trained_on_questions
 from biogen.dataset import Dataset, make_dataset
@@ -27,17 +28,16 @@ def texts_each(dataset: Dataset, texts: int | None) -> int:
 
 
 def write_dataset(config: DataConfig, texts: int | None, out: Path) -> int:
-    """Write the folder, again if it holds this data set; returns the number of biographies in data.parquet.
+    """Write the folder, or write it again if it holds this data set; returns the number of biographies.
 
-    Raises ValueError as `make_dataset`, for junk that takes more people than there are names, and for a folder
-    with something else in it, another data set too.
+    Raises ValueError for options that the data set cannot meet, for junk that takes more people than there are names,
+    and for a folder that holds anything else, such as another data set.
     """
     dataset = make_dataset(config)
     count = texts_each(dataset, texts)
     junk = int(config.junk / (1 - config.junk) * config.people * count)
     config.check_junk(junk, count)
-    options = {"data": config.model_dump(mode="json"), "texts": texts}
-    _clear(out, options)
+    _clear(out, config, texts)
     _write(out / "data.parquet", _biographies(dataset, range(config.people), count))
     if junk:
         people = range(config.people, config.people + min(junk, config.junk_people or junk))
@@ -47,20 +47,30 @@ def write_dataset(config: DataConfig, texts: int | None, out: Path) -> int:
         _write(out / "questions.parquet", _questions(dataset))
     _write_pools(dataset, out / "pools")
     dataset.tokenizer.save_pretrained(out / "tokenizer")
+    options = {"data": config.model_dump(mode="json"), "texts": texts}
     (out / "config.yaml").write_text(yaml.safe_dump(options, sort_keys=False), encoding="utf-8")
     (out / "README.md").write_text(_card(dataset, count), encoding="utf-8")
     return config.people * count
 
 
-def _clear(out: Path, options: dict[str, Any]) -> None:
-    """Make the folder, or take away what is left of the same data set. Raises ValueError if it holds another."""
+def _clear(out: Path, config: DataConfig, texts: int | None) -> None:
+    """Make the folder, or remove what is left of the same data set. Raises ValueError if it holds another."""
     out.mkdir(parents=True, exist_ok=True)
     if any(out.iterdir()) and not (out / "data.parquet").exists():
         raise ValueError(f"out: {out} holds something else than a data set; give a new folder, or that of a data set")
-    if (out / "config.yaml").exists() and yaml.safe_load((out / "config.yaml").read_text(encoding="utf-8")) != options:
+    if (out / "config.yaml").exists() and not _describes(out / "config.yaml", config, texts):
         raise ValueError(f"out: {out} holds another data set; give a new folder, or remove that one")
     for name in ("junk.parquet", "questions.parquet"):
         (out / name).unlink(missing_ok=True)
+
+
+def _describes(file: Path, config: DataConfig, texts: int | None) -> bool:
+    """Whether a config.yaml is of this data set; options that it does not have are at their defaults."""
+    try:
+        stored = yaml.safe_load(file.read_text(encoding="utf-8"))
+        return (DataConfig.model_validate(stored["data"]), stored["texts"]) == (config, texts)
+    except (ValidationError, yaml.YAMLError, KeyError, TypeError):
+        return False
 
 
 def _biographies(dataset: Dataset, people: range, texts: int) -> Iterator[dict[str, Any]]:

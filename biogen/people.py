@@ -32,7 +32,7 @@ class Attributes:
     """Also decides the company city."""
 
     def take(self, index: Int[np.ndarray, " n"]) -> "Attributes":
-        """Those of some people, by their place."""
+        """The attributes of some of these people, by their places in the arrays."""
         return Attributes(*(getattr(self, column.name).take(index) for column in fields(self)))
 
 

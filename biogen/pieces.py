@@ -39,7 +39,7 @@ class Span(NamedTuple):
 
 @dataclass(frozen=True)
 class Texts:
-    """Several texts spliced one behind the other; text i is [offsets[i], offsets[i + 1])."""
+    """Several texts spliced end to end; text i is [offsets[i], offsets[i + 1])."""
 
     tokens: Int[np.ndarray, " total"]
     roles: UInt8[np.ndarray, " total"]
@@ -57,7 +57,7 @@ class Texts:
 class PieceList:
     """Collects the pieces of a data set and hands out their numbers.
 
-    Piece 0 is the empty one, and behind it stand the special tokens, which have no characters.
+    Piece 0 is the empty one; the special tokens follow, which have no characters.
     """
 
     def __init__(self, special: Sequence[str] = ()) -> None:

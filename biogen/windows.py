@@ -44,7 +44,7 @@ class Batch:
 
 @dataclass(frozen=True)
 class Line:
-    """Texts joined, one behind the other."""
+    """Texts joined end to end."""
 
     tokens: Int[np.ndarray, " n"]
     roles: UInt8[np.ndarray, " n"]
@@ -53,11 +53,11 @@ class Line:
         return len(self.tokens)
 
     def after(self, start: int) -> "Line":
-        """What stands from a place on."""
+        """The part from a place on, copied."""
         return Line(self.tokens[start:].copy(), self.roles[start:].copy())
 
     def join(self, texts: Texts) -> "Line":
-        """This line and texts behind it."""
+        """This line with texts appended."""
         return Line(np.concatenate([self.tokens, texts.tokens]), np.concatenate([self.roles, texts.roles]))
 
 
@@ -74,7 +74,7 @@ class Windows:
         return len(self.useful)
 
     def after(self, start: int) -> "Windows":
-        """The windows from a number on."""
+        """The windows from a number on, copied."""
         return Windows(*(getattr(self, part.name)[start:].copy() for part in fields(self)))
 
 
@@ -83,7 +83,7 @@ _NOTHING = Line(np.zeros(0, dtype=np.int32), np.zeros(0, dtype=np.uint8))
 
 @dataclass
 class _Cursor:
-    """All that the iterator remembers: where it is, and what the last chunk left over."""
+    """The state of the iterator: where it is, and what the last chunk left over."""
 
     chunk: int = 0
     served: int = 0
@@ -92,7 +92,7 @@ class _Cursor:
     useful_windows: int = 0
     junk_windows: int = 0
     useful_tail: Line = _NOTHING
-    """What stands behind the last whole window."""
+    """Useful text after the last whole window."""
     junk_tail: Line = _NOTHING
     waiting: Windows | None = None
     """Whole windows that did not fill a batch."""
@@ -174,7 +174,7 @@ class Batches:
         return round(self.people * self.exposures * self._useful_length * (1 + float(self._odds)))
 
     def _useful_tokens(self) -> float:
-        """Tokens a person and exposure: a biography, and a question where the person is asked, on average."""
+        """Mean tokens per person and exposure: a biography, and a question for people who are asked."""
         length = mean_length(self.dataset)
         if not self._asked:
             return length
@@ -182,7 +182,7 @@ class Batches:
         return length + self._asked / self.people * float(self.dataset.pieces.text_lengths(plan).mean())
 
     def _all_junk(self) -> int:
-        """Junk texts of the whole training: exactly for rows, and with something to spare for packed."""
+        """Junk texts of the whole training: exact for rows, an upper bound for packed."""
         texts = int(self._junk_each * self.people * self.exposures)
         return texts + texts // 50 + self.context if texts and self.layout == "packed" else texts
 
@@ -217,7 +217,10 @@ class Batches:
         return stack_plans(plans)
 
     def _junk_plan(self, first: int, count: int) -> np.ndarray:
-        """The junk texts from number `first` on: everybody of the pool once, then again; a few in a new order."""
+        """The junk texts from number `first` on: all people of the pool once, then again.
+
+        Where `junk_people` limits the pool, every round has a new order.
+        """
         number = np.arange(first, first + count)
         pool = self.dataset.config.junk_pool
         plans = []
@@ -229,7 +232,7 @@ class Batches:
         return stack_plans(plans)
 
     def _shuffle(self, chunk: int, *counts: int) -> list[Int[np.ndarray, " n"]]:
-        """Random orders, one for each purpose, of so many things each."""
+        """A random order of range(count) for each count."""
         number = np.concatenate([np.arange(count) for count in counts])
         purpose = np.repeat(np.arange(len(counts)), counts)
         words = random_words(self.dataset.config.seed, Stream.BATCHES, number, 1, 2 * chunk + purpose)[:, 0]
@@ -353,7 +356,7 @@ def _cut_all(line: Line, context: int, last: bool) -> tuple[Windows, Line]:
 
 
 def _mix(useful: Windows, junk: Windows, order: Int[np.ndarray, " n"], waiting: Windows | None) -> Windows:
-    """Those that wait, then useful ones and junk: the one numbered `order[i]` (useful ones first) is the i-th."""
+    """The waiting windows, then the others mixed: the i-th of them is number `order[i]` of useful ones and junk."""
     parts = [useful, junk] if waiting is None else [waiting, useful, junk]
     first = 0 if waiting is None else len(waiting)
     place = np.concatenate([np.arange(first), first + np.argsort(order)])

@@ -23,7 +23,7 @@ _BATCH_TOKENS = 1 << 13
 
 @runtime_checkable  # so that the tests can check annotations
 class LanguageModel(Protocol):
-    """All that measuring needs of a model. Rows are padded behind their end; a model is causal, so it does no harm."""
+    """What measuring needs of a model. Rows are padded at their end, which a causal model does not see."""
 
     def score(
         self, inputs: Int[np.ndarray, "batch time"], targets: Int[np.ndarray, "batch time"]
@@ -34,7 +34,7 @@ class LanguageModel(Protocol):
     def next_tokens(
         self, inputs: Int[np.ndarray, "batch time"], lengths: Int[np.ndarray, " batch"]
     ) -> Int[np.ndarray, " batch"]:
-        """The likeliest token behind the first `length` tokens of each row."""
+        """The likeliest token after the first `length` tokens of each row."""
         ...
 
 
@@ -44,13 +44,13 @@ class Recall:
 
     name: Float[np.ndarray, " people"]
     values: dict[str, Float[np.ndarray, " people"]]
-    """Of each attribute that loss_value is about: the loss of the whole value."""
+    """The loss of each attribute's whole value, for the attributes that the value loss is about."""
     value: Float[np.ndarray, " people"]
     """The value loss: bioS sums over the attributes, bioD takes their mean (the paper's p2)."""
     first_chunks: dict[str, Float[np.ndarray, " people"]]
-    """Of each attribute the loss of its value's first chunk; empty for data sets to which it is nothing apart."""
+    """The loss of each value's first chunk; empty for data sets where it does not count apart."""
     completed: dict[str, Bool[np.ndarray, " people"]]
-    """Of each attribute: every token of the value is the likeliest one, given those before it."""
+    """Whether each attribute would be completed: every token of its value is the likeliest one at its place."""
 
     @property
     def value1(self) -> Float[np.ndarray, " people"] | None:
@@ -107,7 +107,7 @@ def mean_accuracy(completed: dict[str, Bool[np.ndarray, " people"]], dataset: Da
 
 
 def join(blocks: list[Recall]) -> Recall:
-    """The people of several blocks, one behind the other."""
+    """The people of several blocks in one."""
 
     def columns(name: str) -> dict[str, np.ndarray]:
         return {key: np.concatenate([getattr(b, name)[key] for b in blocks]) for key in getattr(blocks[0], name)}
@@ -122,7 +122,7 @@ def join(blocks: list[Recall]) -> Recall:
 
 
 def pad_rows(texts: Texts, rows: Int[np.ndarray, " rows"]) -> Int[np.ndarray, "rows time"]:
-    """Some texts as the rows of one array, with IGNORE behind their end."""
+    """Some texts as the rows of one array, filled up with IGNORE."""
     lengths = texts.lengths[rows]
     places = np.arange(lengths.max())
     inside = places < lengths[:, None]

@@ -306,8 +306,8 @@ class BioS(Dataset):
 def _employer_first(order: Int[np.ndarray, "n 6"]) -> Int[np.ndarray, "n 6"]:
     """The same order of sentences, but the company city, which gives the employer away, stands behind it.
 
-    Else a model that knows which employers sit in a city, and nobody's employer, would be credited with bits of
-    every person whose text names the city first.
+    Otherwise a model that knows which employers sit in a city, but not who works there, would be credited with bits
+    of every person whose text names the city first.
     """
     employer, city = ATTRIBUTES.index("employer"), ATTRIBUTES.index("company_city")
     swap = (np.argmax(order == city, axis=1) < np.argmax(order == employer, axis=1))[:, None]

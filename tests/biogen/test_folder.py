@@ -119,12 +119,29 @@ def test_a_data_set_is_written_again_and_never_over_another(tmp_path: Path):
     assert len(read(tmp_path)) > 0
 
 
+def test_an_option_that_a_folder_does_not_know_has_its_default(tmp_path: Path):
+    write_dataset(options(), None, tmp_path)
+    stored = yaml.safe_load((tmp_path / "config.yaml").read_text())
+    del stored["data"]["junk_people"]  # as if the option had come later
+    (tmp_path / "config.yaml").write_text(yaml.safe_dump(stored))
+    write_dataset(options(), None, tmp_path)
+    assert "junk_people" in yaml.safe_load((tmp_path / "config.yaml").read_text())["data"]
+
+
 def test_a_data_set_cut_off_while_it_was_written_is_replaced(tmp_path: Path):
     write_dataset(options(junk="1/2"), None, tmp_path)
     (tmp_path / "config.yaml").unlink()  # written after the data
     write_dataset(options(people=5), None, tmp_path)
     assert len(read(tmp_path)) == 5
     assert not (tmp_path / "junk.parquet").exists()
+
+
+@pytest.mark.parametrize("written", ["", "[1]", "data: 3", "{data: {people: 0}, texts: null}", "{data: {}}", "{"])
+def test_a_folder_whose_config_cannot_be_read_is_left_alone(tmp_path: Path, written: str):
+    write_dataset(options(people=5), None, tmp_path)
+    (tmp_path / "config.yaml").write_text(written)
+    with pytest.raises(ValueError, match="holds another data set"):
+        write_dataset(options(people=5), None, tmp_path)
 
 
 def test_a_folder_of_something_else_is_left_alone(tmp_path: Path):
