@@ -9,6 +9,7 @@ import re
 from fractions import Fraction
 from typing import Annotated, Any, Literal
 
+import yaml
 from pydantic import (
     AfterValidator,
     BaseModel,
@@ -110,14 +111,18 @@ class BioDShape(Frozen):
         return self
 
 
-def _pairs(value: object) -> object:
-    """Pairs in one text, such as `flips=16 sides=2`, as a mapping."""
-    if not isinstance(value, str):
-        return value
-    pairs = [pair.partition("=") for pair in value.replace(",", " ").split()]
-    if not all(name and sign for name, sign, _ in pairs):
-        raise ValueError("must be pairs such as name=value")
-    return {name: given for name, _, given in pairs}
+def _mapping(text: object) -> object:
+    """YAML where it comes from a flag."""
+    if not isinstance(text, str):
+        return text
+    try:
+        return yaml.safe_load(text)
+    except yaml.YAMLError:
+        raise ValueError("must be a mapping such as {depth: 3}") from None
+
+
+Mapped = Annotated[dict[str, Any], BeforeValidator(_mapping)]
+"""Options of something of a user's own; from a flag a text such as {flips: 3}."""
 
 
 COMMON = frozenset({"dataset", "dataset_options", "people", "seed", "junk", "junk_people", "domain_token"})
@@ -129,10 +134,8 @@ class DataOptions(Frozen):
 
     dataset: Annotated[str, AfterValidator(DATASETS.check)] = "bios"
     """bios: biographies in English; biod: the abstract data set; or your own as module:Name."""
-    dataset_options: Annotated[
-        dict[str, Any], BeforeValidator(_pairs), Field(validate_default=True, exclude_if=operator.not_)
-    ] = {}
-    """Options of a data set of your own, such as flips=16."""
+    dataset_options: Mapped = Field({}, validate_default=True, exclude_if=operator.not_)
+    """Options of a data set of your own: a mapping, such as {flips: 16}."""
     variant: Annotated[str, BeforeValidator(_variant)] = "fresh"
     """bios: fresh (a new text at every exposure), single, multiM (M texts); then +permute, +fullname."""
     templates: int = Field(200, ge=6)

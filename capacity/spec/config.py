@@ -12,10 +12,9 @@ from itertools import product
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-import yaml
 from pydantic import AfterValidator, BeforeValidator, Field, field_validator, model_validator
 
-from biogen.config import MAX_PEOPLE, DataConfig, DataOptions, Frozen, Share
+from biogen.config import MAX_PEOPLE, DataConfig, DataOptions, Frozen, Mapped, Share
 from eval.quantize import SchemeText
 from train.architectures import ARCHITECTURES
 from train.optimizers import OPTIMIZERS
@@ -30,16 +29,6 @@ def _tuple(value: object) -> object:
     return tuple(value) if isinstance(value, list | tuple) else (value,)
 
 
-def _mapping(text: object) -> object:
-    """YAML where it comes from a flag."""
-    if not isinstance(text, str):
-        return text
-    try:
-        return yaml.safe_load(text)
-    except yaml.YAMLError:
-        raise ValueError("must be a mapping such as {depth: 3}") from None
-
-
 def _size(text: object) -> str:
     try:
         return str(parse_size(str(text)))
@@ -50,7 +39,6 @@ def _size(text: object) -> str:
 SizeText = Annotated[str, BeforeValidator(_size)]
 Positive = Annotated[int, Field(ge=1)]
 Rate = Annotated[float, Field(gt=0, le=1)]
-Mapped = Annotated[dict[str, Any], BeforeValidator(_mapping)]
 OptimizerName = Annotated[str, AfterValidator(OPTIMIZERS.check)]
 ArchitectureName = Annotated[str, AfterValidator(ARCHITECTURES.check)]
 

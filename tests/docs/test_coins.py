@@ -125,7 +125,7 @@ def test_it_is_trained_and_measured_like_any_other(tmp_path, capsys):
 
 def test_it_is_written_from_the_command_line(tmp_path):
     root = str(EXAMPLES.parents[1])
-    flags = ["--dataset", "coins:Coins", "--dataset-options", "flips=3", "--people", "6", "--out", str(tmp_path)]
+    flags = ["--dataset", "coins:Coins", "--dataset-options", "{flips: 3}", "--people", "6", "--out", str(tmp_path)]
     command, found = [sys.executable, "-m", "biogen", *flags], os.environ | {"PYTHONPATH": root}
     done = subprocess.run(command, cwd=EXAMPLES, env=found, capture_output=True, text=True)
     assert (done.returncode, done.stderr) == (0, "")
@@ -133,7 +133,7 @@ def test_it_is_written_from_the_command_line(tmp_path):
     assert list(data.columns) == ["person", "name", "flip0", "flip1", "flip2", "text", "spans"]
     stored = yaml.safe_load((tmp_path / "config.yaml").read_text())["data"]
     assert stored["dataset_options"] == {"flips": 3}
-    assert DataConfig(**stored) == DataConfig(dataset="coins:Coins", dataset_options="flips=3", people=6)
+    assert DataConfig(**stored) == DataConfig(dataset="coins:Coins", dataset_options="{flips: 3}", people=6)
 
 
 def test_it_has_a_title():
@@ -154,7 +154,7 @@ def test_options_at_their_defaults_are_left_out():
             "dataset_options.flips: 0 is not allowed; must be greater than or equal to 1 ",
         ),
         ({"dataset_options": {"flip": 3}}, "dataset_options.flip: is not a key; did you mean flips"),
-        ({"dataset_options": "flips"}, "must be pairs such as name=value"),
+        ({"dataset_options": "{flips"}, "must be a mapping such as {depth: 3}"),
         ({"people": 16**4 + 1}, "people: 65537 people need as many names; allowed is at most N0 = 65536"),
         ({"questions": "half"}, "questions: half is not an option of coins; must be none"),
         ({"variant": "single"}, "variant: single is not an option of coins; must be fresh"),

@@ -116,7 +116,7 @@ def test_a_sweep_of_nothing_is_refused(field):
 
 
 SAMPLES = {
-    "dataset_options": {"flips": "16", "sides": "2"},
+    "dataset_options": {"flips": 16, "sides": 2},
     **{"dataset": "biod", "variant": "multi5+permute", "templates": 48, "locale": "de_DE", "tokenizer": "word"},
     **{"vocab": 900, "junk_people": 77, "domain_token": True, "questions": "half", "recipe": "paper", "batch": 6},
     **{"layout": "packed", "context": 99, "optimizer": "adamw", "initialization": "gpt2", "lr": 0.5, "clip": 2.5},
@@ -153,8 +153,6 @@ def flags_of(name, value):
     flag = "--" + name.replace("_", "-")
     if isinstance(value, bool):
         return [flag if value else flag.replace("--", "--no-")]
-    if isinstance(value, dict):
-        return [flag, " ".join(f"{key}={given}" for key, given in value.items())]
     return [flag, *map(str, value if isinstance(value, tuple) else (value,))]
 
 
