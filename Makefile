@@ -1,4 +1,4 @@
-# make run: the default experiment; make test: lint, types and tests; make lint: lint and types alone;
+# make run: the default experiment; make test: lint, types and tests; make lint: style, types, imports, Markdown, sizes;
 # make test-faults: kills and full disks, at length; make bench: speed; make results: the tables and figures of README
 # and docs, from results/; make setup: only the installation.
 # Every target works from any directory (make -f PATH/Makefile run) and does only what is missing.
@@ -16,7 +16,8 @@ setup-test:
 	@"$(ROOT)/scripts/setup" test
 
 lint: setup-test
-	@cd "$(ROOT)" && .venv/bin/ruff check . && .venv/bin/ruff format --check . && .venv/bin/mypy
+	@cd "$(ROOT)" && .venv/bin/ruff check . && .venv/bin/ruff format --check . && .venv/bin/mypy && \
+	.venv/bin/lint-imports --no-logo && .venv/bin/python -m scripts.lint_markdown && .venv/bin/python -m scripts.lint_tree
 
 test: lint
 	@cd "$(ROOT)" && OMP_NUM_THREADS=1 .venv/bin/pytest -n auto --dist loadgroup
