@@ -48,5 +48,5 @@ class Registry(Generic[Thing]):
             sys.path.append(here)  # where a user's own modules lie; behind all else
         try:
             return cast(Thing, getattr(importlib.import_module(module), attribute))
-        except (ImportError, AttributeError) as error:
+        except (ImportError, AttributeError, SyntaxError) as error:
             raise ValueError(f"{self.kind}: {name!r} cannot be imported ({error})") from None

@@ -1,7 +1,7 @@
 """`python -m biogen --people 1000 --seed 0 --out DIR`: write a data set to a folder."""
 
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import Any
 
 from pydantic import Field
 
@@ -50,10 +50,5 @@ def main(arguments: list[str] | None = None) -> int:
     return 0
 
 
-def run() -> NoReturn:
-    """The console command `biogen`."""
-    run_main(main)
-
-
 if __name__ == "__main__":
-    run()
+    run_main(main)

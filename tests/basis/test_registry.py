@@ -28,3 +28,10 @@ def test_a_name_that_is_none_is_refused(name):
 def test_what_cannot_be_imported_says_why(name):
     with pytest.raises(ValueError, match=f"^number: '{name}' cannot be imported"):
         NUMBERS[name]
+
+
+def test_a_mistake_in_a_users_module_is_told_with_its_line(tmp_path, monkeypatch):
+    (tmp_path / "half_written.py").write_text("x = 1\ndef f(:\n")
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(ValueError, match=r"cannot be imported \(invalid syntax \(half_written.py, line 2\)\)"):
+        NUMBERS["half_written:x"]
