@@ -174,9 +174,9 @@ class Dataset(ABC):
 
     @classmethod
     def stand_in(cls, config: DataConfig) -> DataConfig:
-        """A configuration with the same tokens and lengths of texts, the same one for as many others as possible.
+        """A configuration whose texts have the same tokens and lengths, the same one for as many others as possible.
 
-        A sweep plans its runs by the data sets of these.
+        To plan a sweep, its data set is made once and then given the `config` of every run in turn.
         """
         return config
 
