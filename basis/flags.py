@@ -261,7 +261,9 @@ def _overlay(values: dict[str, Any], parsed: Any, model: type[BaseModel], given:
 
 
 def _optional(field: FieldInfo) -> bool:
-    return type(None) in get_args(field.annotation)
+    """Whether `none` leaves an option open; it does not where it is one of the option's values."""
+    kinds = get_args(field.annotation)
+    return type(None) in kinds and not any("none" in get_args(kind) for kind in kinds)
 
 
 def _flag(text: str) -> str:

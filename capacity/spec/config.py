@@ -101,14 +101,26 @@ class ArchitectureOptions(Frozen):
     """Which models are trained; an option that is left out (None) has the architecture's default."""
 
     architecture: ArchitectureName = "gpt2"
-    """gpt2, or your own as module:Class."""
+    """gpt2, llama, or your own as module:Class."""
+    mlp: Literal["gelu", "gated", "quarter", "none"] | None = None
+    """gpt2: gelu, two matrices, four times the width inside; gated, three of as many weights; quarter, the width."""
+    tied: bool | None = None
+    """llama: whether the embedding is also the output head."""
     architecture_options: Mapped | None = None
     """Options of an architecture of your own: a mapping, such as {depth: 3}."""
+
+    @field_validator("architecture_options")
+    @classmethod
+    def _not_named(cls, value: dict[str, Any] | None) -> dict[str, Any] | None:
+        if twice := sorted({"mlp", "tied"} & (value or {}).keys()):
+            raise ValueError(f"must not hold {twice[0]}, which is a key of its own")
+        return value
 
     @property
     def options(self) -> dict[str, Any]:
         """What is given to the architecture."""
-        return dict(self.architecture_options or {})
+        named = {"mlp": self.mlp, "tied": self.tied}
+        return {name: value for name, value in named.items() if value is not None} | (self.architecture_options or {})
 
 
 class Training(TrainingOptions):

@@ -178,4 +178,5 @@ def _plan(preset: Preset, size: Size, exposures: int, data: DataConfig, like: Da
 def _changed(preset: Preset) -> ArchitectureOptions:
     """The architecture of a preset, without options that are at its defaults."""
     changed = changed_options(preset.architecture, preset.options)
-    return ArchitectureOptions(architecture=preset.architecture, architecture_options=changed or None)
+    named = {name: changed.pop(name) for name in ("mlp", "tied") if name in changed}
+    return ArchitectureOptions(architecture=preset.architecture, **named, architecture_options=changed or None)

@@ -73,8 +73,8 @@ def settings_of(
     same = Settings.__dataclass_fields__.keys() & Training.model_fields.keys() - {"compile"}
     compiled = training.compile == "on" or (training.compile == "auto" and on_gpu)
     stepping = OPTIMIZERS[training.optimizer].native
-    known = form is not None and stepping and form.width % 16 == 0
-    fitting = training.kernels != "pytorch" and known and not (on_gpu or compiled or processes > 1)
+    misfit = "architecture: they do not know it" if form is None else form.misfit()
+    fitting = training.kernels != "pytorch" and stepping and not (misfit or on_gpu or compiled or processes > 1)
     exact = fitting and instruction_set() is not None  # measuring needs these in any case
     fast = exact and instruction_set(True) is not None
     bf16 = training.precision == "bf16" or (training.precision == "auto" and (on_gpu or fast))
@@ -83,9 +83,8 @@ def settings_of(
         missing = {
             "a CPU (device cpu)": on_gpu,
             "compile off": compiled,
-            "an architecture that the kernels know": form is None,
+            f"another model ({misfit})": misfit,
             "an optimizer that the kernels know": not stepping,
-            "a width that is a multiple of 16": form is not None and form.width % 16,
             "one process": processes > 1,
             "a CPU with AVX2 and the libraries that an installation with a C++ compiler builds": not instruction_set(),
             "a CPU with AVX512_BF16 or AMX, or precision fp32": bf16 and not instruction_set(True),

@@ -8,63 +8,52 @@ from pathlib import Path
 import pytest
 import torch
 
-from train.architectures.gpt2 import GPT2
+from tests.train.architectures.conftest import FORMS, new, perturbed, windows
+from train.architectures.causal_lm import CausalLM
 from train.export import load_weights, save_pretrained
-from train.sizes import parse_size
 
-SIZES = ["2x48", "1x20x2", "3-1", "1x32x1"]
+ALL = [*[(form, "2x48") for form in FORMS], *[("gpt2", size) for size in ("1x20x2", "3-1", "1x32x1")], ("llama", "3-1")]
+CLASSES = {"gpt2 gated": "StableLmForCausalLM", "llama": "LlamaForCausalLM", "llama untied": "LlamaForCausalLM"}
 
 
-def perturbed(size: str, vocab: int = 37) -> GPT2:
-    """A model in which every parameter, biases and norms too, matters."""
-    model = GPT2(parse_size(size), vocab)
-    model.initialize("width", seed=1)
-    generator = torch.Generator().manual_seed(2)
+def logits(model: CausalLM, tokens: torch.Tensor) -> torch.Tensor:
     with torch.no_grad():
-        for parameter in model.parameters():
-            parameter.add_(torch.randn(parameter.shape, generator=generator) * 0.1)
-    return model
+        return model(tokens) @ model.head_weight.T
 
 
-def windows(vocab: int = 37) -> torch.Tensor:
-    return torch.randint(vocab, (3, 50), generator=torch.Generator().manual_seed(3))
-
-
-def logits(model: GPT2, tokens: torch.Tensor) -> torch.Tensor:
-    with torch.no_grad():
-        return model(tokens) @ model.embedding.weight.T
-
-
-@pytest.mark.parametrize("size", SIZES)
-def test_logits_in_transformers_equal_ours(size: str, tmp_path: Path) -> None:
+@pytest.mark.parametrize(("form", "size"), ALL)
+def test_logits_in_transformers_equal_ours(form: str, size: str, tmp_path: Path) -> None:
     from transformers import AutoModelForCausalLM
 
-    model = perturbed(size)
+    model = perturbed(form, size)
     save_pretrained(model, tmp_path, context=50, end_id=5)
     exported = AutoModelForCausalLM.from_pretrained(tmp_path)
-    assert type(exported).__name__ == "GPTNeoXForCausalLM"
-    assert sum(p.numel() for p in exported.parameters()) == sum(p.numel() for p in model.parameters())
-    assert exported.lm_head.weight is exported.gpt_neox.embed_in.weight
+    assert type(exported).__name__ == CLASSES.get(form, "GPTNeoXForCausalLM")
+    inert = model.size.layers * (5 * model.size.width + 1) if form == "gpt2 none" else 0
+    assert sum(p.numel() for p in exported.parameters()) == sum(p.numel() for p in model.parameters()) + inert
+    tied = exported.get_output_embeddings().weight is exported.get_input_embeddings().weight
+    assert tied == (form != "llama untied")
     assert exported.config.eos_token_id == exported.config.bos_token_id == 5
     with torch.no_grad():
-        theirs = exported(windows()).logits
-    torch.testing.assert_close(theirs, logits(model, windows()), rtol=0, atol=1e-5)
+        theirs = exported(windows(50)).logits
+    torch.testing.assert_close(theirs, logits(model, windows(50)), rtol=0, atol=1e-5)
 
 
-def test_transformers_has_a_place_for_every_tensor_and_needs_no_other(tmp_path: Path) -> None:
+@pytest.mark.parametrize("form", FORMS)
+def test_transformers_has_a_place_for_every_tensor_and_needs_no_other(form: str, tmp_path: Path) -> None:
     from transformers import AutoModelForCausalLM
 
-    save_pretrained(perturbed("2x48"), tmp_path, context=50, end_id=5)
+    save_pretrained(perturbed(form), tmp_path, context=50, end_id=5)
     _, report = AutoModelForCausalLM.from_pretrained(tmp_path, output_loading_info=True)
     assert not any(report[key] for key in ("missing_keys", "unexpected_keys", "mismatched_keys"))
 
 
 def test_folder_loads_in_a_fresh_process_without_this_project(tmp_path: Path) -> None:
-    model, folder = perturbed("2x48"), tmp_path / "model"
+    model, folder = perturbed("gpt2"), tmp_path / "model"
     save_pretrained(model, folder, context=50, end_id=5)
     script = (
         "import sys, torch; from transformers import AutoModelForCausalLM\n"
-        "tokens = torch.randint(37, (3, 50), generator=torch.Generator().manual_seed(3))\n"
+        "tokens = torch.randint(29, (3, 50), generator=torch.Generator().manual_seed(3))\n"
         "model = AutoModelForCausalLM.from_pretrained(sys.argv[1])\n"
         "assert not any(name.split('.')[0] == 'train' for name in sys.modules)\n"
         "torch.save(model(tokens).logits.detach(), sys.argv[2])\n"
@@ -72,18 +61,18 @@ def test_folder_loads_in_a_fresh_process_without_this_project(tmp_path: Path) ->
     command = [sys.executable, "-P", "-c", script, str(folder), str(tmp_path / "logits.pt")]
     subprocess.run(command, check=True, cwd=tmp_path, capture_output=True)
     theirs = torch.load(tmp_path / "logits.pt", weights_only=True)
-    torch.testing.assert_close(theirs, logits(model, windows()), rtol=0, atol=1e-5)
+    torch.testing.assert_close(theirs, logits(model, windows(50)), rtol=0, atol=1e-5)
 
 
-@pytest.mark.parametrize("size", SIZES)
-def test_round_trip_is_exact(size: str, tmp_path: Path) -> None:
-    model = perturbed(size)
+@pytest.mark.parametrize(("form", "size"), ALL)
+def test_round_trip_is_exact(form: str, size: str, tmp_path: Path) -> None:
+    model = perturbed(form, size)
     save_pretrained(model, tmp_path, context=50, end_id=0)
-    again = GPT2(model.size, model.vocab)
+    again = new(form, size)
     load_weights(again, tmp_path)
     assert again.state_dict().keys() == model.state_dict().keys()
     assert all(torch.equal(value, again.state_dict()[name]) for name, value in model.state_dict().items())
-    assert torch.equal(logits(again, windows()), logits(model, windows()))
+    assert torch.equal(logits(again, windows(50)), logits(model, windows(50)))
 
 
 def test_reading_and_writing_do_not_import_transformers() -> None:
@@ -102,25 +91,25 @@ def test_reading_and_writing_do_not_import_transformers() -> None:
         ("intermediate_size", 48),
         ("num_attention_heads", 5),
         ("num_hidden_layers", 3),
-        ("vocab_size", 38),
+        ("vocab_size", 30),
         ("hidden_size", None),
     ],
 )
 def test_another_architecture_is_refused_by_name(key: str, value: object, tmp_path: Path) -> None:
-    save_pretrained(perturbed("2x48"), tmp_path, context=50, end_id=0)
+    save_pretrained(perturbed("gpt2"), tmp_path, context=50, end_id=0)
     path = tmp_path / "config.json"
     path.write_text(json.dumps(json.loads(path.read_text()) | {key: value}))
     with pytest.raises(ValueError, match=f"^{key}: ") as error:
-        load_weights(GPT2(parse_size("2x48"), 37), tmp_path)
+        load_weights(new("gpt2"), tmp_path)
     assert "\n" not in str(error.value)
 
 
 def test_a_folder_without_weights_is_refused(tmp_path: Path) -> None:
     with pytest.raises(ValueError, match=r"model\.safetensors"):
-        load_weights(GPT2(parse_size("2x48"), 37), tmp_path)
+        load_weights(new("gpt2"), tmp_path)
 
 
-@pytest.mark.parametrize("arguments", [{"context": 0, "end_id": 0}, {"context": 8, "end_id": 37}])
+@pytest.mark.parametrize("arguments", [{"context": 0, "end_id": 0}, {"context": 8, "end_id": 29}])
 def test_impossible_metadata_is_refused(arguments: dict[str, int], tmp_path: Path) -> None:
     with pytest.raises(ValueError, match="is not allowed; allowed:"):
-        save_pretrained(perturbed("2x48"), tmp_path, **arguments)
+        save_pretrained(perturbed("gpt2"), tmp_path, **arguments)

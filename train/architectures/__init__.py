@@ -26,5 +26,6 @@ ARCHITECTURES: Registry[Architecture] = Registry(
     "architecture",
     {
         "gpt2": "train.architectures.gpt2:GPT2",
+        "llama": "train.architectures.llama:Llama",
     },
 )

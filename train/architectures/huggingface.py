@@ -12,6 +12,20 @@ from torch import Tensor
 
 from train.sizes import Size
 
+LLAMA_MODULES: dict[str, str | tuple[str, str, str]] = {
+    "embedding": "model.embed_tokens",
+    "attention_norm": "input_layernorm",
+    "qkv": ("self_attn.q_proj", "self_attn.k_proj", "self_attn.v_proj"),
+    "attention_out": "self_attn.o_proj",
+    "mlp_norm": "post_attention_layernorm",
+    "mlp_gate": "mlp.gate_proj",
+    "mlp_in": "mlp.up_proj",
+    "mlp_out": "mlp.down_proj",
+    "norm": "model.norm",
+    "head": "lm_head",
+}
+"""LLaMA's names of a transformer's modules, which many classes of transformers' share."""
+
 
 class Source(NamedTuple):
     """Where an exported tensor comes from."""

@@ -30,3 +30,14 @@ class KernelForm:
     mlp_bias: bool
     tied: bool
     """Whether the embedding is also the output head."""
+
+    def misfit(self) -> str | None:
+        """Why the kernels cannot compute this form, in one line; None: they can."""
+        needs = "is not allowed with native kernels; must be"
+        if self.width % 16:
+            return f"width: {self.width} {needs} a multiple of 16"
+        if self.norm == "rms" or self.mlp != "plain" or self.hidden != 4 * self.width:
+            return (
+                f"mlp: {self.mlp} of {self.hidden} features with {self.norm} norm {needs} plain, four times the width"
+            )
+        return None

@@ -37,10 +37,10 @@ class NativeModel:
     """Passes over a model by the kernels of a library. Raises ValueError for a width that is no multiple of 16."""
 
     def __init__(self, model: CausalLM, kernels: ctypes.CDLL) -> None:
-        if model.kernel_form() is None:
+        if (form := model.kernel_form()) is None:
             raise ValueError(f"kernels: native is not allowed; {type(model).__name__} is no model of theirs")
-        if model.size.width % 16:
-            raise ValueError(f"width: {model.size.width} is not allowed with native kernels; must be a multiple of 16")
+        if misfit := form.misfit():
+            raise ValueError(misfit)
         self.model, self.kernels = model, kernels
         self.parameters = list(model.parameters())
         self._pointers = pointers(self.parameters)

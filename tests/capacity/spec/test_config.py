@@ -30,7 +30,7 @@ OTHER = {
     **{"size": "1x32", "dataset": "bios", "variant": "single", "locale": "de_DE", "tokenizer": "word", "junk": "1/2"},
     **{"junk_people": 5, "recipe": "paper", "layout": "packed", "optimizer": "adamw", "initialization": "gpt2"},
     **{"precision": "bf16", "compile": "on", "kernels": "pytorch", "quantize": ["int4"]},
-    **{"architecture": "my:Own", "architecture_options": {"depth": 3}},
+    **{"architecture": "my:Own", "architecture_options": {"depth": 3}, "mlp": "gated", "tied": False},
 }
 """Another value of each field that is no number."""
 
@@ -143,7 +143,7 @@ SAMPLES = {
         "r_max": (0.5, 2.0),
         "bracket": True,
     },
-    **{"architecture": "my:Own", "architecture_options": {"depth": 3}},
+    **{"architecture": "my:Own", "architecture_options": {"depth": 3}, "mlp": "none", "tied": False},
     **{"device": "cpu", "out": Path("there"), "dry_run": True},
 }
 NESTED = {"pools": {"years": 100, "first_names": 3}, "biod": {"K": 2, "name_length": 4}}
@@ -151,7 +151,7 @@ NESTED = {"pools": {"years": 100, "first_names": 3}, "biod": {"K": 2, "name_leng
 
 def flags_of(name, value):
     flag = "--" + name.replace("_", "-")
-    if isinstance(value, bool):
+    if name in Preset.model_fields and Preset.model_fields[name].annotation is bool:
         return [flag if value else flag.replace("--", "--no-")]
     return [flag, *map(str, value if isinstance(value, tuple) else (value,))]
 

@@ -1,6 +1,7 @@
 """AdamW is the formula, Muon's step is orthogonal, and both go on from a saved state as if never stopped."""
 
 import copy
+import sys
 from dataclasses import replace
 from typing import Any
 
@@ -8,10 +9,12 @@ import pytest
 import torch
 from torch import Tensor
 
+from tests.train.architectures.conftest import FORMS, new
 from tests.train.test_loop import SETTINGS
 from train.architectures.gpt2 import GPT2
 from train.loop import make_optimizers
-from train.optimizers.muon import orthogonalize
+from train.optimizers import OPTIMIZERS
+from train.optimizers.muon import Muon, orthogonalize
 from train.sizes import parse_size
 
 ARGUMENTS: dict[str, Any] = {
@@ -23,6 +26,7 @@ ARGUMENTS: dict[str, Any] = {
     "eps": 1e-6,
     "momentum": 0.95,
 }
+NUMBERS = frozenset(ARGUMENTS)
 
 
 def prepared(optimizer: str, **changes: Any) -> tuple[GPT2, list[torch.optim.Optimizer]]:
@@ -41,9 +45,11 @@ def snapshot(model: GPT2) -> dict[str, Tensor]:
     return {name: p.detach().clone() for name, p in model.named_parameters()}
 
 
-@pytest.mark.parametrize("optimizer", ["adamw", "muon"])
-def test_every_parameter_belongs_to_exactly_one_group(optimizer: str) -> None:
-    model, optimizers = prepared(optimizer)
+@pytest.mark.parametrize("optimizer", OPTIMIZERS.names)
+@pytest.mark.parametrize("form", FORMS)
+def test_every_parameter_belongs_to_exactly_one_group(optimizer: str, form: str) -> None:
+    model = new(form)
+    optimizers = make_optimizers(model, replace(SETTINGS, optimizer=optimizer))
     held = [id(p) for one in optimizers for group in one.param_groups for p in group["params"]]
     assert sorted(held) == sorted(id(p) for p in model.parameters())
 
@@ -146,6 +152,88 @@ def test_muon_decays_by_lr_times_decay() -> None:
     for name, parameter in model.named_parameters():
         shrink = 1 - 1e-3 if parameter.ndim == 2 and name.startswith("blocks") else 1.0
         torch.testing.assert_close(parameter.detach(), before[name] * shrink)
+
+
+def test_muon_steps_a_stack_of_matrices_as_each_alone() -> None:
+    stack = torch.nn.Parameter(torch.randn(3, 32, 16, generator=torch.Generator().manual_seed(0)))
+    apart = [torch.nn.Parameter(matrix.clone()) for matrix in stack.detach()]
+    numbers = {"lr": 0.01, "weight_decay": 0.1, "momentum": 0.9}
+    one, other = Muon([{"params": [stack]}], **numbers), Muon([{"params": apart}], **numbers)
+    for seed in range(3):
+        stack.grad = torch.randn(stack.shape, generator=torch.Generator().manual_seed(seed))
+        for matrix, gradient in zip(apart, stack.grad, strict=True):
+            matrix.grad = gradient
+        one.step()
+        other.step()
+    torch.testing.assert_close(stack.detach(), torch.stack([matrix.detach() for matrix in apart]))
+
+
+OWN = """
+import torch
+
+class Descent:
+    uses, native, one_lr = frozenset({"lr", "momentum"}), False, True
+
+    def make(self, groups, settings):
+        matrices = [matrix.parameter for matrix in groups.matrices]
+        everything = [*groups.tables, *matrices, *groups.vectors]
+        return [torch.optim.SGD(everything, lr=settings.lr, momentum=settings.momentum)]
+
+class Forgetful(Descent):
+    def make(self, groups, settings):
+        return [torch.optim.SGD(groups.tables, lr=settings.lr)]
+
+class Greedy(Descent):
+    def make(self, groups, settings):
+        return super().make(groups, settings) * 2
+
+descent, forgetful, greedy = Descent(), Forgetful(), Greedy()
+"""
+
+
+@pytest.fixture
+def own(tmp_path, monkeypatch):
+    (tmp_path / "own_optimizers.py").write_text(OWN)
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(sys, "path", [*sys.path])
+    yield lambda name: f"own_optimizers:{name}"
+    sys.modules.pop("own_optimizers", None)
+
+
+def test_a_users_own_optimizer_steps_as_it_says(own) -> None:
+    model, (optimizer,) = prepared(own("descent"), momentum=0.0)
+    before = snapshot(model)
+    draw_gradients(model, seed=1)
+    optimizer.step()
+    for name, parameter in model.named_parameters():
+        assert parameter.grad is not None
+        torch.testing.assert_close(parameter.detach(), before[name] - ARGUMENTS["lr"] * parameter.grad)
+
+
+@pytest.mark.parametrize("name", ["forgetful", "greedy"])
+def test_an_optimizer_that_does_not_hold_every_parameter_once_is_refused(own, name) -> None:
+    with pytest.raises(ValueError, match=f"^optimizer: 'own_optimizers:{name}' does not hold every parameter once$"):
+        prepared(own(name))
+
+
+def test_an_optimizer_without_kernels_is_never_trained_by_them(own) -> None:
+    with pytest.raises(ValueError, match=r"^optimizer: .*descent' is not allowed with native kernels"):
+        prepared(own("descent"), native=True)
+
+
+@pytest.mark.parametrize("optimizer", OPTIMIZERS.names)
+def test_an_optimizer_uses_the_settings_that_it_says(optimizer: str) -> None:
+    weights = {}
+    for changed in (None, *sorted(NUMBERS)):
+        changes = {changed: ARGUMENTS[changed] * 0.5} if changed else {}
+        model, optimizers = prepared(optimizer, **changes)
+        for seed in range(2):
+            draw_gradients(model, seed)
+            for one in optimizers:
+                one.step()
+        weights[changed] = torch.cat([p.detach().flatten() for p in model.parameters()])
+    used = {name for name in NUMBERS if not torch.equal(weights[name], weights[None])}
+    assert used == OPTIMIZERS[optimizer].uses
 
 
 @pytest.mark.parametrize("optimizer", ["adamw", "muon"])
