@@ -139,7 +139,8 @@ def _do(preset: Preset, bracket: Bracket, console: Console) -> dict[str, str]:
     try:
         counts = f"{len(todo)} of {len(plans)} runs to do, {engine.slots()} side by side"
         console.print(escape(f"{counts}, into {preset.out}"))
-        return failures | run_all(todo, preset.out, engine, console, bracket.more)
+        done = [plan for plan in plans if plan.config.run_id not in missing]
+        return failures | run_all(todo, preset.out, engine, console, bracket.more, done)
     finally:
         engine.close()
 

@@ -1,15 +1,22 @@
-"""What a driver shows while a sweep goes on: how far every run is, what workers say, what is done.
+"""What a driver shows while a sweep goes on: how far each run is, R so far, the time left, what workers say.
 
 In: plans and the folders of runs under way. Out: a live display, or a line now and then where there is no terminal.
 """
 
+import json
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass, field
+from datetime import timedelta
+from pathlib import Path
 from typing import Any
 
 from rich.console import Console
-from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+from rich.live import Live
+from rich.progress_bar import ProgressBar
+from rich.table import Table
+from rich.text import Text
 
 from capacity.runner.claim import last_notice
 from capacity.spec.plan import Plan
@@ -17,9 +24,10 @@ from capacity.store.folders import RunFolder
 
 _PLAIN_SECONDS = 30.0
 """Without a terminal, progress is printed this often."""
-_SHOW_SECONDS = 1.0
-_MOST_LOG = 1 << 16
-"""Bytes of a log that are shown at a time."""
+_LOOK_SECONDS = 1.0
+"""Time between two looks at the folders of the runs under way."""
+_MOST_BYTES = 1 << 16
+"""Bytes of a file that are read at a time."""
 
 
 def progress_of(folder: RunFolder) -> dict[str, Any] | None:
@@ -28,119 +36,228 @@ def progress_of(folder: RunFolder) -> dict[str, Any] | None:
     return notice if notice is not None and "exposures" in notice else None
 
 
+@dataclass(frozen=True)
+class Row:
+    """A line of the display: all runs, or one of those under way."""
+
+    name: str
+    share: float
+    """How much of it is done, from 0 to 1."""
+    detail: str
+
+    def __str__(self) -> str:
+        return f"{self.name} {self.share:.0%}, {self.detail}"
+
+
+class Tail:
+    """Reads the lines that are appended to a file."""
+
+    def __init__(self, path: Path, *, skip: bool = False) -> None:
+        """skip: begin behind what is there already."""
+        self._path, self._read = path, 0
+        if skip and path.exists():
+            self._read = path.stat().st_size
+
+    def lines(self) -> list[str]:
+        """The whole lines that have been appended since the last call, 64 KiB of them at most."""
+        try:
+            with self._path.open("rb") as file:
+                if file.seek(0, 2) < self._read:  # cut off by a worker that goes on from a checkpoint
+                    self._read = 0
+                file.seek(self._read)
+                found = file.read(_MOST_BYTES)
+        except OSError:
+            return []
+        whole = found[: found.rfind(b"\n") + 1] or (found if len(found) == _MOST_BYTES else b"")
+        self._read += len(whole)
+        return whole.decode(errors="replace").splitlines()
+
+
+def records(lines: Iterable[str]) -> Iterator[dict[str, Any]]:
+    """The JSON objects among lines; a line that was cut off is none."""
+    for line in lines:
+        with suppress(ValueError):
+            if isinstance(record := json.loads(line), dict):
+                yield record
+
+
+@dataclass
+class _Run:
+    """A run of the sweep."""
+
+    flops: float
+    share: float = 0.0
+    """How much of its training is done."""
+
+
+@dataclass
+class _UnderWay:
+    """A run that a worker of this driver is at."""
+
+    name: str
+    run: _Run
+    exposures: int
+    folder: RunFolder
+    since: float
+    share_before: float
+    log: Tail
+    metrics: Tail
+    R: str = ""
+    """R at the latest mark of the learning curve, in words."""
+    notice: dict[str, Any] = field(default_factory=dict)
+
+    def row(self, now: float) -> Row:
+        """What is shown of it."""
+        gained = self.run.share - self.share_before
+        left = _left(1 - self.run.share, gained, now - self.since)
+        state = "measuring" if self.notice.get("measuring") else "" if self.notice else "starting"
+        parts = [self.R, state or left]
+        if "loss" in self.notice:
+            parts += [f"loss {self.notice['loss']:.3f}", f"{self.notice['tokens_per_second'] / 1e3:.0f}K tokens/s"]
+        return Row(self.name, self.run.share, ", ".join(part for part in parts if part))
+
+
+def _left(rest: float, gained: float, seconds: float) -> str:
+    """The time that the rest takes at the pace so far, in words; nothing if there is no rest, or no pace yet."""
+    return f"left {_clock_time(rest * seconds / gained)}" if rest > 0 and gained > 0 else ""
+
+
+def _clock_time(seconds: float) -> str:
+    return str(timedelta(seconds=round(seconds)))
+
+
 class Display:
     """The runs of a sweep on a console."""
 
-    def __init__(self, progress: Progress) -> None:
-        self._progress = progress
-        self._flops: dict[str, float] = {}
-        self._total = progress.add_task("all runs", total=0.0, detail="")
-        self._under_way: dict[str, tuple[TaskID, float]] = {}
-        self._left: dict[str, float] = {}
-        """What workers have done that ended before their runs did."""
-        self._logs: dict[str, int] = {}
-        self._shown: dict[str, float] = {}
+    def __init__(
+        self, console: Console, show: Callable[[list[Row]], None], clock: Callable[[], float] = time.monotonic
+    ) -> None:
+        """show: takes the rows of the display whenever they have changed. clock: seconds."""
+        self._console, self._show, self._clock = console, show, clock
+        self._runs: dict[str, _Run] = {}
+        self._under_way: dict[str, _UnderWay] = {}
+        self._started: set[str] = set()
+        self._since, self._looked = clock(), -_LOOK_SECONDS
+        self._gained = 0.0
+        """FLOPs of training that the workers of this driver have done."""
 
-    def expect(self, plans: list[Plan]) -> None:
-        """Add runs to the total."""
-        self._flops |= {plan.config.run_id: plan.flops / 1e9 for plan in plans}
-        self._progress.update(self._total, total=sum(self._flops.values()))
+    def expect(self, plan: Plan, folder: RunFolder | None = None) -> None:
+        """Add a run to the total. folder: where it may have been begun; None: it is done."""
+        run = self._runs[plan.config.run_id] = _Run(float(plan.flops), 1.0)
+        if folder is not None:
+            run.share = _share_before(folder, plan.config.exposures)
 
-    def add(self, plan: Plan, folder: RunFolder) -> None:
-        """A run is under way."""
-        name = folder.path.name.rsplit("-", 1)[0]
-        task = self._progress.add_task(name, total=float(plan.config.exposures), detail="starting")
-        self._under_way[folder.path.name] = task, self._left.pop(folder.path.name, 0.0)
-        self._logs[folder.path.name] = folder.log.stat().st_size if folder.log.exists() else 0
+    def start(self, plan: Plan, folder: RunFolder) -> None:
+        """A worker has started."""
+        run_id = plan.config.run_id
+        run = self._runs[run_id]
+        self._started.add(run_id)
+        self._under_way[run_id] = _UnderWay(
+            name=folder.path.name.rpartition("-")[0],
+            run=run,
+            exposures=plan.config.exposures,
+            folder=folder,
+            since=self._clock(),
+            share_before=run.share,
+            log=Tail(folder.log, skip=True),
+            metrics=Tail(folder.metrics),
+        )
 
-    def show(self, plan: Plan, folder: RunFolder) -> None:
-        """Look how far a run is, and what its worker says."""
-        name, now = folder.path.name, time.monotonic()
-        if now - self._shown.get(name, 0.0) < _SHOW_SECONDS:
+    def look(self) -> None:
+        """Look how far the runs under way are and what their workers say; at most once a second."""
+        if self._clock() - self._looked < _LOOK_SECONDS:
             return
-        self._shown[name] = now
-        self._say_log(folder)
-        notice = progress_of(folder)
-        if notice is None:
-            return
-        task, _ = self._under_way[name]
-        exposures, detail = notice["exposures"], "measuring"
-        if "loss" in notice:
-            detail = f"loss {notice['loss']:.3f}  {notice['tokens_per_second'] / 1e3:.0f}K tokens/s"
-        self._progress.update(task, completed=exposures, detail=detail)
-        self._under_way[name] = task, self._flops[plan.config.run_id] * exposures / plan.config.exposures
-        self._update()
+        self._looked = self._clock()
+        for one in self._under_way.values():
+            self._pass_log_on(one)
+            for record in records(one.metrics.lines()):
+                with suppress(KeyError, TypeError, ValueError):
+                    if record["kind"] == "recall":
+                        one.R = f"R {record['bits_per_param']:.2f} after {record['exposures']:g} exposures"
+            if (notice := progress_of(one.folder)) is not None:
+                one.notice = notice
+                self._advance(one.run, notice["exposures"] / one.exposures)
+        self._show(self.rows())
 
-    def remove(self, plan: Plan, folder: RunFolder) -> None:
+    def end(self, plan: Plan) -> None:
         """A worker has ended."""
-        self._say_log(folder)
-        task, self._left[folder.path.name] = self._under_way.pop(folder.path.name)
-        self._progress.remove_task(task)
-        self._update()
+        self._pass_log_on(self._under_way.pop(plan.config.run_id))
 
     def done(self, plan: Plan, folder: RunFolder) -> None:
-        """A run is done, by whomever."""
-        self.leave_out(plan)
+        """A run is done, by this driver or another."""
+        if plan.config.run_id in self._started:
+            self._advance(self._runs[plan.config.run_id], 1.0)
         self.say(f"done: {folder.path.name}")
-        self._update()
+        self.leave_out(plan)
 
     def leave_out(self, plan: Plan) -> None:
         """Nothing of a run is left to do: it is done, or has failed."""
-        self._left[plan.config.run_id] = self._flops[plan.config.run_id]
+        self._runs[plan.config.run_id].share = 1.0
+        self._show(self.rows())
 
     def say(self, text: str, *, markup: bool = False) -> None:
         """Print a line above the display."""
-        self._progress.console.print(text, markup=markup, highlight=False, soft_wrap=True)
+        self._console.print(text, markup=markup, highlight=False, soft_wrap=True)
 
-    def _update(self) -> None:
-        self._progress.update(
-            self._total, completed=sum([*self._left.values(), *(done for _, done in self._under_way.values())])
-        )
+    def rows(self) -> list[Row]:
+        """All runs together, and each that is under way."""
+        now = self._clock()
+        total = sum(run.flops for run in self._runs.values())
+        rest = sum(run.flops * (1 - run.share) for run in self._runs.values())
+        times = [f"elapsed {_clock_time(now - self._since)}", _left(rest, self._gained, now - self._since)]
+        together = Row("all runs", 1 - rest / total if total else 0.0, ", ".join(part for part in times if part))
+        return [together, *(one.row(now) for one in self._under_way.values())]
 
-    def _say_log(self, folder: RunFolder) -> None:
-        """Pass on what a worker has printed since the last look."""
-        name = folder.path.name
-        try:
-            with folder.log.open("rb") as file:
-                file.seek(self._logs[name])
-                said = file.read(_MOST_LOG)
-        except OSError:
-            return
-        whole = said[: said.rfind(b"\n") + 1]
-        self._logs[name] += len(whole)
-        for line in whole.decode(errors="replace").splitlines():
-            self.say(f"{name.rsplit('-', 1)[0]}: {line}")
+    def _advance(self, run: _Run, share: float) -> None:
+        self._gained += (share - run.share) * run.flops
+        run.share = share
+
+    def _pass_log_on(self, one: _UnderWay) -> None:
+        for line in one.log.lines():
+            self.say(f"{one.name}: {line}")
+
+
+def _share_before(folder: RunFolder, exposures: int) -> float:
+    """How much of a run's training was done before this driver began, as its metrics tell."""
+    if not folder.checkpoints.paths:
+        return 0.0
+    with suppress(OSError), folder.metrics.open("rb") as file:
+        file.seek(max(0, file.seek(0, 2) - _MOST_BYTES))
+        reached = [record.get("exposures", 0) for record in records(file.read().decode(errors="replace").splitlines())]
+        return min(1.0, max(reached, default=0) / exposures)
+    return 0.0
 
 
 @contextmanager
 def display(console: Console) -> Iterator[Display]:
     """A live display, or a line now and then where there is no terminal."""
-    columns: list[Any] = [
-        TextColumn("{task.description}"),
-        BarColumn(bar_width=24),
-        TextColumn("{task.percentage:>3.0f}%"),
-        TimeElapsedColumn(),
-        TimeRemainingColumn(),
-        TextColumn("{task.fields[detail]}"),
-    ]
-    if console.is_terminal:
-        with Progress(*columns, console=console, refresh_per_second=4) as progress:
-            yield Display(progress)
-    else:
-        yield Display(_PlainProgress(*columns, console=console, disable=True))
+    if not console.is_terminal:
+        yield Display(console, Lines(console))
+        return
+    with Live(console=console, refresh_per_second=4) as live:
+        yield Display(console, lambda rows: live.update(bars(rows)))
 
 
-class _PlainProgress(Progress):
-    """Says how far each run is, every half minute."""
+def bars(rows: list[Row]) -> Table:
+    """The rows with a bar each."""
+    table = Table.grid(padding=(0, 1), expand=True)
+    for _ in range(3):
+        table.add_column(no_wrap=True)
+    table.add_column(no_wrap=True, overflow="ellipsis", ratio=1)  # what is too long is cut here
+    for row in rows:
+        bar = ProgressBar(total=1.0, completed=row.share, width=10)
+        table.add_row(Text(row.name), bar, f"{row.share:>4.0%}", Text(row.detail))
+    return table
 
-    _said = 0.0
 
-    def update(self, task_id: TaskID, **changes: Any) -> None:
-        """Update, and print the state of all runs if it is time to."""
-        super().update(task_id, **changes)
-        now = time.monotonic()
-        if "completed" not in changes or self.tasks[0].id != task_id or now - self._said < _PLAIN_SECONDS:
-            return
-        self._said = now
-        states = [f"{task.description} {task.percentage:.0f}% {task.fields['detail']}".strip() for task in self.tasks]
-        self.console.print("; ".join(states), highlight=False, soft_wrap=True)
+class Lines:
+    """Prints the rows as one line, every half minute."""
+
+    def __init__(self, console: Console, clock: Callable[[], float] = time.monotonic) -> None:
+        self._console, self._clock, self._said = console, clock, clock()
+
+    def __call__(self, rows: list[Row]) -> None:
+        """Print them if it is time to."""
+        if self._clock() - self._said >= _PLAIN_SECONDS:
+            self._said = self._clock()
+            self._console.print("; ".join(map(str, rows)), markup=False, highlight=False, soft_wrap=True)

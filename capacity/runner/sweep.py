@@ -6,7 +6,7 @@ Several drivers may work on one folder: what another one does is waited for, and
 
 import signal
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -52,14 +52,22 @@ class _Run:
 
 
 def run_all(
-    plans: list[Plan], out: Path, engine: Engine, console: Console, more: Callable[[], list[Plan]] = list
+    plans: list[Plan],
+    out: Path,
+    engine: Engine,
+    console: Console,
+    more: Callable[[], list[Plan]] = list,
+    done: Sequence[Plan] = (),
 ) -> dict[str, str]:
     """Do every run that is not done; returns why runs failed, by their ids.
 
     more: called when a run is done; gives the runs that are to be done, too, now that it is.
+    done: the runs of the sweep that are done already, which the display counts in.
     Raises Stopped on SIGINT or SIGTERM, after the workers have written their checkpoints; a second signal kills them.
     """
     with _signals() as received, display(console) as shown:
+        for plan in done:
+            shown.expect(plan)
         sweep = _Sweep(plans, out, engine, shown, more)
         try:
             while (sweep.waiting and not received) or sweep.jobs:
@@ -92,9 +100,11 @@ class _Sweep:
         self._add(plans)
 
     def _add(self, plans: list[Plan]) -> None:
-        self.waiting += [_Run(plan, run_folder(self._out, plan.config)) for plan in plans]
+        new = [_Run(plan, run_folder(self._out, plan.config)) for plan in plans]
+        for run in new:
+            self._display.expect(run.plan, run.folder)
+        self.waiting += new
         self.waiting.sort(key=lambda run: run.plan.flops)
-        self._display.expect(plans)
 
     def start(self) -> None:
         """Start what can be."""
@@ -109,12 +119,12 @@ class _Sweep:
 
     def look(self, *, stopping: bool) -> None:
         """Look after all that is under way."""
+        self._display.look()
         for run in list(self.jobs):
-            self._display.show(run.plan, run.folder)
             assert run.job is not None
             if (code := run.job.poll()) is not None:
                 self.jobs.remove(run)
-                self._display.remove(run.plan, run.folder)
+                self._display.end(run.plan)
                 if self._again(run, code, stopping):
                     self.waiting.append(run)
 
@@ -139,7 +149,7 @@ class _Sweep:
                 if over is not None:
                     run.job, run.asked_to_stop = self._engine.start(run.plan, run.folder, over), False
                     waiting.remove(run)
-                    self._display.add(run.plan, run.folder)
+                    self._display.start(run.plan, run.folder)
                     return run
             except OSError as error:
                 waiting.remove(run)

@@ -122,7 +122,7 @@ class Run:
                     observe=self._observe,
                     log=lambda record: self._write({"kind": "train", **record}),
                     log_steps=self.log_steps,
-                    show=self._tell,
+                    show=self._report,
                     save=self._save,
                     save_seconds=self.save_seconds,
                     stop=stop,
@@ -222,7 +222,7 @@ class Run:
         if self.claim is not None:
             self.claim.check()
 
-    def _tell(self, record: dict[str, Any]) -> None:
+    def _report(self, record: dict[str, Any]) -> None:
         if self.claim is not None:
             self.claim.tell(record)
 
@@ -244,7 +244,7 @@ class Run:
 
     def _finish(self) -> None:
         options = self.config.measure
-        self._tell({"exposures": self.config.exposures, "measuring": True})
+        self._report({"exposures": self.config.exposures, "measuring": True})
         records = measure_copies(
             self.model,
             self._read,

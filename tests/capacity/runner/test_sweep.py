@@ -43,7 +43,7 @@ def do_all(tmp_path, monkeypatch, plans):
     """Run all plans with a shell script as the worker; returns the reasons by people and what was printed."""
     monkeypatch.setattr(sweep, "_POLL_SECONDS", 0.02)
     monkeypatch.setattr(sweep, "_LOOK_AGAIN_SECONDS", 0.05)
-    monkeypatch.setattr(progress, "_SHOW_SECONDS", 0.0)
+    monkeypatch.setattr(progress, "_LOOK_SECONDS", 0.0)
 
     def make(script, workers=1, plans=plans, more=list):
         stub = tmp_path / "worker.sh"
@@ -288,8 +288,9 @@ def test_progress_is_printed_now_and_then_without_a_terminal(do_all, monkeypatch
     monkeypatch.setattr(progress, "_PLAIN_SECONDS", 0.0)
     notice = '{"exposures": 1, "loss": 4.25, "tokens_per_second": 9000}'
     _, printed = do_all(f"echo '{notice}' > \"$3/heartbeat.json\"\nsleep 0.2\n{DONE}")
-    assert any("50% loss 4.250  9K tokens/s" in line for line in printed.splitlines())
-    assert "all runs 22%" in printed  # half of the largest: 40 of 90 people
+    assert any("n40-e2 50%, left 0:00:0" in line for line in printed.splitlines())
+    assert "loss 4.250, 9K tokens/s" in printed
+    assert "all runs 22%, elapsed 0:00:0" in printed  # half of the largest: 40 of 90 people
 
 
 def test_workers_by_default(monkeypatch):
