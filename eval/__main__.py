@@ -18,7 +18,7 @@ from biogen.config import DataConfig, Frozen
 from biogen.dataset import make_dataset
 from eval.hf import HuggingFaceModel, count_parameters, load
 from eval.measure import measure_copies
-from eval.quantize import SchemeText
+from eval.quantizers.schemes import SchemeText
 from eval.source import OtherTokens
 
 
@@ -30,9 +30,7 @@ class Options(Frozen):
     data: Path
     """A folder with a config.yaml that describes the people."""
     quantize: tuple[SchemeText, ...] = ()
-    """Schemes of quantized copies to measure too, such as int8 int4-g32."""
-    quantize_embedding: bool = True
-    """Quantize embeddings too."""
+    """Quantized copies to measure, too: [rtn|gptq|module:Name]-FORMAT[-gGROUP][+embedding], such as gptq-int4."""
     people: int = Field(50_000, ge=2)
     """People measured at most."""
     device: str = "cpu"
@@ -68,6 +66,7 @@ def evaluate(options: Options) -> list[dict[str, Any]]:
         model, tokenizer = load(options.model)
         source = OtherTokens(make_dataset(data), tokenizer)
         used = len(source.tokens_in_use())
+        model.to(device)
         parameters = count_parameters(model, used)
         records = measure_copies(
             model,
@@ -75,7 +74,6 @@ def evaluate(options: Options) -> list[dict[str, Any]]:
             source,
             parameters,
             schemes=options.quantize,
-            quantize_embedding=options.quantize_embedding,
             people=options.people,
             tokens_in_use=used,
         )

@@ -4,14 +4,17 @@ In: the `Recall` of people, their data set, the model's number of parameters. Ou
 """
 
 from collections.abc import Callable, Sequence
+from functools import cache
 from typing import Any
 
 import numpy as np
 
 from biogen.dataset import EVALUATION, Dataset
+from eval.calibration import calibration_texts
 from eval.interval import bootstrap_interval
 from eval.qa import completion_agreement, question_record
-from eval.quantize import Model, parse_scheme, quantize
+from eval.quantize import Model, quantize
+from eval.quantizers.schemes import NONE, parse_scheme
 from eval.recall import LanguageModel, Recall, mean_accuracy, recall_people
 from eval.source import Source
 
@@ -58,23 +61,23 @@ def measure_copies(
     parameters: int,
     *,
     schemes: Sequence[str],
-    quantize_embedding: bool,
     people: int,
     tokens_in_use: int | None = None,
 ) -> list[dict[str, Any]]:
     """The whole measurement: one record of the model, with its question answering, and one of each quantized copy.
 
+    schemes: names of quantized copies (`eval/quantizers/schemes.py`).
     read: makes a model readable. people: measured at most, the first ones, over texts never drawn before.
     tokens_in_use: rows of the vocabulary that `parameters` counts; None for all.
     """
     index = np.arange(min(source.dataset.config.people, people))
     records = []
-    for scheme in dict.fromkeys(("none", *schemes)):
-        name, group = parse_scheme(scheme)
-        copy, stored = quantize(model, name, embedding=quantize_embedding, group=group, tokens_in_use=tokens_in_use)
+    calibration = cache(lambda: calibration_texts(source))
+    for scheme in dict.fromkeys((NONE, *map(parse_scheme, schemes))):
+        copy, stored = quantize(model, scheme, calibration, tokens_in_use=tokens_in_use)
         reader = read(copy)
         record = measure(recall_people(reader, source, index, EVALUATION), source.dataset, parameters)
-        if scheme == "none":
+        if scheme == NONE:
             record |= completion_agreement(reader, source, index[:_GREEDY_PEOPLE], EVALUATION)
             if source.dataset.questions:
                 record |= question_record(reader, source, EVALUATION)
@@ -83,5 +86,5 @@ def measure_copies(
             "bits_per_stored_bit": record["bits"] / stored.total_bits,
             "quantized_weights": stored.quantized_weights,
         }
-        records.append({"quantization": scheme, **record})
+        records.append({"quantization": str(scheme), **record})
     return records

@@ -29,9 +29,13 @@ from matplotlib.ticker import FixedLocator, FuncFormatter, NullFormatter, Percen
 
 from basis.files import replace_file
 from capacity.report.table import DATASETS, KIND, best_over_people, by_precision, compared, short_number
+from eval.quantizers.schemes import parse_scheme
 
 LEAST = 0.01
 """Points with fewer bits than this share of both P and the most bits are left out of logarithmic axes."""
+
+USUAL = {"rtn-int8+embedding": "s", "rtn-int4+embedding": "D"}
+"""Quantizations that nearly all runs have, with their marks."""
 
 MOST_PANELS = 3  # quantizations beside the plain model
 MOST_SIZES, MOST_PEOPLE = 8, 3  # in one figure of learning curves: 24 curves
@@ -309,8 +313,8 @@ def _kind(dataset: str, exposures: SupportsFloat, junk: str, recipe: str) -> str
 
 
 def _marks(schemes: Sequence[str]) -> dict[str, str]:
-    """Hollow marks of quantizations: int8 and int4 have the same in every figure."""
-    marks = {"int8": "s", "int4": "D"}
+    """Hollow marks of quantizations: int8 and int4, rounded, have the same in every figure."""
+    marks = {scheme: USUAL[name] for scheme in schemes if (name := str(parse_scheme(scheme))) in USUAL}
     others = [name for name in schemes if name not in marks]
     return marks | dict(zip(others, "^vp", strict=False))
 
@@ -367,9 +371,9 @@ def _colors(name: str, number: int) -> list[Any]:
 
 
 def _quantizations(rows: pd.DataFrame) -> list[str]:
-    """The quantizations to show, by falling precision; int8 and int4, which the paper has, go before others."""
+    """The quantizations to show, by falling precision; int8 and int4, rounded, go before others."""
     present = sorted(set(rows["quantization"]) - {"none"}, key=by_precision)
-    first = sorted(present, key=lambda scheme: scheme not in ("int8", "int4"))[:MOST_PANELS]
+    first = sorted(present, key=lambda scheme: str(parse_scheme(scheme)) not in USUAL)[:MOST_PANELS]
     return sorted(first, key=by_precision)
 
 

@@ -20,6 +20,7 @@ from rich.measure import Measurement
 from rich.table import Table
 
 from basis.files import replace_file
+from eval.quantizers.schemes import parse_scheme
 
 COLUMNS = (
     *("run_id", "size", "layers", "width", "heads"),
@@ -127,6 +128,8 @@ def show(frame: pd.DataFrame, console: Console) -> None:
         console.width = width
     console.print(f"{_shared(frame)}Losses in nats; accuracy of values completed.", highlight=False)
     console.print(HOW_TO_READ, highlight=False)
+    if frame["quantization"].str.endswith("+embedding").any():
+        console.print("rtn: rounded to nearest; +emb: embedding and output head quantized, too.", highlight=False)
     if alike:
         told = "runs differ from another one only in options without a column; figures take the mean of such runs."
         console.print(f"{alike} {told}", highlight=False, soft_wrap=True)
@@ -137,8 +140,8 @@ def show(frame: pd.DataFrame, console: Console) -> None:
 
 def by_precision(quantization: str) -> tuple[float, str]:
     """Sort key of quantizations: "none", then bf16, fp8 and int8, ..., int2; a plain one before its groups."""
-    bits = re.search(r"[0-9]+", quantization)
-    return (-float(bits[0]) if bits else -math.inf), quantization
+    bits = re.search(r"(?:bf|fp|int)([0-9]+)", quantization)
+    return (-float(bits[1]) if bits else -math.inf), quantization
 
 
 def short_number(number: SupportsFloat, digits: int | None = None) -> str:
@@ -180,12 +183,14 @@ def _read_run(folder: str) -> _Measured | None:
     try:
         with open(path, encoding="utf-8") as file:
             result = json.load(file)
-        rows = {row["quantization"]: dict(row) for row in result["rows"]}
         training, config = folder, dict(result["config"])
+        embedding = True
         if "measure" in config:
-            embedding = config.pop("measure")["quantize_embedding"]
+            embedding = config.pop("measure").get("quantize_embedding", True)
             people = result["rows"][0]["people_measured"]
-            training = json.dumps([config, embedding, people], sort_keys=True)
+            training = json.dumps([config, people], sort_keys=True)
+        named = [row | {"quantization": _full_name(row["quantization"], embedding)} for row in result["rows"]]
+        rows = {row["quantization"]: row for row in named}
         return _Measured(training, "training_of" in result.get("provenance", {}), result["run_id"], rows)
     except FileNotFoundError:
         return None
@@ -193,6 +198,12 @@ def _read_run(folder: str) -> _Measured | None:
         raise ValueError(
             f"{path}: not the result of a run ({type(error).__name__}: {error}); delete it to do the run again"
         ) from error
+
+
+def _full_name(quantization: str, embedding: bool) -> str:
+    """The full name of a scheme; older records say int4, and in their options whether with the embedding."""
+    scheme = parse_scheme(quantization)
+    return str(scheme if embedding or quantization == "none" else scheme._replace(embedding=False))
 
 
 def _sort_key(row: dict[str, Any]) -> tuple[Any, ...]:
@@ -275,7 +286,11 @@ def _table(frame: pd.DataFrame, space: int) -> Table:
         add("asked", runs["question_accuracy_held_out"], "{:.0%}".format)
     R = frame.pivot_table(index="run_id", columns="quantization", values="bits_per_param", aggfunc="first")
     for scheme in sorted(set(frame["quantization"]) - {"none"}, key=by_precision):
-        add(f"R\n{scheme}", R[scheme].reindex(runs["run_id"]), "{:.2f}".format)
+        add(
+            "R\n" + scheme.replace("-", "\n").replace("+embedding", "\n+emb"),
+            R[scheme].reindex(runs["run_id"]),
+            "{:.2f}".format,
+        )
     for line in zip(*lines, strict=True):
         table.add_row(*line)
     return table

@@ -251,7 +251,6 @@ class Run:
             OwnTokens(self.dataset),
             sum(self.counts.values()),
             schemes=options.quantize,
-            quantize_embedding=options.quantize_embedding,
             people=options.eval_people,
         )
         self._check_claim()

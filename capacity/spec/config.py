@@ -15,7 +15,7 @@ from typing import Annotated, Any, Literal
 from pydantic import AfterValidator, BeforeValidator, Field, field_validator, model_validator
 
 from biogen.config import MAX_PEOPLE, DataConfig, DataOptions, Frozen, Mapped, Share
-from eval.quantize import SchemeText
+from eval.quantizers.schemes import SchemeText
 from train.architectures import ARCHITECTURES
 from train.optimizers import OPTIMIZERS
 from train.sizes import parse_size
@@ -46,10 +46,9 @@ ArchitectureName = Annotated[str, AfterValidator(ARCHITECTURES.check)]
 class MeasureOptions(Frozen):
     """How a trained model is measured."""
 
-    quantize: Annotated[tuple[SchemeText, ...], BeforeValidator(_tuple)] = ("int8",)
-    """Schemes of quantized copies to measure beside the model: bf16, fp8, int8 ... int2, or with groups int4-g32."""
-    quantize_embedding: bool = True
-    """Quantize the embedding, which is also the output head, with the rest."""
+    quantize: Annotated[tuple[SchemeText, ...], BeforeValidator(_tuple)] = ("rtn-int8+embedding",)
+    """Quantized copies to measure, too: [rtn|gptq|module:Name]-FORMAT[-gGROUP][+embedding]. FORMAT: bf16, fp8, int8 ...
+    int2; without a method it is rtn (round to nearest) with the embedding."""
     eval_people: int = Field(50_000, ge=2)
     """People measured at most."""
 

@@ -19,7 +19,8 @@ from biogen.datasets import DATASETS
 from biogen.windows import Batches
 from capacity.spec.config import ArchitectureOptions, MeasureOptions, Preset, RunConfig, TrainingOptions
 from capacity.spec.recipes import resolve, settings_of
-from eval.quantize import parse_scheme
+from eval.quantizers import QUANTIZERS
+from eval.quantizers.schemes import parse_scheme
 from train.architectures.causal_lm import changed_options, outline
 from train.checkpoint import KEPT
 from train.devices import pick_device
@@ -79,7 +80,7 @@ def make_plans(preset: Preset) -> list[Plan]:
         mistakes += _device_mistakes(preset.device, preset.processes, preset.engine)
     for one in _each(preset):
         try:
-            mistakes += _group_mistakes(one)
+            mistakes += _quantizer_mistakes(one)
             ((size, exposures, data),) = one.combinations()
             stand_in = DATASETS[data.dataset].stand_in(data).model_dump_json()
             plan = _plan(preset, parse_size(size), exposures, data, *cached(stand_in))
@@ -118,8 +119,15 @@ def _device_mistakes(device: str, processes: int, engine: str) -> list[str]:
     return [f"device: {device!r} is not on this machine; must be one of {allowed}"]
 
 
-def _group_mistakes(preset: Preset) -> list[str]:
-    return [
+def _quantizer_mistakes(preset: Preset) -> list[str]:
+    """Quantizers of a user's own that cannot be imported, and groups that fit no matrix."""
+    lines = []
+    for method in dict.fromkeys(parse_scheme(scheme).method for scheme in preset.quantize):
+        try:
+            QUANTIZERS[method]
+        except ValueError as error:
+            lines.append(str(error))
+    return lines + [
         f"quantize: {scheme} is not allowed at size {size}; groups must divide its width"
         for size in preset.sizes
         for scheme in preset.quantize

@@ -100,7 +100,7 @@ def refused(arguments, capfd):
         ("--context 9", ["context: 9 is too short"]),
         ("--quantize int9", ["quantize: 'int9' is not allowed.*none, bf16, fp8, int8"]),
         ("--quantize bf16-g4", ["quantize: 'bf16-g4' is not allowed"]),
-        ("--quantize int4-g5", ["quantize: int4-g5 is not allowed at size 1x16; groups must divide its width"]),
+        ("--quantize int4-g5", ["quantize: rtn-int4-g5.embedding is not allowed at size 1x16; groups must divide its width"]),
         ("--eval-people 1", ["eval_people: '1' is not allowed; must be greater than or equal to 2"]),
         ("--workers 0", ["workers: '0' is not allowed; must be greater than or equal to 1"]),
         ("--device abacus", ["device: 'abacus' is not allowed; must be 'auto', 'cpu', 'cuda' or 'mps'"]),
@@ -472,7 +472,7 @@ def test_its_result_is_that_of_an_undisturbed_run(store, finished, tmp_path):
     torch.set_num_threads(1)
     assert Run(folder, torch.device("cpu")).go(lambda: False)
     expected, found = (json.loads(each.result.read_text())["rows"] for each in (folder, store.good))
-    assert [row["quantization"] for row in found] == ["none", "int8"]
+    assert [row["quantization"] for row in found] == ["none", "rtn-int8+embedding"]
     assert losses_of(found) == losses_of(expected)
 
 

@@ -23,7 +23,8 @@ def test_a_fresh_process_measures_what_the_run_did(bios_run, rows_of):
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     assert (done.returncode, done.stderr) == (0, hint(rows_of(bios_run)[0]))
     found, expected = json.loads(done.stdout), rows_of(bios_run)
-    assert [row["quantization"] for row in found] == [row["quantization"] for row in expected] == ["none", "int4-g16"]
+    schemes = ["none", "rtn-int4-g16+embedding"]
+    assert [row["quantization"] for row in found] == [row["quantization"] for row in expected] == schemes
     for ours, theirs in zip(expected, found, strict=True):
         assert theirs.keys() <= ours.keys()
         for key, value in theirs.items():
@@ -89,7 +90,7 @@ def refused(arguments, capfd):
     ("change", "expected"),
     [
         ({"--quantize": "int9"}, "quantize: 'int9' is not allowed; must be one of none, bf16"),
-        ({"--quantize": "int4-g5"}, "quantize: int4-g5 is not allowed; groups must divide"),
+        ({"--quantize": "int4-g5"}, "quantize: rtn-int4-g5+embedding is not allowed; groups must divide"),
         ({"--people": "1"}, "people: '1' is not allowed"),
         ({"--device": "abacus"}, "device: 'abacus' is not here"),
         ({"--peopel": "9"}, "--peopel: is not a flag; did you mean --people?"),

@@ -165,12 +165,12 @@ def test_every_copy_is_measured_once(biod, random_gpt):
         lambda copy: Inference(copy, torch.device("cpu")),
         OwnTokens(biod),
         PARAMETERS,
-        schemes=("int4", "none", "int4-g8", "int4"),
-        quantize_embedding=True,
+        schemes=("int4", "none", "rtn-int4-g8", "int4", "gptq-int4", "rtn-int4+embedding"),
         people=20,
     )
-    assert [record["quantization"] for record in records] == ["none", "int4", "int4-g8"]
-    plain, rows, groups = records
+    assert [record["quantization"] for record in records] == ["none", "rtn-int4+embedding", "rtn-int4-g8", "gptq-int4"]
+    plain, rows, groups, gptq = records
+    assert gptq["stored_bits"] < plain["stored_bits"]
     assert plain["stored_bits"] == 32 * sum(p.numel() for p in model.parameters())
     assert plain["quantized_weights"] == 0
     assert rows["stored_bits"] < groups["stored_bits"] < plain["stored_bits"]

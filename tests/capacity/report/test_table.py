@@ -103,12 +103,22 @@ def test_a_training_that_was_measured_again_has_one_line(tmp_path):
     store(tmp_path, [row | {"people_measured": 1000} for row in rows], of=runs)
     frame = collect(tmp_path)
     assert list(frame["run_id"]) == ["b"] * 4
-    assert list(frame["quantization"]) == ["none", "int8", "int4", "int2"]
+    assert list(frame["quantization"]) == ["none", *(f"rtn-{name}+embedding" for name in ("int8", "int4", "int2"))]
     assert list(frame["bits_per_param"]) == [1.65, 1.6, 1.1, 1.65]
     assert re.search(r"1\.65 .* 1\.60 +1\.10 +1\.65", printed(frame))
 
 
-@pytest.mark.parametrize("other", [configured(lr=0.2), configured(embedding=False), 900], ids=["lr", "embedding", "N"])
+def test_schemes_have_their_full_names_in_old_records_too(tmp_path):
+    """They said apart from the scheme whether the embedding was quantized."""
+    rows = [make_row("a"), make_row("a", "int8"), make_row("b"), make_row("b", "int8"), make_row("c", "gptq-int4")]
+    runs = {"a": configured(taken_over=False), "b": configured(embedding=False), "c": configured()}
+    store(tmp_path, [row | {"people_measured": 1000} for row in rows], of=runs)
+    frame = collect(tmp_path)
+    assert list(frame["run_id"]) == ["a"] * 4
+    assert list(frame["quantization"]) == ["none", "rtn-int8", "rtn-int8+embedding", "gptq-int4"]
+
+
+@pytest.mark.parametrize("other", [configured(lr=0.2), 900], ids=["lr", "N"])
 def test_what_differs_in_more_than_schemes_is_kept_apart(tmp_path, other):
     rows = [make_row("a", people_measured=1000), make_row("a", "int8", people_measured=1000)]
     people, other = (other, configured()) if isinstance(other, int) else (1000, other)
@@ -145,11 +155,12 @@ def test_rows_are_sorted_by_what_was_trained_whatever_the_folders_are_called(tmp
     store(tmp_path, [make_row(name, scheme, **row) for name, row in changes.items() for scheme in schemes])
     frame = collect(tmp_path)
     assert list(frame["run_id"]) == [name for name in names for _ in schemes]
-    assert list(frame["quantization"]) == ["none", "int8", "int4"] * len(names)
+    assert list(frame["quantization"]) == ["none", "rtn-int8+embedding", "rtn-int4+embedding"] * len(names)
 
 
 def test_quantizations_go_from_exact_to_coarse():
-    in_order = ["none", "bf16", "fp8", "int8", "int4", "int4-g32", "int4-g64", "int2"]
+    in_order = ["none", "rtn-bf16", "gptq-int8", "rtn-fp8", "rtn-int8", "rtn-int4", "rtn-int4+embedding"]
+    in_order += ["rtn-int4-g32", "rtn-int4-g64", "m7:A-int2"]
     mixed = in_order[::2] + in_order[1::2]
     assert sorted(mixed, key=by_precision) == in_order
 
@@ -213,8 +224,9 @@ def test_every_run_has_one_line_with_its_quantized_capacities(tmp_path):
         "2x48 60.0K 500 1,000 6.91 0.30 1.65 1.60–1.70 1.74 97% 1.64 -",
         "2x48 60.0K 1,000 1,000 6.91 0.30 1.65 1.60–1.70 1.74 97% - 0.55",
     ]
-    assert "Data bioD, no junk, recipe paper." in lines[-2]
-    assert lines[-1].startswith("R = bits per parameter")
+    assert "Data bioD, no junk, recipe paper." in lines[-3]
+    assert lines[-2].startswith("R = bits per parameter")
+    assert lines[-1].startswith("rtn: rounded to nearest")
 
 
 def test_columns_appear_where_runs_differ_and_fit_a_terminal(tmp_path):
@@ -254,7 +266,7 @@ def test_a_narrow_terminal_gets_every_digit(tmp_path):
     frame = collect(tmp_path)
     narrow, wide = printed(frame, width=40), printed(frame, width=300)
     assert "…" not in narrow
-    words = [text.splitlines()[3].split() for text in (narrow, wide)]
+    words = [text.splitlines()[6].split() for text in (narrow, wide)]
     assert len(words[0]) > 10
     assert words[0] == words[1]
 

@@ -128,9 +128,7 @@ def no_step(*_):
     raise AssertionError("it trains")
 
 
-@pytest.mark.parametrize(
-    "changes", [{"quantize": ["int4", "int2"]}, {"quantize": "int8", "quantize_embedding": False}], ids=str
-)
+@pytest.mark.parametrize("changes", [{"quantize": ["int4", "int2"]}, {"quantize": ["rtn-int8", "gptq-int4"]}], ids=str)
 def test_a_trained_model_is_measured_in_another_way_without_training(prepare, do, rows_of, monkeypatch, capfd, changes):
     first, second, alone = prepare(quantize="int8"), prepare(**changes), prepare("alone", **changes)
     assert do(alone)
@@ -167,9 +165,10 @@ def test_of_measurements_in_a_chain_none_is_taken_for_the_training(prepare, do, 
         assert [part["processor"] for part in made["parts"]] == machines
     frame = collect(folders[0].path.parent)
     assert frame["run_id"].nunique() == 1
-    assert set(frame["quantization"]) == {"none", "int4", "int2", "bf16"}
+    assert set(frame["quantization"]) == {"none", *(f"rtn-{name}+embedding" for name in ("int4", "int2", "bf16"))}
     assert do(folders[0])
-    assert list(collect(folders[0].path.parent)["quantization"]) == ["none", "bf16", "int8", "int4", "int2"]
+    in_order = ["none", *(f"rtn-{name}+embedding" for name in ("bf16", "int8", "int4", "int2"))]
+    assert list(collect(folders[0].path.parent)["quantization"]) == in_order
 
 
 def test_a_measurement_that_was_cut_off_trains_nothing_either(prepare, do, rows_of, monkeypatch):
@@ -244,7 +243,11 @@ def test_a_result_says_what_a_table_needs(prepare, do, rows_of):
     assert result["run_id"] == folder.path.name
     assert result["config"] == folder.read_config().model_dump(mode="json")
     assert result["provenance"].keys() >= {"finished", "commit", "device", "processor", "threads", "torch"}
-    assert [row["quantization"] for row in rows_of(folder)] == ["none", "int4", "int4-g8"]
+    assert [row["quantization"] for row in rows_of(folder)] == [
+        "none",
+        "rtn-int4+embedding",
+        "rtn-int4-g8+embedding",
+    ]
     row = rows_of(folder)[0]
     questions = {"question_accuracy_trained", "question_accuracy_held_out"}  # this data set has none
     assert row.keys() >= set(COLUMNS) - questions

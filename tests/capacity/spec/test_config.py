@@ -100,13 +100,13 @@ def test_combinations_are_every_one_in_order():
 def test_one_value_stands_for_a_list_of_one():
     preset = Preset(sizes="1x16", people=5, exposures=3, junk="7/8", seeds=1, quantize="int4")
     assert (preset.sizes, preset.people, preset.exposures) == (("1x16",), (5,), (3,))
-    assert (preset.junk, preset.seeds, preset.quantize) == ((Fraction(7, 8),), (1,), ("int4",))
+    assert (preset.junk, preset.seeds, preset.quantize) == ((Fraction(7, 8),), (1,), ("rtn-int4+embedding",))
 
 
 def test_sizes_and_schemes_have_one_spelling():
     preset = Preset(sizes=["2x128", "2x128x2", "2-2", "2x128x8"], quantize=["int4-g32", "bf16"])
     assert preset.sizes == ("2x128", "2-2", "2-2", "2x128")
-    assert preset.quantize == ("int4-g32", "bf16")
+    assert preset.quantize == ("rtn-int4-g32+embedding", "rtn-bf16+embedding")
 
 
 @pytest.mark.parametrize("field", ["sizes", "people", "exposures", "junk", "seeds"])
@@ -121,10 +121,9 @@ SAMPLES = {
     **{"vocab": 900, "junk_people": 77, "domain_token": True, "questions": "half", "recipe": "paper", "batch": 6},
     **{"layout": "packed", "context": 99, "optimizer": "adamw", "initialization": "gpt2", "lr": 0.5, "clip": 2.5},
     **{"embedding_lr": 0.25, "weight_decay": 0.125, "beta1": 0.5, "beta2": 0.75, "eps": 1e-3, "momentum": 0.5},
-    **{"warmup_steps": 3, "final_lr": 0.5, "precision": "bf16", "compile": "off", "quantize": ("int4", "fp8")},
+    **{"warmup_steps": 3, "final_lr": 0.5, "precision": "bf16", "compile": "off", "quantize": ("gptq-int4", "rtn-fp8")},
     **{
         "kernels": "pytorch",
-        "quantize_embedding": False,
         "eval_people": 12,
         "sizes": ("1x16", "2x32"),
         "people": (5, 6),
@@ -203,7 +202,7 @@ def test_all_mistakes_of_a_file_and_flags_are_told_together(tmp_path):
 def test_a_part_of_a_preset_is_what_it_shares():
     preset = Preset(lr=0.5, quantize="int4")
     assert TrainingOptions(**preset.part(TrainingOptions)).lr == 0.5
-    assert MeasureOptions(**preset.part(MeasureOptions)).quantize == ("int4",)
+    assert MeasureOptions(**preset.part(MeasureOptions)).quantize == ("rtn-int4+embedding",)
 
 
 @pytest.mark.parametrize("file", sorted((Path(__file__).parents[3] / "configs").rglob("*.yaml")), ids=lambda f: f.stem)

@@ -91,7 +91,7 @@ def test_mistakes_of_all_combinations_are_told_together():
     )
     assert "people: 600 people need as many names; allowed is at most N0 = 512" in lines
     assert "people: 700 people need as many names; allowed is at most N0 = 512" in lines
-    assert "quantize: int4-g32 is not allowed at size 1x16; groups must divide its width" in lines
+    assert "quantize: rtn-int4-g32+embedding is not allowed at size 1x16; groups must divide its width" in lines
     assert any(line.startswith("junk: 7/8 for 9 exposures of 20 people") for line in lines)
     assert len(lines) == len(set(lines)) == 4
 
