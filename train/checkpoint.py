@@ -107,11 +107,17 @@ def _checksum(tensors: dict[str, Tensor], text: str) -> str:
 
 
 def training_tensors(model: nn.Module, optimizers: list[Optimizer]) -> dict[str, Tensor]:
-    """Every tensor of a model and its optimizers by name: `model.*` and `optimizer.NUMBER.PARAMETER.STATE`."""
+    """Every tensor of a model and its optimizers by name: `model.*` and `optimizer.NUMBER.PARAMETER.STATE`.
+
+    Raises ValueError for an optimizer of one's own that keeps anything but tensors.
+    """
     tensors = {f"model.{name}": tensor for name, tensor in model.state_dict().items()}
     for number, optimizer in enumerate(optimizers):
         for parameter, state in optimizer.state_dict()["state"].items():
             for key, tensor in state.items():
+                if not isinstance(tensor, Tensor):
+                    kind = f"{type(optimizer).__name__}'s {key}"
+                    raise ValueError(f"optimizer: {kind} is no tensor but {tensor!r:.50}; a state holds tensors alone")
                 tensors[f"optimizer.{number}.{parameter}.{key}"] = tensor
     return tensors
 

@@ -134,6 +134,15 @@ def refused(arguments, capfd):
         ),
         ("--clip 0", ["clip: '0' is not allowed; must be greater than 0"]),
         ("--lr inf", ["lr: 'inf' is not allowed"]),
+        (
+            "--architecture mamba",
+            ["architecture: 'mamba' is not allowed; must be gpt2, llama or your own as"],
+        ),
+        (
+            "--architecture llama --mlp gated",
+            ["mlp: 'gated' is not allowed with architecture llama; its options"],
+        ),
+        ("--mlp wide", ["mlp: 'wide' is not allowed; must be 'gelu', 'gated', 'quarter' or 'none'"]),
         ("--optimizer sgd", ["optimizer: 'sgd' is not allowed; must be adamw, muon or your own as module:Name"]),
         ("--layout columns", ["layout: 'columns' is not allowed; must be 'rows' or 'packed'"]),
         ("--precision fp16", ["precision: 'fp16' is not allowed; must be 'auto', 'fp32' or 'bf16'"]),

@@ -324,3 +324,10 @@ def test_replacing_a_file_is_all_or_nothing(tmp_path):
     assert [(path.name, path.read_bytes()) for path in tmp_path.iterdir()] == [("f", b"")]
     with pytest.raises(FileNotFoundError):
         replace_file(tmp_path / "none" / "f", b"one")
+
+
+def test_a_state_that_is_no_tensor_is_refused():
+    model, (optimizer,) = prepared("adamw", seed=0)
+    optimizer.state[next(model.parameters())]["count"] = 3
+    with pytest.raises(ValueError, match=r"^optimizer: AdamW's count is no tensor but 3; a state holds tensors alone$"):
+        training_tensors(model, [optimizer])
