@@ -8,6 +8,8 @@ from pathlib import Path
 import pytest
 import torch
 
+from eval.quantize import quantize
+from eval.quantizers.schemes import parse_scheme
 from tests.train.architectures.conftest import FORMS, new, perturbed, windows
 from train.architectures.causal_lm import CausalLM
 from train.export import load_weights, save_pretrained
@@ -29,7 +31,7 @@ def test_logits_in_transformers_equal_ours(form: str, size: str, tmp_path: Path)
     save_pretrained(model, tmp_path, context=50, end_id=5)
     exported = AutoModelForCausalLM.from_pretrained(tmp_path)
     assert type(exported).__name__ == CLASSES.get(form, "GPTNeoXForCausalLM")
-    inert = model.size.layers * (5 * model.size.width + 1) if form == "gpt2 none" else 0
+    inert = model.size.layers * (7 * model.size.width + 2) if form == "gpt2 none" else 0
     assert sum(p.numel() for p in exported.parameters()) == sum(p.numel() for p in model.parameters()) + inert
     tied = exported.get_output_embeddings().weight is exported.get_input_embeddings().weight
     assert tied == (form != "llama untied")
@@ -113,3 +115,14 @@ def test_a_folder_without_weights_is_refused(tmp_path: Path) -> None:
 def test_impossible_metadata_is_refused(arguments: dict[str, int], tmp_path: Path) -> None:
     with pytest.raises(ValueError, match="is not allowed; allowed:"):
         save_pretrained(perturbed("gpt2"), tmp_path, **arguments)
+
+
+@pytest.mark.parametrize("form", FORMS)
+def test_an_export_can_be_quantized_like_the_model(form: str, tmp_path: Path) -> None:
+    from transformers import AutoModelForCausalLM
+
+    model = perturbed(form)
+    save_pretrained(model, tmp_path, context=50, end_id=0)
+    copies = [quantize(one, parse_scheme("int8"))[0] for one in (model, AutoModelForCausalLM.from_pretrained(tmp_path))]
+    with torch.no_grad():
+        torch.testing.assert_close(copies[1](windows()).logits, logits(copies[0], windows()), rtol=0, atol=1e-4)

@@ -6,8 +6,8 @@ Pre-norm, biases, tanh-approximated GELU, no dropout, and one matrix that is bot
 - `gelu`: two matrices with four times the width between them. GPT-NeoX without its parallel residual and with rotary
   positions over the whole head; its parameters have the same layout, so that exporting them is renaming.
 - `quarter`: two matrices with the width between them. GPT-NeoX, too.
-- `none`: no MLP, and no norm before it. GPT-NeoX with an MLP of one feature whose weights are all 0, as is the norm
-  before it: the export stores 5·width + 1 zeros a layer that our model does not have. A run's R does not count them;
+- `none`: no MLP, and no norm before it. GPT-NeoX with an MLP of two features whose weights are all 0, as is the norm
+  before it: the export stores 7·width + 2 zeros a layer that our model does not have. A run's R does not count them;
   what measures the export (`python -m eval`) does.
 - `gated`: three matrices with the weights of `gelu` (`gated_hidden`), the gate through GELU. StableLM; of its linear
   layers only q, k and v can have biases, so no other has one here.
@@ -22,6 +22,8 @@ from train.native.form import KernelForm
 from train.sizes import Size
 
 MLPS = ("gelu", "gated", "quarter", "none")
+_INERT = 2
+"""Features of an MLP of zeros. PyTorch warns of one without any; torchao 0.18 cannot quantize a matrix of one column."""
 
 _ROPE = {"partial_rotary_factor": 1.0, "rope_theta": ROTARY_BASE, "rope_type": "default"}
 
@@ -106,7 +108,7 @@ class GPT2(Transformer):
         size, names = self.size, [name for name, _ in self.named_parameters()]
         shape = {
             "hidden_size": size.width,
-            "intermediate_size": self.form.hidden or 1,
+            "intermediate_size": self.form.hidden or _INERT,
             "num_attention_heads": size.heads,
             "num_hidden_layers": size.layers,
             "vocab_size": self.vocab,
@@ -124,9 +126,9 @@ def _inert_mlps(size: Size) -> dict[str, tuple[int, ...]]:
     shapes: dict[str, tuple[int, ...]] = {
         "post_attention_layernorm.weight": (width,),
         "post_attention_layernorm.bias": (width,),
-        "mlp.dense_h_to_4h.weight": (1, width),
-        "mlp.dense_h_to_4h.bias": (1,),
-        "mlp.dense_4h_to_h.weight": (width, 1),
+        "mlp.dense_h_to_4h.weight": (_INERT, width),
+        "mlp.dense_h_to_4h.bias": (_INERT,),
+        "mlp.dense_4h_to_h.weight": (width, _INERT),
         "mlp.dense_4h_to_h.bias": (width,),
     }
     return {f"gpt_neox.layers.{layer}.{name}": shape for layer in range(size.layers) for name, shape in shapes.items()}
