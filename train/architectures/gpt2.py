@@ -23,7 +23,7 @@ from train.sizes import Size
 
 MLPS = ("gelu", "gated", "quarter", "none")
 _INERT = 2
-"""Features of an MLP of zeros. PyTorch warns of one without any; torchao 0.18 cannot quantize a matrix of one column."""
+"""Features of an MLP of zeros: PyTorch warns of one without any, torchao 0.18 cannot quantize a single column."""
 
 _ROPE = {"partial_rotary_factor": 1.0, "rope_theta": ROTARY_BASE, "rope_type": "default"}
 
