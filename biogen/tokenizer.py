@@ -7,6 +7,7 @@ a whole text exactly the tokens that splicing its pieces gives.
 """
 
 import json
+import re
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import Any
@@ -42,13 +43,31 @@ class Tokenizer:
         """The tokens of every piece of every text; see `split_tokens`."""
         return split_tokens(self.backend, texts)
 
+    def unknown_words(self, text: str) -> list[str]:
+        """The words and punctuation marks of any text that have no tokens among those in use, each once, in order."""
+        encoding = _forgiving(self.backend).encode(text, add_special_tokens=False)
+        known = range(len(self.special), self.vocab)
+        places = {
+            place
+            for token, (start, end) in zip(encoding.ids, encoding.offsets, strict=True)
+            if token not in known
+            for place in range(start, end)
+        }
+        words = (match for match in re.finditer(r"\w+|[^\w\s]", text) if not places.isdisjoint(range(*match.span())))
+        return list(dict.fromkeys(match[0] for match in words))
+
     def save_pretrained(self, folder: Path) -> None:
-        """Write a folder that `AutoTokenizer.from_pretrained` reads."""
+        """Write a folder that `AutoTokenizer.from_pretrained` reads.
+
+        What no text of the data set holds is an error of this tokenizer, but an end token of the one in the folder,
+        which names it as its unknown token too, so that a user may write anything.
+        """
         from transformers import PreTrainedTokenizerFast  # slow to import
 
         PreTrainedTokenizerFast(
-            tokenizer_object=self.backend,
+            tokenizer_object=_forgiving(self.backend),
             eos_token=self.special[0],
+            unk_token=self.special[0],
             extra_special_tokens=list(self.special[1:]),
         ).save_pretrained(folder)
 
@@ -221,6 +240,16 @@ def _reduce(backend: Backend, used: Sequence[int], special: Sequence[str]) -> Ba
     reduced = Backend.from_str(json.dumps(state))
     reduced.add_special_tokens([AddedToken(token, special=True, normalized=False) for token in special])
     return reduced
+
+
+def _forgiving(backend: Backend) -> Backend:
+    """The same reduced tokenizer, with token 0, the end token, for what it has no token for."""
+    state = json.loads(backend.to_str())
+    if state["model"]["type"] == "Unigram":
+        state["model"]["unk_id"] = 0
+    else:
+        state["model"]["unk_token"] = backend.id_to_token(0)
+    return Backend.from_str(json.dumps(state))
 
 
 def _reduce_bpe(model: dict[str, Any], names: list[str]) -> None:

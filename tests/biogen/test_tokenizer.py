@@ -94,6 +94,44 @@ def test_the_saved_tokenizer_gives_the_same_tokens(tokenizer: Tokenizer, tmp_pat
         assert saved(text).input_ids == tokenizer.encode(text)
 
 
+def test_the_saved_tokenizer_takes_any_text(tokenizer: Tokenizer, tmp_path: Path):
+    tokenizer.save_pretrained(tmp_path)
+    saved = AutoTokenizer.from_pretrained(tmp_path)
+    assert saved.unk_token_id == saved.eos_token_id == 0
+    known = "Ada King was born in Fargo, ND"
+    assert saved(known).input_ids == tokenizer.encode(known)
+    assert 0 in saved(f"{known} Ωμέγα").input_ids  # no letter of which is in any text
+
+
+def test_words_that_no_text_has_are_named(tokenizer: Tokenizer):
+    assert tokenizer.unknown_words("Ada King was born in Fargo, ND.") == []
+    assert tokenizer.unknown_words("Ωμέγα was born in Fargo, Ωμέγα & ΩΩ.") == ["Ωμέγα", "&", "ΩΩ"]
+    known = {token for text in ENGLISH for token in tokenizer.encode("".join(text))}
+    for word in ("Kingdom", "Adana", "friendship"):  # made of known letters: the tokens in use may do, or not
+        assert (tokenizer.unknown_words(f"Ada King {word}") == [word]) == (not _spells(tokenizer, word, known))
+
+
+def _spells(tokenizer: Tokenizer, word: str, known: set[int]) -> bool:
+    """Whether a word has tokens, all of texts."""
+    try:
+        return set(tokenizer.encode(f"Ada King {word}")) <= known
+    except Exception:  # tokenizers has no kind of its own for a word without a token
+        return False
+
+
+@pytest.mark.parametrize("name", ["word", "bert_like"])
+def test_building_and_measuring_still_refuse_words_without_tokens(
+    name: str, hugging_face: Callable[[str], Path], tmp_path: Path
+):
+    named = name if name == "word" else str(hugging_face(name))
+    tokenizer = make_tokenizer(named, 0, [], ENGLISH)
+    with pytest.raises(Exception, match="Missing"):
+        tokenizer.encode("Ωμέγα was born in Fargo, ND.")
+    tokenizer.save_pretrained(tmp_path)
+    with pytest.raises(ValueError, match="has no tokens for all of 'Ωμέγα was born"):
+        make_tokenizer(str(tmp_path), 0, [], [["Ωμέγα", " was born", " in", " Fargo, ND."]])
+
+
 @pytest.mark.parametrize("name", HUGGING_FACE)
 def test_reducing_keeps_the_tokens_strings(name: str, hugging_face: Callable[[str], Path]):
     original = AutoTokenizer.from_pretrained(hugging_face(name))

@@ -116,6 +116,17 @@ def test_a_tokenizer_that_does_not_know_a_word_is_refused(bios):
         OtherTokens(bios, tokenizer).draw(PEOPLE, EVALUATION)
 
 
+def test_an_exported_tokenizer_of_other_data_is_refused(bios, tmp_path):
+    """It takes any word, as its end token; but not for a text that is measured."""
+    other = make_dataset(DataConfig(**bios.config.model_dump() | {"tokenizer": "word", "templates": 6, "seed": 4}))
+    other.tokenizer.save_pretrained(tmp_path)
+    tokenizer = AutoTokenizer.from_pretrained(tmp_path)
+    assert tokenizer("Zebra was born").input_ids[0] == 0
+    OtherTokens(other, tokenizer).draw(PEOPLE, EVALUATION)
+    with pytest.raises(ValueError, match="tokenizer: it has no token for a part of"):
+        OtherTokens(bios, tokenizer).draw(PEOPLE, EVALUATION)
+
+
 def test_a_token_over_two_roles_is_refused(bios):
     texts = [bios.pieces.render(row)[0] for row in bios.plan(np.arange(30), 0)]
     backend = Backend(models.BPE())
