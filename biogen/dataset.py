@@ -130,6 +130,20 @@ class Dataset(ABC):
         """The columns of `question_plan` that hold the answer's value, without the full stop."""
         raise NotImplementedError(f"{self.title} has no questions")
 
+    # What a user asks in plain words
+
+    def example_question(self, person: int) -> str | None:
+        """A question about a person that `read_question` can read; None where no plain words ask for a value."""
+        return None
+
+    def read_question(self, question: str) -> tuple[int, str]:
+        """The index of the person and the attribute (one of `qa_roles`) that a question in plain words is about.
+
+        The index is `people` or more for a possible name that none of them has. Raises ValueError for a question that
+        has no possible name or does not tell the attribute.
+        """
+        raise ValueError(f"question: {question!r} cannot be read; {self.title} has no questions in plain words")
+
     # How much information is in them
 
     @property

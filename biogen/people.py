@@ -47,6 +47,15 @@ def draw_names(seed: int, sizes: PoolSizes, index: Int[np.ndarray, " n"]) -> Int
     return np.stack([first, middle, last], axis=1)
 
 
+def find_names(seed: int, sizes: PoolSizes, names: Int[np.ndarray, "n 3"]) -> Int[np.ndarray, " n"]:
+    """The index of the person of each name: the inverse of `draw_names`.
+
+    It is N or more for a name that none of N people has. Raises ValueError for a name that the pools cannot make.
+    """
+    shape = sizes.first_names, sizes.middle_names, sizes.last_names
+    return permute(np.ravel_multi_index(tuple(names.T), shape), sizes.names, seed, Stream.NAMES, inverse=True)
+
+
 def draw_attributes(seed: int, sizes: PoolSizes, index: Int[np.ndarray, " n"]) -> Attributes:
     """The attributes of each person, uniform and independent."""
     bounds = [

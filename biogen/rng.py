@@ -89,12 +89,15 @@ def random_order(words: UInt32[np.ndarray, "n k"]) -> Int[np.ndarray, "n k"]:
     return np.argsort(words, axis=1, kind="stable")
 
 
-def permute(index: Int[np.ndarray, " n"], size: int, seed: int, stream: Stream, turn: int = 0) -> Int[np.ndarray, " n"]:
+def permute(
+    index: Int[np.ndarray, " n"], size: int, seed: int, stream: Stream, turn: int = 0, *, inverse: bool = False
+) -> Int[np.ndarray, " n"]:
     """A pseudo-random permutation of range(size), evaluated at `index` alone.
 
     An alternating Feistel network over the smallest power of two that holds `size`; values that fall outside
     walk on along their cycle until they are inside (J. Black and P. Rogaway, "Ciphers with arbitrary finite
     domains", CT-RSA 2002), so that it is a bijection for every size up to 2^62.
+    inverse: the same rounds backwards, which give the index that the permutation takes to `index`.
 
     Raises ValueError if an index is outside [0, size).
     """
@@ -105,10 +108,11 @@ def permute(index: Int[np.ndarray, " n"], size: int, seed: int, stream: Stream, 
     keys = _round_keys(seed, stream, turn // _TURNS_AT_ONCE)[turn % _TURNS_AT_ONCE]
     # Where there are more values than values of a half, rounds are looked up.
     table = _mix(np.arange(1 << high_bits, dtype=np.uint64) ^ keys[:, None]) if len(index) > 1 << high_bits else None
+    rounds = range(_FEISTEL_ROUNDS)[:: -1 if inverse else 1]
     value = index.astype(np.uint64)
     walking = np.arange(len(value))
     while len(walking):
-        value[walking] = _feistel(value[walking], low_bits, high_bits, keys, table)
+        value[walking] = _feistel(value[walking], low_bits, high_bits, keys, table, rounds)
         walking = walking[value[walking] >= size]
     return value.astype(np.int64)
 
@@ -124,11 +128,16 @@ def _round_keys(seed: int, stream: Stream, block: int) -> UInt64[np.ndarray, "tu
 
 
 def _feistel(
-    value: np.ndarray, low_bits: int, high_bits: int, keys: UInt64[np.ndarray, " rounds"], table: np.ndarray | None
+    value: np.ndarray,
+    low_bits: int,
+    high_bits: int,
+    keys: UInt64[np.ndarray, " rounds"],
+    table: np.ndarray | None,
+    rounds: range,
 ) -> np.ndarray:
     low_mask, high_mask = _constant((1 << low_bits) - 1), _constant((1 << high_bits) - 1)
     low, high = value & low_mask, value >> _constant(low_bits)
-    for number in range(_FEISTEL_ROUNDS):
+    for number in rounds:
         other = low if number % 2 else high
         mixed = _mix(other ^ keys[number]) if table is None else table[number].take(other.view(np.int64))
         if number % 2:

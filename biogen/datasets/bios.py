@@ -13,9 +13,10 @@ from jaxtyping import Int
 
 from biogen.config import DataConfig, Variant
 from biogen.dataset import EVALUATION, Dataset, special_tokens
-from biogen.people import Attributes, are_kept, describe, draw_attributes, draw_kept, draw_names
+from biogen.people import Attributes, are_kept, describe, draw_attributes, draw_kept, draw_names, find_names
 from biogen.pieces import EMPTY, PieceList, Role, in_order
 from biogen.pools import load_pools
+from biogen.questions import find_attribute, find_name
 from biogen.rng import Stream, below, random_order, random_words
 from biogen.templates import ATTRIBUTES, load_bank, split_template
 from biogen.tokenizer import make_tokenizer
@@ -23,6 +24,12 @@ from biogen.tokenizer import make_tokenizer
 ROLES = {attribute: Role.VALUES + place for place, attribute in enumerate(("pronoun", *ATTRIBUTES))}
 """The role of each attribute's tokens."""
 
+_ALSO_ASKED = {
+    "birth_date": ("What year was born?",),
+    "birth_city": ("Where is from?",),
+    "employer": ("What is the company of?",),
+}
+"""What users ask in words that no question of the bank has."""
 _SENTENCES = len(ATTRIBUTES)
 _CORPUS_PEOPLE = 4000
 """People whose biographies a BPE is trained on."""
@@ -150,6 +157,39 @@ class BioS(Dataset):
         """The columns of `question_plan` that hold the answer's value, without the full stop."""
         first = len(special_tokens(self.config)) + 5  # behind the head: question, three names, its end
         return slice(first, first + 2)
+
+    def example_question(self, person: int) -> str:
+        """The first question of the bank, about a person."""
+        (described,) = describe(self.config.seed, self.config.pools, self.pools, np.array([person]))
+        return self.bank.questions[ATTRIBUTES[0]][0].format(name=described.name)
+
+    def read_question(self, question: str) -> tuple[int, str]:
+        """The person of the first full name, and the attribute that the bank asks for in the most similar words."""
+        pools = self.pools
+        found = find_name(question, [pools.first_names, pools.middle_names, pools.last_names])
+        if found is None:
+            example = self.example_question(0)
+            raise ValueError(
+                f"question: {question!r} has no full name of this data; must have a first, middle and last name, as in "
+                f"{example!r}"
+            )
+        names, rest = found
+        written = {name: name.replace("_", " ") for name in ATTRIBUTES}
+        attribute = find_attribute(
+            rest,
+            {
+                name: [
+                    written[name],
+                    *_ALSO_ASKED.get(name, ()),
+                    *(q.format(name="") for q in self.bank.questions[name]),
+                ]
+                for name in ATTRIBUTES
+            },
+        )
+        if attribute is None:
+            allowed = ", ".join(written.values())
+            raise ValueError(f"question: {question!r} does not tell what it asks for; must be one of {allowed}")
+        return int(find_names(self.config.seed, self.config.pools, np.array([names]))[0]), attribute
 
     def covering_texts(self) -> list[str]:
         """Texts in which every piece stands at least once: whatever a text can hold, they hold."""

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from biogen.people import Attributes, describe, draw_attributes, draw_names
+from biogen.people import Attributes, describe, draw_attributes, draw_names, find_names
 from biogen.pools import PoolSizes, load_pools
 
 PAPER = PoolSizes()
@@ -30,6 +30,16 @@ def test_every_name_of_the_space_is_used_once(seed: int):
     assert len({tuple(name) for name in names.tolist()}) == SMALL.names
     assert (names >= 0).all()
     assert (names.max(axis=0) == [6, 4, 10]).all()
+
+
+@given(seed=seeds, index=st.lists(indices, min_size=1, max_size=20))
+def test_a_person_is_found_by_name(seed: int, index: list[int]):
+    assert find_names(seed, PAPER, draw_names(seed, PAPER, np.array(index))).tolist() == index
+
+
+def test_a_name_that_the_pools_cannot_make_is_refused():
+    with pytest.raises(ValueError, match="invalid entry"):
+        find_names(0, SMALL, np.array([[0, 5, 0]]))
 
 
 def test_names_of_many_people_are_unique():

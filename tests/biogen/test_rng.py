@@ -33,6 +33,8 @@ def test_permute_is_a_bijection(size: int, seed: int, turn: int):
     # Of many values the network's rounds are looked up, of few they are computed.
     few = np.array([0, size // 2, size - 1])
     assert (permute(few, size, seed, Stream.NAMES, turn) == image[few]).all()
+    assert permute(image, size, seed, Stream.NAMES, turn, inverse=True).tolist() == list(range(size))
+    assert permute(image[few], size, seed, Stream.NAMES, turn, inverse=True).tolist() == few.tolist()
 
 
 @given(index=st.lists(st.integers(0, 160_000_000 - 1), min_size=1, max_size=50), seed=st.integers(0, 1000))

@@ -60,7 +60,7 @@ def few_resamples():
         yield
 
 
-@pytest.fixture
+@pytest.fixture(scope="session")
 def plan_of():
     """The one plan of a small preset with changes: of bioD, unless they say otherwise."""
 
@@ -85,7 +85,7 @@ def prepare(tmp_path, plan_of):
     return make
 
 
-@pytest.fixture
+@pytest.fixture(scope="session")
 def do():
     """Do a run in this process; a number of steps stops it early. Returns whether it finished."""
 

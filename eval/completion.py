@@ -1,0 +1,214 @@
+"""What a model completes, in words: the values in people's texts, and the answers to questions in plain words.
+
+In: a `LanguageModel`, and the data set that it was trained on, in whose own tokens it reads. Out: each value as greedy
+decoding completes it, beside the right one.
+"""
+
+from dataclasses import dataclass, replace
+
+import numpy as np
+from jaxtyping import Int
+
+from biogen.config import EVALUATION
+from biogen.dataset import Dataset, special_tokens
+from biogen.pieces import Pieces
+from eval.qa import decode
+from eval.recall import LanguageModel
+from eval.source import OwnTokens, Tokens
+
+NOBODY = "nobody of this name is in the data: the model guesses"
+_TEXTS = 64
+"""Texts of a person among which one is looked for that has a value early."""
+
+
+@dataclass(frozen=True)
+class Completion:
+    """A value in a text, as a model completes it from the text before."""
+
+    attribute: str
+    start: int
+    """The first character of the value in the text."""
+    end: int
+    """The character behind the value."""
+    said: str
+    """What the model says; empty if it ends the text."""
+    value: str
+    """What is right."""
+    right: bool
+    """Whether decoding gives every token of the value."""
+
+
+@dataclass(frozen=True)
+class CompletedText:
+    """A text about a person, and what a model makes of its values."""
+
+    person: int
+    """The person's index."""
+    text: str
+    """As the data set writes it, with the right values."""
+    values: tuple[Completion, ...]
+    """In the order of the text."""
+
+
+@dataclass(frozen=True)
+class Answer:
+    """What a model answers to a question in plain words."""
+
+    prompt: str
+    """What the model was given: the question, or the beginning of a text about the person."""
+    asked: bool
+    """Whether it was given the question."""
+    attribute: str | None
+    """What the question was taken to ask for; None if it cannot be told."""
+    said: str
+    """What the model says; empty if it ends the text."""
+    value: str | None
+    """What is right; None if nobody can say."""
+    right: bool | None
+    """Whether decoding gives every token of the value; None if nobody can say."""
+    unjudged: str | None = None
+    """Why nobody can say what is right, in one line; None if it can be said."""
+
+
+def complete_texts(
+    model: LanguageModel, dataset: Dataset, index: Int[np.ndarray, " people"], exposure: int = EVALUATION
+) -> list[CompletedText]:
+    """The texts of people at an exposure, each value completed from the right text before it."""
+    plans = dataset.plan(index, exposure)
+    prompts = [
+        (row, name, _value_prompt(dataset, plan, name)) for row, plan in enumerate(plans) for name in dataset.qa_roles
+    ]
+    values: list[list[Completion]] = [[] for _ in plans]
+    said = _complete(model, dataset, [prompt for _, _, prompt in prompts])
+    for (row, name, prompt), completed in zip(prompts, said, strict=True):
+        values[row].append(Completion(name, prompt.start, prompt.start + len(prompt.value), *completed))
+    return [
+        CompletedText(person, dataset.pieces.render(plan)[0], tuple(sorted(row, key=lambda value: value.start)))
+        for person, plan, row in zip(index.tolist(), plans, values, strict=True)
+    ]
+
+
+def answer_question(model: LanguageModel, dataset: Dataset, question: str) -> Answer:
+    """What a model answers to a question in plain words.
+
+    A model trained with questions is given the question. Any other is given the beginning of a text about the person
+    whom the question names, up to the value that it asks for.
+
+    Raises ValueError for a question that the data set cannot read, or that has words which the model never saw.
+    """
+    question = question.strip()
+    if dataset.questions:
+        return _ask(model, dataset, question)
+    person, attribute = dataset.read_question(question)
+    plan = _early_text(dataset, person, attribute)
+    prompt = _value_prompt(dataset, plan, attribute)
+    beginning = dataset.pieces.render(plan)[0][: prompt.start].rstrip()
+    return _judge(dataset, Answer(beginning, False, attribute, *_complete(model, dataset, [prompt])[0]), person)
+
+
+@dataclass(frozen=True)
+class _Prompt:
+    """A text to go on with, and what should come."""
+
+    tokens: Tokens
+    """The text before the value."""
+    wanted: Tokens
+    """The right tokens behind it; none if they are not known."""
+    value: str
+    """The right value in words."""
+    roles: tuple[int, ...]
+    """Of the tokens of such values."""
+    pieces: int
+    """How many pieces such a value has, at most."""
+    start: int = 0
+    """The first character of the value in its text."""
+
+
+def _value_prompt(dataset: Dataset, plan: Int[np.ndarray, " slots"], attribute: str) -> _Prompt:
+    """The text of a plan up to a value."""
+    roles, pieces = dataset.qa_roles[attribute], dataset.pieces
+    spliced, (text, spans) = pieces.splice(plan[None]), pieces.render(plan)
+    inside = np.flatnonzero(np.isin(spliced.roles, roles))
+    own = [span for span in spans if span.role in roles]
+    value = text[own[0].start : own[-1].end]
+    prompt, wanted = spliced.tokens[: inside[0]], spliced.tokens[inside]
+    return _Prompt(prompt, wanted, value, roles, _count(dataset, plan, roles), own[0].start)
+
+
+def _count(dataset: Dataset, plan: Int[np.ndarray, " slots"], roles: tuple[int, ...]) -> int:
+    """How many pieces of a plan have one of some roles."""
+    return sum(dataset.pieces.roles[piece] in roles for piece in plan)
+
+
+def _early_text(dataset: Dataset, person: int, attribute: str) -> Int[np.ndarray, " slots"]:
+    """A text about a person with as few tokens as possible before a value: other values may give it away.
+
+    It is of an exposure that no training comes to. The texts for measuring would have the employer before its city.
+    """
+    plans = [dataset.plan(np.array([person]), EVALUATION - 1 - text)[0] for text in range(_TEXTS)]
+    return min(plans, key=lambda plan: len(_value_prompt(dataset, plan, attribute).tokens))
+
+
+def _ask(model: LanguageModel, dataset: Dataset, question: str) -> Answer:
+    """The answer of a model that was trained with questions."""
+    if strange := dataset.tokenizer.unknown_words(question):
+        example = dataset.example_question(0)
+        raise ValueError(
+            f"question: the model never saw {', '.join(map(repr, strange))}; must be in words of its training texts"
+            + (f", as in {example!r}" if example else "")
+        )
+    head = range(len(special_tokens(dataset.config)))
+    tokens = np.array([*head, *dataset.tokenizer.encode(question)])
+    try:
+        person, attribute = dataset.read_question(question)
+    except ValueError as error:
+        every = tuple(role for roles in dataset.qa_roles.values() for role in roles)
+        ((said, _, _),) = _complete(model, dataset, [_Prompt(tokens, tokens[:0], "", every, len(every))])
+        reason = f"nobody can say what is right: the question {str(error).removeprefix('question: ')}"
+        return Answer(question, True, None, said, None, None, reason)
+    plan = dataset.question_plan(np.array([person]), EVALUATION, dataset.questions.index(attribute))[0]
+    slots, roles = dataset.question_answer_slots(), dataset.qa_roles[attribute]
+    wanted, value = dataset.pieces.splice(plan[None, slots.start :]).tokens, dataset.pieces.render(plan[slots])[0]
+    prompt = _Prompt(tokens, wanted, value.strip(), roles, _count(dataset, plan, roles))
+    return _judge(dataset, Answer(question, True, attribute, *_complete(model, dataset, [prompt])[0]), person)
+
+
+def _judge(dataset: Dataset, answer: Answer, person: int) -> Answer:
+    """The same answer; without a right value where none of the people is meant."""
+    if person < dataset.config.people:
+        return answer
+    return replace(answer, value=None, right=None, unjudged=NOBODY)
+
+
+def _complete(model: LanguageModel, dataset: Dataset, prompts: list[_Prompt]) -> list[tuple[str, str, bool]]:
+    """What the model says for each prompt, what is right, and whether it is the same."""
+    values = {roles: _Values(dataset.pieces, roles) for roles in {prompt.roles for prompt in prompts}}
+    lengths = [max(len(prompt.wanted), prompt.pieces * values[prompt.roles].longest) for prompt in prompts]
+    answers = decode(model, [prompt.tokens for prompt in prompts], np.array(lengths), OwnTokens.end)
+    completed = []
+    for prompt, answer in zip(prompts, answers, strict=True):
+        right = len(prompt.wanted) > 0 and np.array_equal(answer[: len(prompt.wanted)], prompt.wanted)
+        said = answer[: values[prompt.roles].end(answer, prompt.pieces, len(prompt.wanted)) or None]
+        completed.append((prompt.value if right else dataset.tokenizer.decode(said.tolist()), prompt.value, right))
+    return completed
+
+
+class _Values:
+    """The values that tokens of some roles can make, as runs of pieces."""
+
+    def __init__(self, pieces: Pieces, roles: tuple[int, ...]) -> None:
+        own = np.flatnonzero(np.isin(pieces.roles, roles))
+        texts = pieces.splice(own[:, None])
+        self._known = {tuple(tokens.tolist()) for tokens in np.split(texts.tokens, texts.offsets[1:-1])}
+        self.longest = int(texts.lengths.max())
+
+    def end(self, answer: Tokens, pieces: int, otherwise: int) -> int:
+        """The place behind the value that an answer begins with; at least `otherwise` if it has too few pieces."""
+        end = 0
+        for _ in range(pieces):
+            lengths = range(self.longest, 0, -1)
+            found = next((n for n in lengths if tuple(answer[end : end + n].tolist()) in self._known), 0)
+            if not found:
+                return max(end, otherwise)
+            end += found
+        return end
