@@ -1,7 +1,12 @@
 """The compiled kernels of train/native, one library an instruction set; where none can be built, PyTorch serves."""
 
+import runpy
+from pathlib import Path
+
 from setuptools import Extension, find_packages, setup
 
+NATIVE = "train/native"
+sources = runpy.run_path(f"{NATIVE}/sources.py")
 # No -ffast-math: a library linked with it makes the whole process flush small numbers to zero.
 FLAGS = ["-std=c++17", "-O3", "-fno-math-errno", "-fno-trapping-math", "-Wno-psabi"]
 AVX512 = ["-mavx512f", "-mavx512bw", "-mavx512dq", "-mavx512vl", "-mfma"]
@@ -12,10 +17,6 @@ SETS = {
     "avx512_bf16": BF16,
     "amx": [*BF16, "-mamx-tile", "-mamx-bf16", "-DKC_AMX=1"],
 }
-HEADERS = [
-    *["vector.h", "matrix.h", "product.h", "amx.h", "linear.h", "norm.h", "attention.h", "mlp.h", "head.h", "model.h"],
-    "optimizer.h",
-]
 PACKAGES = find_packages(include=[f"{name}*" for name in ("basis", "biogen", "train", "eval", "capacity")])
 
 setup(
@@ -24,8 +25,9 @@ setup(
     ext_modules=[
         Extension(
             f"train.native._{name}",
-            sources=["train/native/kernels.cpp"],
-            depends=[f"train/native/{header}" for header in HEADERS],
+            sources=[f"{NATIVE}/kernels.cpp"],
+            depends=[f"{NATIVE}/{source}" for source in sources["SOURCES"]],
+            define_macros=[("KC_SOURCES", f'"{sources["digest"](Path(NATIVE))}"')],
             extra_compile_args=[*FLAGS, *flags],
             optional=True,
         )

@@ -46,7 +46,9 @@ static F function(const char* name) {
 }
 
 static void passes() {
-    const int *size = given<int>(4), count = *given<int>(1), *shape = given<int>(2), half = *given<int>(1);
+    const int bytes = *given<int>(1);
+    const char* form = given<char>(bytes);
+    const int count = *given<int>(1), *shape = given<int>(2), half = *given<int>(1);
     const int64_t* sizes = given<int64_t>(count);
     float *parameters[count], *grads[count];
     for (int p = 0; p < count; p++) parameters[p] = given<float>(sizes[p]), grads[p] = take<float>(sizes[p]);
@@ -55,7 +57,7 @@ static void passes() {
     float *cos = given<float>(shape[1] * half), *sin = given<float>(shape[1] * half), scale = *given<float>(1);
     float* nats = take<float>(tokens);
     bool* correct = take<bool>(tokens);
-    void* model = function<void* (*)(int, int, int, int)>("kc_model")(size[0], size[1], size[2], size[3]);
+    void* model = function<void* (*)(const char*)>("kc_make_model")(form);
     using Gradients =
         double (*)(void*, float**, float**, const int64_t*, int, int*, int*, int, int, float*, float*, float);
     const double total = function<Gradients>("kc_gradients")(model, parameters, grads, sizes, count, inputs, targets,

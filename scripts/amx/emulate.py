@@ -35,16 +35,19 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from tests.train.native.conftest import ANYWHERE, FLAGS, SOURCE, build_model, draw_windows
+from tests.train.native.conftest import ANYWHERE, FLAGS, SOURCE, draw_windows
+from tests.train.native.test_form import FORMS, make_formed
 from tests.train.native.test_model import SHAPES, autocast, distances, exact
-from train.architectures.causal_lm import CausalLM
 from train.architectures.rotary import rotation
+from train.architectures.transformer import Transformer
 from train.inference import Inference
+from train.native.form import to_struct
 from train.native.library import built, open_library
 from train.native.model import NativeModel
 from train.optimizers.muon import Muon
 
 REAL = [("2x48x2", 663, 8, 24), ("4x64x4", 1024, 2, 96), ("4x128x2", 1024, 2, 96)]  # as SHAPES, of real experiments
+SMALL = [("2x48x2", 69, 24, 24), ("1x16x2", 300, 6, 60)]  # as SHAPES, for every other form
 MATRICES = [  # rows, columns, heads of Muon's steps: square, wide, tall, q, k and v; with and without whole tiles
     *[(64, 64, 0), (128, 512, 0), (256, 64, 0), (144, 48, 3), (192, 64, 1), (48, 16, 1), (80, 320, 0), (16, 64, 0)],
 ]
@@ -82,23 +85,24 @@ Arrays = list[np.ndarray]
 class Pass:
     """Gradients and scores of a model over windows: the loss, a gradient a parameter, nats, and what was likeliest."""
 
-    size: str
-    model: CausalLM
+    name: str
+    model: Transformer
     inputs: np.ndarray
     targets: np.ndarray
 
     def __str__(self) -> str:
         rows, time = self.inputs.shape
-        return f"{self.size} V={self.model.vocab} {rows}x{time}"
+        return f"{self.name} V={self.model.vocab} {rows}x{time}"
 
     def question(self) -> bytes:
         """As the guest reads it."""
-        size, parameters = self.model.size, [p.detach().numpy() for p in self.model.parameters()]
-        angles = [angle.numpy().tobytes() for angle in rotation(self.inputs.shape[1], size.head_width)]
-        numbers = [size.layers, size.width, size.heads, self.model.vocab, len(parameters), *self.inputs.shape]
+        head, parameters = self.model.size.head_width, [p.detach().numpy() for p in self.model.parameters()]
+        angles = [angle.numpy().tobytes() for angle in rotation(self.inputs.shape[1], head)]
+        form = bytes(to_struct(self.model.form))
         return b"".join(
             [
-                struct.pack(f"<{len(numbers) + 1}i", *numbers, size.head_width // 2),
+                struct.pack("<i", len(form)) + form,
+                struct.pack("<4i", len(parameters), *self.inputs.shape, head // 2),
                 struct.pack(f"<{len(parameters)}q", *[p.size for p in parameters]),
                 *[p.tobytes() for p in parameters],
                 *[self.inputs.tobytes(), self.targets.tobytes(), *angles, struct.pack("<f", SCALE)],
@@ -207,9 +211,10 @@ def distance(found: Sequence[np.ndarray], wanted: Sequence[Tensor]) -> float:
     return float(distances([torch.tensor(f) for f in found], wanted)[1] / (size or 1))
 
 
-def make_pass(size: str, vocab: int, rows: int, time: int) -> Pass:
+def make_pass(size: str, vocab: int, rows: int, time: int, form: str = "gpt2") -> Pass:
     """A model and windows as the tests have them."""
-    return Pass(size, build_model(size, vocab), *draw_windows(vocab, rows, time))
+    name = size if form == "gpt2" else f"{size} {form}"
+    return Pass(name, make_formed(form, size, vocab), *draw_windows(vocab, rows, time))
 
 
 def make_steps(rows: int, columns: int, heads: int) -> Steps:
@@ -319,7 +324,7 @@ def compare(case: Case, found: dict[str, Arrays]) -> list[str]:
         wrong.append(f"{case}: avx2: {shares[0]:.1e} from float64")
     if not apart <= shares[-1] + 1e-6:
         wrong.append(f"{case}: amx and its loops are apart")
-    print(f"{case!s:30}" + "".join(f"{share:13.1e}" for share in [*shares, apart]) + ("   WRONG" if wrong else ""))
+    print(f"{case!s:60}" + "".join(f"{share:13.1e}" for share in [*shares, apart]) + ("   WRONG" if wrong else ""))
     return wrong
 
 
@@ -327,14 +332,16 @@ def run(options: argparse.Namespace, folder: Path) -> list[str]:
     """All of it; what is wrong."""
     if missing := [name for name in LIBRARIES if name not in built()]:
         sys.exit(f"emulate: the installation has built no kernels for {', '.join(missing)}")
-    cases = [*(make_pass(*shape) for shape in SHAPES + REAL), *(make_steps(*matrix) for matrix in MATRICES)]
+    passes = [make_pass(*shape) for shape in SHAPES + REAL]
+    passes += [make_pass(*shape, form) for shape in SMALL for form in FORMS if form != "gpt2"]
+    cases = [*passes, *(make_steps(*matrix) for matrix in MATRICES)]
     found = by_library(emulate(folder, options, make_disk(folder, options.kernel, cases)))
     wrong = [what for name in LIBRARIES for what in behaviour(name, found[name])]
     if wrong:
         return wrong
     loops = open_library(compile_cxx(SOURCE, folder / "loops.so", *FLAGS, *ANYWHERE["amx"]))
     answers = {name: iter(found[name]["cases"]) for name in LIBRARIES}
-    print(f"\n{'':30}" + "".join(f"{name:>13}" for name in [*LIBRARIES, "amx by loops", "these apart"]))
+    print(f"\n{'':60}" + "".join(f"{name:>13}" for name in [*LIBRARIES, "amx by loops", "these apart"]))
     for case in cases:
         arrays = {name: case.read(answers[name]) for name in LIBRARIES}
         wrong += compare(case, {**arrays, "loops": case.by(loops)})

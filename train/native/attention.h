@@ -21,8 +21,16 @@ class Attention {
     Norm norm;
     Linear qkv, out;  // rows of qkv: [heads, 3, head]
 
-    void allocate(Memory& memory, int width) {
-        norm.width = width, qkv.allocate(memory, width, 3 * width), out.allocate(memory, width, width);
+    void allocate(Memory& memory, const Form& form) {
+        const int width = form.width;
+        norm.set(form), qkv.allocate(memory, width, 3 * width, form.qkv_bias);
+        out.allocate(memory, width, width, form.out_bias);
+    }
+
+    template <class F>
+    void each_parameter(F visit) {
+        norm.each_parameter("attention_norm", visit), qkv.each_parameter("qkv", visit);
+        out.each_parameter("attention_out", visit);
     }
 
     void begin() { qkv.begin(), out.begin(); }
@@ -31,7 +39,7 @@ class Attention {
 
 class AttentionPass {  // the passes of all layers' attention, and the buffers that they share
   public:
-    AttentionPass(int heads, int head) : heads(heads), head(head) {}
+    explicit AttentionPass(const Form& form) : heads(form.heads), head(form.head()) {}
 
     void allocate_cache(Memory& memory, AttentionCache& cache, int tokens, int window_rows, int longest) const {
         const int width = heads * head;
@@ -49,7 +57,7 @@ class AttentionPass {  // the passes of all layers' attention, and the buffers t
         if (PAD_BLOCKS) scores = allocate_view(memory, QUERY_BLOCK, longest);
     }
 
-    // cos, sin [time, head / 2]: the angles of train/model.py `rotation`.
+    // cos, sin [time, head / 2]: the angles of `rotation` in train.
     void set_rotation(const float* cos, const float* sin, int time) {
         transposed.K = head_depth, transposed.N = pad_to_block(time);
         for (int t = 0; t < time; t++)

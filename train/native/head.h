@@ -29,8 +29,8 @@ class Head {
   public:
     Parameter weight;  // [vocab, width]
 
-    void allocate(Memory& memory, int width, int vocab) {
-        this->width = width, this->vocab = vocab, columns = round_up(vocab, LANES);
+    void allocate(Memory& memory, const Form& form) {
+        width = form.width, vocab = form.vocab, columns = round_up(vocab, LANES);
         forward_weight.allocate(memory, width, columns), backward_weight.allocate(memory, vocab, width);
         logits = allocate_view(memory, LOGIT_TOKENS + 1, columns);
         d_logits.allocate_copy(memory, HEAD_TOKENS, columns), d_logits.alias(logits);

@@ -8,6 +8,10 @@
 #include "model.h"
 #include "optimizer.h"
 
+#if !defined(KC_SOURCES)
+#define KC_SOURCES "unknown"
+#endif
+
 // While this lives, numbers below 1.2e-38 count as zero in this thread, and nowhere else. The softmax of a trained
 // model makes so many that it would take twice as long as a fresh one: a processor needs a hundred times as long for
 // each.
@@ -20,6 +24,12 @@ struct NoDenormals {
 
 extern "C" {
 
+// The version of what library.py and these functions agree on.
+int kc_abi() { return 1; }
+
+// The digest (sources.py) of the sources that this library was built from.
+const char* kc_sources() { return KC_SOURCES; }
+
 int kc_lanes() { return LANES; }
 
 // Whether this process may run what this library was compiled for, beyond what the processor says.
@@ -28,15 +38,20 @@ bool kc_permitted() { return tiles_permitted(); }
 // Whether the inputs of products are rounded to bf16.
 bool kc_bf16() { return NUMBERS_IN<Number> == 2; }
 
-void* kc_model(int layers, int width, int heads, int vocab) {
+// Null: out of memory.
+void* kc_make_model(const Form* form) {
     try {
-        return new Model(layers, width, heads, vocab);
+        return new Model(*form);
     } catch (const std::bad_alloc&) {
         return nullptr;
     }
 }
 
 void kc_free_model(void* model) { delete static_cast<Model*>(model); }
+
+// The parameters that a model expects, in this order: a line with the name and sizes of each. It lives as long as the
+// model.
+const char* kc_layout(void* model) { return static_cast<Model*>(model)->layout.c_str(); }
 
 // Sum of losses in nats, and the gradients of scale · sum in grads. -1: out of memory.
 double kc_gradients(void* model, const float* const* parameters, float* const* grads, const int64_t* sizes, int count,

@@ -2,6 +2,7 @@
 // micro-batch and the buffers of its activations.
 #pragma once
 
+#include "form.h"
 #include "product.h"
 
 // MICROBATCH: tokens that go through the layers together, about, so that what the backward pass needs is still in the
@@ -19,10 +20,13 @@ static_assert(QUERY_BLOCK % 2 == 0);
 
 static inline int pad_to_block(int count) { return PAD_BLOCKS ? round_up(count, QUERY_BLOCK) : count; }
 
-struct Parameter {  // a weight [out, in] or a vector, where PyTorch has it
+struct Parameter {  // a weight [out, in] or a vector, where PyTorch has it; null where the model has none
     const float* value = nullptr;
-    float* gradient = nullptr;  // null in a pass without gradients
+    float* gradient = nullptr;  // null in a pass without gradients, too
 };
+
+// A part of the model has `each_parameter(name, visit)`, which calls visit(name, kind, parameter, rows, columns) for
+// each of its parameters in their order, with 0 columns for a vector.
 
 struct Microbatch {  // windows that go through the layers together
     int windows = 0, time = 0;
@@ -35,14 +39,20 @@ struct Workspace {  // buffers [tokens, features] that the layers use one after 
     View x, d_x;        // the residual stream and its gradient
     View narrow;        // width: outputs of the heads; gradients of a norm's outputs or of the heads'
     View wide;          // hidden or 3·width: queries, keys and values, the MLP's features, or gradients of these
+    View gate;          // hidden: the inputs of the activation of a gated MLP, or their gradients
     Operand d_x_copy;   // d_x as products read it
     Operand wide_copy;  // wide as products read it when it holds gradients
+    Operand gate_copy;
 
-    void allocate(Memory& memory, int tokens, int width, int features) {
+    void allocate(Memory& memory, int tokens, const Form& form) {
+        const int width = form.width, features = std::max(3 * width, form.hidden);
         x = allocate_view(memory, tokens + 1, width), d_x = allocate_view(memory, tokens + 1, width);
         narrow = allocate_view(memory, tokens + 1, width), wide = allocate_view(memory, tokens + 1, features);
         wide_copy.allocate_copy(memory, tokens, features), d_x_copy.allocate_copy(memory, tokens, width);
         wide_copy.alias(wide), d_x_copy.alias(d_x);
+        if (form.mlp != GATED_MLP) return;
+        gate = allocate_view(memory, tokens + 1, form.hidden);
+        gate_copy.allocate_copy(memory, tokens, form.hidden), gate_copy.alias(gate);
     }
 };
 
@@ -58,6 +68,7 @@ static void write(Operand& to, const Microbatch& batch, int columns, F row) {
             const Vec x = first(i), y = both ? second(i) : Vec{};
             rows.put(i, x, y);
         }
+        for (int i = columns; i < padded_depth<Number>(columns); i += LANES) rows.pad(i);
     }
     for (int m = round_up(batch.tokens, 2); m < batch.padded_tokens; m += 2) put_zeros(to, m, 0, columns);
 }
@@ -65,6 +76,11 @@ static void write(Operand& to, const Microbatch& batch, int columns, F row) {
 // A row of `write` that exists already.
 inline auto values_of(const float* row) {
     return [=](int i) { return load(row + i); };
+}
+
+// The rows of `write` that are a · b, number by number.
+inline auto products_of(const View& a, const View& b) {
+    return [a, b](int m) { return [x = a[m], y = b[m]](int i) { return load(x + i) * load(y + i); }; };
 }
 
 static void copy(const float* from, int count, float* to) {
@@ -75,10 +91,16 @@ class Linear {  // y = W·x + b, with W [outputs, inputs]
   public:
     Parameter weight, bias;
 
-    void allocate(Memory& memory, int inputs, int outputs) {
-        this->inputs = inputs, this->outputs = outputs;
+    void allocate(Memory& memory, int inputs, int outputs, bool has_bias) {
+        this->inputs = inputs, this->outputs = outputs, this->has_bias = has_bias;
         forward_weight.allocate(memory, inputs, outputs), backward_weight.allocate(memory, outputs, inputs);
         if (transposes_gradient()) transposed_gradient = allocate_view(memory, inputs, outputs);
+    }
+
+    template <class F>
+    void each_parameter(const char* name, F visit) {
+        visit(name, "weight", weight, outputs, inputs);
+        if (has_bias) visit(name, "bias", bias, outputs, 0);
     }
 
     // Reads the weight, before the passes of a step.
@@ -102,7 +124,7 @@ class Linear {  // y = W·x + b, with W [outputs, inputs]
 
     // y += W·x + b
     void forward_add(const Microbatch& batch, const Operand& x, const View& y) const {
-        for (int m = 0; m < batch.tokens; m++)
+        for (int m = 0; has_bias && m < batch.tokens; m++)
             for (int i = 0; i < outputs; i += LANES) store(y[m] + i, load(y[m] + i) + load(bias.value + i));
         multiply(batch, x, forward_weight, outputs, y, nullptr, true);
     }
@@ -112,16 +134,23 @@ class Linear {  // y = W·x + b, with W [outputs, inputs]
         multiply(batch, d_y, backward_weight, inputs, d_x, nullptr, false);
     }
 
+    // Adds it to what d_x holds.
+    void backward_add(const Microbatch& batch, const Operand& d_y, const View& d_x) const {
+        multiply(batch, d_y, backward_weight, inputs, d_x, nullptr, true);
+    }
+
     // Adds to the gradients of W and b. d_row makes the rows of the gradient of y as in `write`, which are left in d_y.
     template <class F>
     void add_gradients(const Microbatch& batch, F d_row, Operand& d_y, const Operand& x) const {
-        write(d_y, batch, outputs, [&](int m) {
-            return [d_bias = bias.gradient, numbers = d_row(m)](int i) {
-                const Vec d = numbers(i);
-                store(d_bias + i, load(d_bias + i) + d);
-                return d;
-            };
-        });
+        if (has_bias)
+            write(d_y, batch, outputs, [&](int m) {
+                return [d_bias = bias.gradient, numbers = d_row(m)](int i) {
+                    const Vec d = numbers(i);
+                    store(d_bias + i, load(d_bias + i) + d);
+                    return d;
+                };
+            });
+        else write(d_y, batch, outputs, d_row);
         const int tokens = batch.padded_tokens;
         const View& turned = transposed_gradient;
         if (transposes_gradient())
@@ -131,6 +160,7 @@ class Linear {  // y = W·x + b, with W [outputs, inputs]
 
   private:
     int inputs = 0, outputs = 0;
+    bool has_bias = false;
     Packed<Number> forward_weight, backward_weight;  // [inputs, outputs]; and for gradients of x [outputs, inputs]
     View transposed_gradient;                        // [inputs, outputs]
 

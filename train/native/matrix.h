@@ -189,6 +189,8 @@ class Matrix<Pair> {  // rounded to bf16 and stored twice: in pairs along the co
             round_rows(x, y, low, high, both);
             store(first + column, low), store(second + column, high), store(pairs + column, both);
         }
+        // Zeros in a vector of columns, for products that read the rows as a left factor.
+        void pad(int column) const { store(first + column, HalfVec{}), store(second + column, HalfVec{}); }
         void set(int which, int column, float x) const {
             (which ? second : first)[column] = reinterpret_cast<Half*>(pairs + column)[which] = rounded(x);
         }
@@ -231,6 +233,7 @@ class Matrix<float> {
     struct RowPair {
         float *first, *second;
         void put(int column, const Vec& x, const Vec& y) const { store(first + column, x), store(second + column, y); }
+        void pad(int) const {}
         void set(int which, int column, float x) const { (which ? second : first)[column] = x; }
     };
     Row row(long row) const { return {view[row]}; }

@@ -1,6 +1,7 @@
-// Forward and backward pass of the model of train/model.py, one micro-batch after the other through all layers and
-// back.
+// Forward and backward pass of a model of some form, one micro-batch after the other through all layers and back.
 #pragma once
+
+#include <string>
 
 #include "attention.h"
 #include "head.h"
@@ -8,25 +9,27 @@
 
 class Model {
   public:
-    Model(int layers, int width, int heads, int vocab)
-        : width(width), vocab(vocab), layers(layers), attention(heads, width / heads) {
-        for (Layer& layer : this->layers)
-            layer.attention.allocate(fixed, width), layer.mlp.allocate(fixed, width, 4 * width);
-        last_norm.width = width;
-        head.allocate(fixed, width, vocab);
+    std::string layout;  // the parameters in the order in which they are read: a line with the name and sizes of each
+
+    explicit Model(const Form& form) : form(form), layers(form.layers), attention(form) {
+        for (Layer& layer : layers) layer.attention.allocate(fixed, form), layer.mlp.allocate(fixed, form);
+        last_norm.set(form), head.allocate(fixed, form);
+        each_parameter([&](int layer, const char* name, const char* kind, Parameter&, int rows, int columns) {
+            if (layer >= 0) layout += "blocks." + std::to_string(layer) + ".";
+            layout = layout + name + "." + kind + " " + std::to_string(rows);
+            layout += columns ? " " + std::to_string(columns) + "\n" : "\n";
+        });
     }
 
     // Sum over targets of the cross-entropy in nats. `gradients` (or null: none) receive the gradients of scale · sum.
     // nats and correct (or null) receive each token's loss and whether its target has the largest logit.
-    // cos, sin [time, head / 2]: the angles of train/model.py `rotation`.
+    // cos, sin [time, head / 2]: the angles of `rotation` in train.
     double run(const float* const* values, float* const* gradients, const int32_t* inputs, const int32_t* targets,
                int windows, int time, const float* cos, const float* sin, float scale, float* nats, bool* correct) {
         const int most = std::max(1, std::min({windows, MICROBATCH / time, 2 * MICROBATCH / pad_to_block(time)}));
         with_gradients = gradients != nullptr;
-        bind(values, gradients);
         reserve(most, time);
-        for (Layer& layer : layers) layer.attention.begin(), layer.mlp.begin();
-        head.begin();
+        begin(values, gradients);
         attention.set_rotation(cos, sin, time);
         double total = 0;
         for (int window = 0; window < windows; window += most) {
@@ -38,9 +41,7 @@ class Model {
             total += head.pass(workspace.batch, last_cache.outputs, wanted, scale, workspace.narrow);
             if (with_gradients) backward(inputs + first);
         }
-        if (!with_gradients) return total;
-        for (const Layer& layer : layers) layer.attention.end(), layer.mlp.end();
-        head.end();
+        if (with_gradients) end();
         return total;
     }
 
@@ -52,8 +53,8 @@ class Model {
         MlpCache mlp_cache;
     };
 
-    const int width, vocab;
-    Parameter embedding;  // the head's weight, too
+    const Form form;
+    Parameter embedding;
     std::vector<Layer> layers;
     Norm last_norm;
     NormCache last_cache;
@@ -68,21 +69,22 @@ class Model {
     AttentionCache& attention_cache(int l) { return layers[with_gradients ? l : 0].attention_cache; }
     MlpCache& mlp_cache(int l) { return layers[with_gradients ? l : 0].mlp_cache; }
 
-    // Parameters are in the order of `model.parameters()`.
-    void bind(const float* const* values, float* const* gradients) {
-        int p = 0;
-        const auto next = [&](Parameter& parameter) {
-            parameter.value = values[p], parameter.gradient = gradients ? gradients[p] : nullptr, p++;
+    // visit(layer, name, kind, parameter, rows, columns) for each parameter in the order of train/native/form.py; the
+    // layer is -1 outside the layers.
+    template <class F>
+    void each_parameter(F visit) {
+        const auto in_layer = [&](int l) {
+            return [&visit, l](const char* name, const char* kind, Parameter& parameter, int rows, int columns) {
+                visit(l, name, kind, parameter, rows, columns);
+            };
         };
-        const auto next_norm = [&](Norm& norm) { next(norm.gain), next(norm.bias); };
-        const auto next_linear = [&](Linear& linear) { next(linear.weight), next(linear.bias); };
-        next(embedding);
-        for (Layer& layer : layers) {
-            next_norm(layer.attention.norm), next_linear(layer.attention.qkv), next_linear(layer.attention.out);
-            next_norm(layer.mlp.norm), next_linear(layer.mlp.up), next_linear(layer.mlp.down);
+        visit(-1, "embedding", "weight", embedding, form.vocab, form.width);
+        for (int l = 0; l < form.layers; l++) {
+            layers[l].attention.each_parameter(in_layer(l));
+            layers[l].mlp.each_parameter(in_layer(l));
         }
-        next_norm(last_norm);
-        head.weight = embedding;
+        last_norm.each_parameter("norm", in_layer(-1));
+        if (!form.tied) visit(-1, "head", "weight", head.weight, form.vocab, form.width);
     }
 
     // Buffers for the largest micro-batch so far: shorter windows use a part of them.
@@ -95,35 +97,50 @@ class Model {
         sized.clear();
         most_tokens = most_window_rows = most_time = 0;  // until all of it is there
         keeps_all |= with_gradients;
-        for (size_t l = 0; l < (keeps_all ? layers.size() : 1); l++) {
+        for (int l = 0; l < (keeps_all ? form.layers : 1); l++) {
             attention.allocate_cache(sized, layers[l].attention_cache, padded, window_rows, longest);
-            layers[l].mlp_cache.allocate(sized, padded, width, 4 * width);
+            layers[l].mlp_cache.allocate(sized, padded, form);
         }
-        last_cache.allocate(sized, padded, width);
-        workspace.allocate(sized, padded, width, 4 * width);
+        last_cache.allocate(sized, padded, form.width);
+        workspace.allocate(sized, padded, form);
         attention.allocate(sized, longest);
         most_tokens = tokens, most_window_rows = window_rows, most_time = longest;
     }
 
+    void begin(const float* const* values, float* const* gradients) {
+        int p = 0;
+        each_parameter([&](int, const char*, const char*, Parameter& parameter, int, int) {
+            parameter = {values[p], gradients ? gradients[p] : nullptr}, p++;
+        });
+        if (form.tied) head.weight = embedding;
+        for (Layer& layer : layers) layer.attention.begin(), layer.mlp.begin();
+        head.begin();
+    }
+
+    void end() const {
+        for (const Layer& layer : layers) layer.attention.end(), layer.mlp.end();
+        head.end();
+    }
+
     void forward(const int32_t* inputs) {
-        const Microbatch& batch = workspace.batch;
-        for (int m = 0; m < batch.tokens; m++) copy(embedding.value + (long)inputs[m] * width, width, workspace.x[m]);
-        for (size_t l = 0; l < layers.size(); l++) {
+        const int tokens = workspace.batch.tokens, width = form.width;
+        for (int m = 0; m < tokens; m++) copy(embedding.value + (long)inputs[m] * width, width, workspace.x[m]);
+        for (int l = 0; l < form.layers; l++) {
             attention.forward(layers[l].attention, workspace, attention_cache(l));
             layers[l].mlp.forward(workspace, mlp_cache(l));
         }
-        last_norm.forward(batch, workspace.x, last_cache);
+        last_norm.forward(workspace.batch, workspace.x, last_cache);
     }
 
     void backward(const int32_t* inputs) {
-        const Microbatch& batch = workspace.batch;
-        for (int m = 0; m < batch.tokens; m++) std::fill_n(workspace.d_x[m], width, 0.0f);
-        last_norm.backward(batch, last_cache, workspace.narrow, workspace.d_x);
-        for (int l = layers.size() - 1; l >= 0; l--) {
+        const int tokens = workspace.batch.tokens, width = form.width;
+        for (int m = 0; m < tokens; m++) std::fill_n(workspace.d_x[m], width, 0.0f);
+        last_norm.backward(workspace.batch, last_cache, workspace.narrow, workspace.d_x);
+        for (int l = form.layers - 1; l >= 0; l--) {
             layers[l].mlp.backward(workspace, mlp_cache(l));
             attention.backward(layers[l].attention, workspace, attention_cache(l));
         }
-        for (int m = 0; m < batch.tokens; m++) {
+        for (int m = 0; m < tokens; m++) {
             float* to = embedding.gradient + (long)inputs[m] * width;
             for (int i = 0; i < width; i += LANES) store(to + i, load(to + i) + load(workspace.d_x[m] + i));
         }

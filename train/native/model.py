@@ -7,6 +7,7 @@ AMX alone. The parameters stay where PyTorch has them.
 import ctypes
 import weakref
 from collections.abc import Sequence
+from itertools import zip_longest
 
 import numpy as np
 import torch
@@ -15,6 +16,7 @@ from torch import Tensor
 
 from train.architectures.causal_lm import CausalLM
 from train.architectures.rotary import rotation
+from train.native.form import KernelForm, to_struct
 
 
 def pointers(tensors: Sequence[Tensor]) -> "ctypes.Array[ctypes.c_void_p]":
@@ -33,24 +35,49 @@ def _enough_memory(total: float) -> float:
     return total
 
 
+def _form_of(model: CausalLM) -> KernelForm:
+    """The form of a model. Raises ValueError for one that the kernels cannot compute."""
+    form = model.kernel_form()
+    if form is None:
+        raise ValueError(f"kernels: native is not allowed with {type(model).__name__}; must be auto or pytorch")
+    if misfit := form.misfit():
+        raise ValueError(misfit)
+    return form
+
+
+def _check_layout(model: CausalLM, layout: str) -> None:
+    """Raises ValueError for a model whose parameters are not those that the kernels read, in their order."""
+    found = [(name, list(parameter.shape)) for name, parameter in model.named_parameters()]
+    wanted = [(name, [*map(int, sizes)]) for name, *sizes in map(str.split, layout.splitlines())]
+    for has, needs in zip_longest(found, wanted):
+        if has != needs:
+            told, must = (f"'{one[0]}' {one[1]}" if one else "none" for one in (has, needs))
+            raise ValueError(f"parameters: {told} is not allowed with native kernels; must be {must} at this place")
+
+
 class NativeModel:
-    """Passes over a model by the kernels of a library. Raises ValueError for a width that is no multiple of 16."""
+    """Passes over a model by the kernels of a library.
+
+    Raises:
+        ValueError: the model has no form that they can compute, or other parameters than its form says.
+
+    """
 
     def __init__(self, model: CausalLM, kernels: ctypes.CDLL) -> None:
-        if (form := model.kernel_form()) is None:
-            raise ValueError(f"kernels: native is not allowed; {type(model).__name__} is no model of theirs")
-        if misfit := form.misfit():
-            raise ValueError(misfit)
-        self.model, self.kernels = model, kernels
+        self.form, self.kernels = _form_of(model), kernels
         self.parameters = list(model.parameters())
         self._pointers = pointers(self.parameters)
         self.sizes = (ctypes.c_int64 * len(self.parameters))(*[p.numel() for p in self.parameters])
-        size = model.size
-        self._handle = self.kernels.kc_model(size.layers, size.width, size.heads, model.vocab)
+        self._handle = kernels.kc_make_model(ctypes.byref(to_struct(self.form)))
         if not self._handle:
-            raise MemoryError(f"kernels: no memory for a model of size {size}")
-        weakref.finalize(self, self.kernels.kc_free_model, self._handle)
-        self._cos, self._sin = rotation(0, size.head_width)
+            raise MemoryError(f"kernels: no memory for a model of size {model.size}")
+        weakref.finalize(self, kernels.kc_free_model, self._handle)
+        _check_layout(model, kernels.kc_layout(self._handle).decode())
+        self._cos, self._sin = rotation(0, self._head_width)
+
+    @property
+    def _head_width(self) -> int:
+        return self.form.width // self.form.heads
 
     def gradients(
         self,
@@ -78,8 +105,8 @@ class NativeModel:
     def _arrays(self, inputs: np.ndarray, targets: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """As the kernels want them. They trust token numbers, so these are checked here."""
         for name, array, least in (("inputs", inputs, 0), ("targets", targets, -1)):
-            if array.size and not least <= int(array.min()) <= int(array.max()) < self.model.vocab:
-                raise ValueError(f"{name}: a token is not allowed; must be {least} to {self.model.vocab - 1}")
+            if array.size and not least <= int(array.min()) <= int(array.max()) < self.form.vocab:
+                raise ValueError(f"{name}: a token is not allowed; must be {least} to {self.form.vocab - 1}")
         assert inputs.shape == targets.shape
         assert inputs.shape[1] > 0
         return np.ascontiguousarray(inputs, np.int32), np.ascontiguousarray(targets, np.int32)
@@ -87,6 +114,6 @@ class NativeModel:
     def _arguments(self, inputs: np.ndarray, targets: np.ndarray) -> tuple[int, ...]:
         rows, time = inputs.shape
         if time > len(self._cos):
-            self._cos, self._sin = (angles.contiguous() for angles in rotation(time, self.model.size.head_width))
+            self._cos, self._sin = (angles.contiguous() for angles in rotation(time, self._head_width))
         angles = (self._cos.data_ptr(), self._sin.data_ptr())
         return (inputs.ctypes.data, targets.ctypes.data, rows, time, *angles)

@@ -24,11 +24,17 @@ class NativeUpdate:
     """Forward, backward, clipping and optimizers, one call a step. `clip`: largest norm of the gradient.
 
     With a library for bf16, the products of Muon round their inputs too; weights and states stay fp32.
+
+    Raises:
+        ValueError: an optimizer without a kernel, or a model that the kernels cannot compute.
+
     """
 
     def __init__(
         self, model: CausalLM, optimizers: list[torch.optim.Optimizer], clip: float, kernels: ctypes.CDLL
     ) -> None:
+        for optimizer in optimizers:
+            _check_kernel(optimizer)
         self.native = NativeModel(model, kernels)
         self.optimizers, self.clip = optimizers, clip
         parameters = self.native.parameters
@@ -56,11 +62,9 @@ class NativeUpdate:
         grad_of = dict(zip(map(id, self.native.parameters), self.grads, strict=True))
         steps = []
         for optimizer in self.optimizers:
-            make = self._muon if type(optimizer) is Muon else self._adamw
-            if type(optimizer) not in (Muon, torch.optim.AdamW):
-                raise ValueError(f"optimizer: {type(optimizer).__name__} is not allowed with native kernels")
+            bind = _KERNELS[type(optimizer)]
             for group in optimizer.param_groups:
-                steps += [make(optimizer.state[p], group, p, grad_of[id(p)]) for p in group["params"]]
+                steps += [bind(self, optimizer.state[p], group, p, grad_of[id(p)]) for p in group["params"]]
         return steps
 
     def _adamw(self, state: Any, group: dict[str, Any], p: Tensor, grad: Tensor) -> Callable[[float], None]:
@@ -94,3 +98,18 @@ class NativeUpdate:
                 raise MemoryError(NO_MEMORY)
 
         return step
+
+
+_KERNELS = {torch.optim.AdamW: NativeUpdate._adamw, Muon: NativeUpdate._muon}
+"""What binds a parameter to a kernel, by the class of its optimizer. A subclass may compute another step."""
+
+
+def _check_kernel(optimizer: torch.optim.Optimizer) -> None:
+    """Raises ValueError for an optimizer whose step no kernel computes."""
+    name = type(optimizer).__name__
+    if type(optimizer) not in _KERNELS:
+        allowed = " or ".join(kind.__name__ for kind in _KERNELS)
+        raise ValueError(f"optimizer: {name} is not allowed with native kernels; must be {allowed}")
+    for option in ("amsgrad", "maximize"):
+        if any(group.get(option) for group in optimizer.param_groups):
+            raise ValueError(f"optimizer: {name} with {option} is not allowed with native kernels; must be without")

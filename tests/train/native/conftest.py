@@ -13,12 +13,14 @@ from filelock import FileLock
 import train.native
 from train.architectures.gpt2 import GPT2
 from train.native.library import instruction_set, library, open_library
+from train.native.sources import digest
 from train.sizes import parse_size
 
 SOURCE = Path(train.native.__file__).parent / "kernels.cpp"
 WIDE = ["-DKC_LANES=16"]  # the tiles of AVX-512, a vector in two instructions where the processor has AVX2 only
 BF16 = [*WIDE, "-DKC_BF16=1"]
-FLAGS = ["-std=c++17", "-O1", "-Wno-psabi", "-mavx2", "-mfma", "-fPIC", "-shared"]
+SOURCES = f'-DKC_SOURCES="{digest(SOURCE.parent)}"'
+FLAGS = ["-std=c++17", "-O1", "-Wno-psabi", "-mavx2", "-mfma", "-fPIC", "-shared", SOURCES]
 ANYWHERE = {"avx2": [], "avx512": WIDE, "avx512_bf16": BF16, "amx": [*BF16, "-DKC_AMX=1", "-DKC_AMX_BY_LOOPS=1"]}
 
 
@@ -31,9 +33,8 @@ def compiled(tmp_path_factory):
         if compiler is None or instruction_set() is None:
             pytest.skip("needs a C++ compiler and a processor with AVX2")
         flags = [*FLAGS, *ANYWHERE[name]]
-        sources = b"".join(file.read_bytes() for file in sorted(SOURCE.parent.glob("*.[hc]*")))
-        digest = hashlib.sha256(sources + " ".join(flags).encode()).hexdigest()[:16]
-        path = tmp_path_factory.getbasetemp().parent / f"{name}-{digest}.so"  # of all workers together
+        version = hashlib.sha256(" ".join(flags).encode()).hexdigest()[:16]
+        path = tmp_path_factory.getbasetemp().parent / f"{name}-{version}.so"  # of all workers together
         with FileLock(f"{path}.lock"):
             if not path.exists():
                 half = path.with_suffix(".half")
@@ -56,8 +57,12 @@ def kernels(request, compiled):
 
 
 def build_model(size, vocab, seed=0):
-    """A model whose norms and biases matter too."""
-    model = GPT2(parse_size(size), vocab)
+    """A GPT-2 whose norms and biases matter too."""
+    return randomize(GPT2(parse_size(size), vocab), seed)
+
+
+def randomize(model, seed=0):
+    """Draw the parameters of a model, norms and biases too."""
     model.initialize("width", seed)
     generator = torch.Generator().manual_seed(seed)
     with torch.no_grad():

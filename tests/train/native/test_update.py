@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 import torch
 
+from tests.train.native.test_form import make_formed
 from tests.train.test_loop import SETTINGS, Rows
 from train.checkpoint import restore_training, training_tensors
 from train.loop import Trainer
@@ -26,8 +27,8 @@ TURNED = {"adamw": 0.012, "muon": 0.006}
 def make_trainer(make_model):
     """A trainer by these kernels, or by PyTorch's operators."""
 
-    def make(optimizer, kernels=None, size="2x32x1", **settings):
-        model = make_model(size, VOCAB)
+    def make(optimizer, kernels=None, size="2x32x1", form=None, **settings):
+        model = make_formed(form, size, VOCAB) if form else make_model(size, VOCAB)
         changes = {"optimizer": optimizer, "warmup_steps": 0, "native": False} | settings
         trainer = Trainer(model, replace(SETTINGS, **changes), CPU)
         if kernels is not None:
@@ -54,6 +55,16 @@ def test_steps_are_those_of_pytorch(kernels, make_trainer, make_windows, optimiz
     # An eps that no gradient is small beside: else AdamW turns a rounding error of zero into a whole step.
     same = {"size": size, "clip": clip, "eps": 1e-3, "weight_decay": 0.5}
     trainers = [make_trainer(optimizer, k, **same) for k in (kernels, None)]
+    for seed in range(3):
+        losses = [float(trainer.step(rows(make_windows, seed))) for trainer in trainers]
+        assert losses[0] == pytest.approx(losses[1], rel=5e-3 if kernels.kc_bf16() else 1e-4)
+    assert furthest(*trainers) < (TURNED[optimizer] if kernels.kc_bf16() else 1e-4)
+
+
+@pytest.mark.parametrize("optimizer", OPTIMIZERS)
+@pytest.mark.parametrize("form", ["llama, untied", "quarter", "no MLP"])
+def test_steps_of_every_form_are_those_of_pytorch(kernels, make_trainer, make_windows, optimizer, form):
+    trainers = [make_trainer(optimizer, k, form=form, eps=1e-3, weight_decay=0.5) for k in (kernels, None)]
     for seed in range(3):
         losses = [float(trainer.step(rows(make_windows, seed))) for trainer in trainers]
         assert losses[0] == pytest.approx(losses[1], rel=5e-3 if kernels.kc_bf16() else 1e-4)
@@ -123,6 +134,26 @@ def test_clipping_is_that_of_pytorch(kernels):
         torch.nn.utils.clip_grad_norm_([parameter], 2.0)
         factor = kernels.kc_clip_factor(pointers([grad]), (ctypes.c_int64 * 1)(40), 1, 2.0)
         torch.testing.assert_close(grad * factor, parameter.grad, equal_nan=True)
+
+
+class Halved(torch.optim.AdamW):
+    def step(self, closure=None):
+        raise NotImplementedError
+
+
+@pytest.mark.parametrize(
+    ("make", "told"),
+    [
+        (lambda p: torch.optim.SGD(p, lr=0.1), "SGD is not allowed with native kernels; must be AdamW or Muon"),
+        (Halved, "Halved is not allowed with native kernels; must be AdamW or Muon"),
+        (lambda p: torch.optim.AdamW(p, amsgrad=True), "AdamW with amsgrad is not allowed with native kernels"),
+        (lambda p: torch.optim.AdamW(p, maximize=True), "AdamW with maximize is not allowed with native kernels"),
+    ],
+)
+def test_an_optimizer_without_a_kernel_is_refused(kernels, make_model, make, told):
+    model = make_model("1x16", VOCAB)
+    with pytest.raises(ValueError, match=f"^optimizer: {told}"):
+        NativeUpdate(model, [make(model.parameters())], 1.0, kernels)
 
 
 SHORT_OF_MEMORY = """

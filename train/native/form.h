@@ -1,0 +1,20 @@
+// What the kernels must know of a model: the KernelForm of train/native/form.py, which says what each field means.
+#pragma once
+
+#include <cstdint>
+
+enum NormKind : int32_t { LAYER_NORM, RMS_NORM };
+enum MlpKind : int32_t { PLAIN_MLP, GATED_MLP, NO_MLP };
+enum Activation : int32_t { GELU_TANH, SILU };
+
+struct Form {  // library.py `Form` has the same fields in the same order
+    int32_t layers, width, heads, vocab;
+    NormKind norm;
+    float norm_eps;
+    MlpKind mlp;
+    int32_t hidden;
+    Activation activation;
+    int32_t qkv_bias, out_bias, mlp_bias, tied;
+
+    int head() const { return width / heads; }
+};
