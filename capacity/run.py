@@ -20,7 +20,7 @@ from basis.program import called_as
 from biogen.tokenizer import is_at_hand
 from capacity.report.plans import show_plans
 from capacity.report.plots import draw_all
-from capacity.report.table import collect, show, write_csv
+from capacity.report.table import count_runs, show
 from capacity.runner.bracket import Bracket
 from capacity.runner.engine import Engine, LocalEngine, WorkerOptions, default_workers
 from capacity.runner.sweep import Stopped, run_all
@@ -28,6 +28,7 @@ from capacity.spec.config import Preset
 from capacity.spec.plan import Plan, make_plans
 from capacity.spec.presets import DEFAULT, preset_path
 from capacity.store.folders import RunFolder, check_store, open_store, run_folder, trained_alike
+from capacity.store.records import load, write_csv
 from train.native.library import instruction_set
 
 
@@ -93,7 +94,9 @@ def main(arguments: list[str] | None = None) -> int:
     for name, reason in failures.items():
         console.print(f"[red]failed:[/red] {escape(f'{name}: {reason}')}", soft_wrap=True)
     if failures:
-        console.print(f"{len(failures)} of {len(bracket.plans)} runs failed; --retry-failed takes them up again.")
+        console.print(
+            f"{len(failures)} of {count_runs(len(bracket.plans))} failed; --retry-failed takes them up again."
+        )
     return 1 if failures else 0
 
 
@@ -102,7 +105,7 @@ def _usable(out: Path, check: Callable[[Path], None]) -> None:
     try:
         check(out)
         if out.exists():
-            collect(out)
+            load(out)
     except OSError as error:
         raise UserError([f"out: {out} cannot be made ({error.strerror}); give a folder that can be written"]) from None
     except ValueError as error:
@@ -116,7 +119,7 @@ def _show_done(out: Path, plans: list[Plan], console: Console) -> None:
     trained = sum(any(trained_alike(folder, plan.config)) for folder, plan in folders if not folder.done)
     if done or trained:
         more = f", {trained} trained, and only to be measured" if trained else ""
-        console.print(escape(f"In {out}: {done} of these {len(plans)} runs are done{more}."), soft_wrap=True)
+        console.print(escape(f"In {out}: {done} of {count_runs(len(plans))} done{more}."), soft_wrap=True)
 
 
 def _do(preset: Preset, bracket: Bracket, console: Console) -> dict[str, str]:
@@ -125,7 +128,7 @@ def _do(preset: Preset, bracket: Bracket, console: Console) -> dict[str, str]:
     while not missing and bracket.more():  # another driver ends the last one just now
         missing = _missing(plans, preset.out)
     if not missing:
-        console.print(f"All {len(plans)} runs are done; nothing was left to do.")
+        console.print(f"{len(plans)} of {count_runs(len(plans))} done; nothing was left to do.")
     if preset.retry_failed:
         for folder in _missing(bracket.allowed, preset.out).values():
             folder.failure.unlink(missing_ok=True)
@@ -137,7 +140,7 @@ def _do(preset: Preset, bracket: Bracket, console: Console) -> dict[str, str]:
         console.print("No compiled kernels on this machine: PyTorch trains instead, about half as fast.")
     engine = _engine(preset)
     try:
-        counts = f"{len(todo)} of {len(plans)} runs to do, {engine.slots()} side by side"
+        counts = f"{len(todo)} of {count_runs(len(plans))} to do, {engine.slots()} side by side"
         console.print(escape(f"{counts}, into {preset.out}"))
         done = [plan for plan in plans if plan.config.run_id not in missing]
         return failures | run_all(todo, preset.out, engine, console, bracket.more, done)
@@ -161,7 +164,7 @@ def _engine(preset: Preset) -> Engine:
 
 
 def _show_results(out: Path, console: Console) -> None:
-    frame = collect(out)
+    frame = load(out)
     if frame.empty:
         return
     write_csv(frame, out / "results.csv")

@@ -14,9 +14,12 @@ from pathlib import Path
 
 import pandas as pd
 
+from biogen.datasets import title_of
+from capacity.laws.capacity import best_over_people
 from capacity.report.plots import draw_all
-from capacity.report.table import DATASETS, KIND, best_over_people, by_precision, collect, write_csv
+from capacity.store.records import by_precision, load, write_csv
 
+KIND = ["dataset", "exposures", "junk", "recipe"]
 ONE = "{}.json", "{}.metrics.jsonl"
 """Files of a run in results/NAME/runs: result.json and metrics.jsonl of its folder."""
 
@@ -44,14 +47,14 @@ def best(frame: pd.DataFrame) -> str:
     schemes = sorted(set(frame["quantization"]) - {"none"}, key=by_precision)
     means = frame.groupby([*of_size, "people", "quantization"], dropna=False)["bits_per_param"].mean()
     tried = frame.groupby(of_size, dropna=False)["people"].agg(lambda N: ", ".join(f"{n:,}" for n in sorted(set(N))))
-    largest = best_over_people(frame)
+    largest = best_over_people(frame, KIND)
     largest = largest[largest["quantization"] == "none"].sort_values([*KIND, "params"])
     names = ["data", "exposures", "recipe", "size", "P", "best R", "N", *schemes, "N tried"]
     lines = [names, ["---"] * len(names)]
     for row in largest.to_dict("records"):
         one = tuple(row[name] for name in of_size)
         recipe = row["recipe"] + ("" if row["junk"] == "0" else f", {row['junk']} junk")
-        how = [DATASETS[row["dataset"]], f"{row['exposures']:,.10g}", recipe, row["size"], f"{row['params']:,}"]
+        how = [title_of(row["dataset"]), f"{row['exposures']:,.10g}", recipe, row["size"], f"{row['params']:,}"]
         found = ("" if row["bracketed"] else "≥ ") + f"**{row['R']:.2f}**"
         quantized = [f"{means.get((*one, row['people'], name), math.nan):.2f}".replace("nan", "-") for name in schemes]
         lines.append([*how, found, f"{row['people']:,}", *quantized, tried[one]])
@@ -72,7 +75,7 @@ def markdown(frame: pd.DataFrame, published: Path) -> str:
         ends += [f"{R[scheme][run.run_id]:.3f}".replace("nan", "-") for scheme in schemes]
         training = json.loads((published / ONE[0].format(run.run_id)).read_text())["config"]["training"]
         how = [run.recipe, f"{training['weight_decay']:g}", str(run.seed)]
-        lines.append([DATASETS[run.dataset], run.size, *whole, *how, *reals, *ends])
+        lines.append([title_of(run.dataset), run.size, *whole, *how, *reals, *ends])
     return "\n".join("| " + " | ".join(line) + " |" for line in lines)
 
 
@@ -85,7 +88,7 @@ def main() -> None:
     gather(options.results / "runs", options.stores)
     with tempfile.TemporaryDirectory() as folder:
         as_store(options.results / "runs", Path(folder))
-        frame = collect(Path(folder))
+        frame = load(Path(folder))
         figures = draw_all(frame, Path(folder))
         write_csv(frame, options.results / "results.csv")
         shutil.rmtree(options.results / "plots", ignore_errors=True)

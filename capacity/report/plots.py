@@ -1,12 +1,11 @@
-"""The figures of a store: the frame of `capacity.report.table` and the runs' metrics come in, PNG and SVG files go out.
+"""The figures of a store: the frame of `capacity.store.records` and the runs' metrics come in, PNG and SVG go out.
 
-One figure of the whole store: the capacity of each size, the best R over N. Four for each combination of data set,
-exposures, junk and recipe: stored bits against parameters (after the first figures of Allen-Zhu and Li, arXiv
-2404.05405), bits per parameter against parameters and against people, and learning curves.
+One figure of the whole store: the capacity of each size, the best R over N. Four for each kind of run: stored bits
+against parameters (after the first figures of Allen-Zhu and Li, arXiv 2404.05405), bits per parameter against
+parameters and against people, and learning curves.
 """
 
 import io
-import json
 import math
 import re
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -28,7 +27,12 @@ from matplotlib.patheffects import withStroke
 from matplotlib.ticker import FixedLocator, FuncFormatter, NullFormatter, PercentFormatter
 
 from basis.files import replace_file
-from capacity.report.table import DATASETS, KIND, best_over_people, by_precision, compared, short_number
+from capacity.laws.capacity import best_over_people, compared
+from capacity.laws.groups import kinds, label
+from capacity.report.table import short_number
+from capacity.store.curves import load_curves
+from capacity.store.options import deciding
+from capacity.store.records import by_precision
 from eval.quantizers.schemes import parse_scheme
 
 LEAST = 0.01
@@ -69,12 +73,13 @@ class Curve:
     rows: pd.DataFrame
 
 
-def draw_all(frame: pd.DataFrame, out: Path) -> list[Path]:
+def draw_all(frame: pd.DataFrame, out: Path, folders: Sequence[Path] = ()) -> list[Path]:
     """Write every figure to `out`/plots as PNG (200 dpi) and SVG, and return the paths.
 
+    folders: where the runs are; `out` unless they are given.
     Equal frames and metrics give equal bytes. Figures of an earlier call that this one has no runs for are removed.
     """
-    frame = compared(frame)
+    frame = compared(frame, kinds(frame, deciding(frame)))
     folder = out / "plots"
     folder.mkdir(parents=True, exist_ok=True)
     written: list[Path] = []
@@ -82,10 +87,10 @@ def draw_all(frame: pd.DataFrame, out: Path) -> list[Path]:
         overview = law(frame)
         written += _save(overview, folder / "law") if overview else []
         for suffix, rows in _combinations(frame):
-            figures = {name: draw(rows, out) for name, draw in FIGURES.items()}
+            figures = {name: draw(rows, folders or [out]) for name, draw in FIGURES.items()}
             for name, figure in figures.items():
                 written += _save(figure, folder / f"{name}{suffix}") if figure else []
-    ours = re.compile(rf"(law|{'|'.join(FIGURES)})(_bio[sd]_e[^/]*)?\.(png|svg)")
+    ours = re.compile(rf"(law|{'|'.join(FIGURES)})(_bio[sd][_,][^/]*|-[^/]*)?\.(png|svg)")
     for path in sorted(folder.iterdir()):
         if ours.fullmatch(path.name) and path not in written:
             path.unlink()
@@ -98,23 +103,25 @@ def law(frame: pd.DataFrame) -> Figure | None:
     Curves of one color differ in exposures alone: solid for the most of them, then broken lines. A hollow point is a
     lower bound: the best N is the smallest or the largest that was tried.
     """
-    if frame.empty or frame.groupby(KIND, dropna=False)["params"].nunique().max() < 2:
+    kind = kinds(frame, deciding(frame))
+    if frame.empty or frame.groupby(kind or (lambda _: 0), dropna=False)["params"].nunique().max() < 2:
         return None
-    best = best_over_people(frame)
+    best = best_over_people(frame, kind)
     figure = Figure(figsize=(5.6, 3.2), dpi=200, layout="constrained")
     figure.suptitle("Capacity: the best bits per parameter over N" + _not_shown(frame), x=0.01, ha="left")
     axes = figure.subplots()
     schemes = _quantizations(frame)
     marks = _marks(schemes)
     ring: dict[str, Any] = {"linestyle": "", "fillstyle": "none", "markeredgewidth": 0.6, "markersize": 7}
-    groups: list[tuple[Any, pd.DataFrame]] = list(best.groupby(KIND, sort=False, dropna=False))
+    groups = list(_groups(best, kind))
     keys = []
-    exposures = sorted({kind[1] for kind, _ in groups}, reverse=True)
-    others = [str((dataset, junk, recipe)) for (dataset, _, junk, recipe), _ in groups]
-    lines = dict(zip(exposures, cycle(("-", "--", ":", "-.", (0, (6, 1, 1, 1, 1, 1)), (0, (1, 4)))), strict=False))
+    passes = [values.get("exposures") for values, _ in groups]
+    others = [str({name: value for name, value in values.items() if name != "exposures"}) for values, _ in groups]
+    styles: Iterable[Any] = cycle(("-", "--", ":", "-.", (0, (6, 1, 1, 1, 1, 1)), (0, (1, 4))))
+    lines = dict(zip(sorted({one or 0 for one in passes}, reverse=True), styles, strict=False))
     colors = dict(zip(dict.fromkeys(others), _colors(SIZE_COLORS, len(set(others))), strict=True))
-    for other, (kind, rows) in zip(others, groups, strict=True):
-        line, color = lines[kind[1]], colors[other]
+    for other, (values, rows) in zip(others, groups, strict=True):
+        line, color = lines[values.get("exposures") or 0], colors[other]
         plain = rows[rows["quantization"] == "none"].sort_values("params")
         bars = np.array([plain["R"] - plain["low"], plain["high"] - plain["R"]]).clip(min=0)
         axes.errorbar(plain["params"], plain["R"], bars, fmt="o", ls=line, color=color, elinewidth=0.8, zorder=2)
@@ -123,7 +130,7 @@ def law(frame: pd.DataFrame) -> Figure | None:
         for scheme in schemes:
             found = rows[rows["quantization"] == scheme]
             axes.plot(found["params"], found["R"], marks[scheme], color=color, zorder=4, clip_on=False, **ring)
-        keys.append(Line2D([], [], color=color, linestyle=line, marker="o", label=_kind(*kind)))
+        keys.append(Line2D([], [], color=color, linestyle=line, marker="o", label=label(values) if values else "R"))
     P_low, P_high = _limits(frame["params"])
     axes.set(xscale="log", xlim=(P_low, P_high), ylim=(0, max(2.3, 1.08 * best["high"].max())))
     axes.set(xlabel="Model parameters P", ylabel="Bits per parameter R = bits / P")
@@ -139,7 +146,7 @@ def law(frame: pd.DataFrame) -> Figure | None:
     return figure
 
 
-def capacity(rows: pd.DataFrame, out: Path) -> Figure:
+def capacity(rows: pd.DataFrame, folders: Sequence[Path]) -> Figure:
     """Bits against parameters, a curve for each number of people, a panel for each quantization."""
     schemes = ["none", *_quantizations(rows)]
     columns = len(schemes) if len(schemes) <= 3 else 2
@@ -177,7 +184,7 @@ def capacity(rows: pd.DataFrame, out: Path) -> Figure:
     return figure
 
 
-def bits_per_param(rows: pd.DataFrame, out: Path) -> Figure:
+def bits_per_param(rows: pd.DataFrame, folders: Sequence[Path]) -> Figure:
     """R against parameters with its intervals, quantized models as hollow marks, R max as faint crosses."""
     figure = _figure(rows, 4.9, 3.0, _not_shown(rows))
     axes = figure.subplots()
@@ -209,7 +216,7 @@ def bits_per_param(rows: pd.DataFrame, out: Path) -> Figure:
     return figure
 
 
-def bits_against_people(rows: pd.DataFrame, out: Path) -> Figure | None:
+def bits_against_people(rows: pd.DataFrame, folders: Sequence[Path]) -> Figure | None:
     """R against people for each size, with R max, which rises with them; None if no size has several."""
     plain = rows[rows["quantization"] == "none"]
     if plain.groupby("params")["people"].nunique().max() < 2:
@@ -236,7 +243,7 @@ def bits_against_people(rows: pd.DataFrame, out: Path) -> Figure | None:
     return figure
 
 
-def learning_curves(rows: pd.DataFrame, out: Path) -> Figure | None:
+def learning_curves(rows: pd.DataFrame, folders: Sequence[Path]) -> Figure | None:
     """R and accuracy against exposures, from the runs' metrics; None if no run has any.
 
     Shown are a few sizes, and a few of the N that all of these have: if they have none in common, of each the best.
@@ -249,15 +256,17 @@ def learning_curves(rows: pd.DataFrame, out: Path) -> Figure | None:
     if people:
         curves = _curves_by_size(shown[shown["people"].isin(people)])
     else:
-        curves = _curves_by_size(shown.merge(best_over_people(shown)[["size", "people"]]))
+        curves = _curves_by_size(shown.merge(best_over_people(shown, [])[["size", "people"]]))
         curves = [replace(curve, label=f"{curve.label}, N = {curve.rows['people'].iloc[0]:,}") for curve in curves]
     dashes = dict(zip(people, ("-", "--", ":"), strict=False))
     figure = _figure(rows, 7.2, 2.8)
     panels = figure.subplots(1, 2, sharex=True)
     longest, best = 0.0, 0.0
+    measured = load_curves(*folders, runs=[run for curve in curves for run in curve.rows["run_id"]])
+    by_run = dict(list(measured[measured["exposures"] > 0].groupby("run_id")))
     for curve in curves:
         for run, N in zip(curve.rows["run_id"], curve.rows["people"], strict=True):
-            recall = _read_recall(out / run / "metrics.jsonl")
+            recall = by_run.get(run, measured.iloc[:0])
             if recall.empty:
                 continue
             for panel, name in zip(panels, ("bits_per_param", "qa_accuracy"), strict=True):
@@ -283,7 +292,7 @@ def learning_curves(rows: pd.DataFrame, out: Path) -> Figure | None:
     return figure
 
 
-FIGURES: dict[str, Callable[[pd.DataFrame, Path], Figure | None]] = {
+FIGURES: dict[str, Callable[[pd.DataFrame, Sequence[Path]], Figure | None]] = {
     "capacity": capacity,
     "bits_per_param": bits_per_param,
     "bits_against_people": bits_against_people,
@@ -291,25 +300,29 @@ FIGURES: dict[str, Callable[[pd.DataFrame, Path], Figure | None]] = {
 }
 
 
+def _groups(frame: pd.DataFrame, kind: Sequence[str]) -> Iterator[tuple[dict[str, Any], pd.DataFrame]]:
+    """Each kind of run: what tells it apart, and its rows."""
+    if not kind:
+        yield from [({}, frame)] if len(frame) else []
+        return
+    for values, rows in frame.groupby(list(kind), sort=False, dropna=False):
+        yield dict(zip(kind, values, strict=True)), rows
+
+
 def _combinations(frame: pd.DataFrame) -> Iterator[tuple[str, pd.DataFrame]]:
     """The end of the file names and the rows of each set of figures."""
-    groups = list(frame.groupby(KIND, sort=False, dropna=False))
-    for (dataset, exposures, junk, recipe), rows in groups:
-        suffix = f"_{dataset}_e{exposures:.10g}_j{junk}_{recipe}" if len(groups) > 1 else ""
-        yield re.sub("[^A-Za-z0-9._]+", "-", suffix), rows
+    for values, rows in _groups(frame, kinds(frame, deciding(frame))):
+        yield re.sub("[^A-Za-z0-9._]+", "-", f"-{label(values)}") if values else "", rows
 
 
 def _figure(rows: pd.DataFrame, width: float, height: float, more: str = "") -> Figure:
     """An empty figure, sizes in inches, with what its runs have in common, and more, for a title."""
     figure = Figure(figsize=(width, height), dpi=200, layout="constrained")
-    figure.suptitle(_kind(*rows[KIND].iloc[0]) + more, x=0.01, ha="left")
+    shared = rows[["dataset", "exposures", "junk", "recipe"]].iloc[0].to_dict()
+    figure.suptitle(
+        label({str(name): value for name, value in shared.items() if value != "0"}) + more, x=0.01, ha="left"
+    )
     return figure
-
-
-def _kind(dataset: str, exposures: SupportsFloat, junk: str, recipe: str) -> str:
-    """What the runs of a figure or of a curve have in common."""
-    title = f"{DATASETS.get(dataset, dataset)}, {float(exposures):,.10g} exposures, "
-    return title + ("" if junk == "0" else f"{junk} junk, ") + f"recipe {recipe}"
 
 
 def _marks(schemes: Sequence[str]) -> dict[str, str]:
@@ -371,7 +384,7 @@ def _colors(name: str, number: int) -> list[Any]:
 
 
 def _quantizations(rows: pd.DataFrame) -> list[str]:
-    """The quantizations to show, by falling precision; int8 and int4, rounded, go before others."""
+    """The quantizations to show, by falling precision; int8 and int4, which the paper has, go before others."""
     present = sorted(set(rows["quantization"]) - {"none"}, key=by_precision)
     first = sorted(present, key=lambda scheme: str(parse_scheme(scheme)) not in USUAL)[:MOST_PANELS]
     return sorted(first, key=by_precision)
@@ -392,23 +405,6 @@ def _spread(values: "pd.Series[Any]", most: int) -> list[Any]:
 
 def _part(shown: Sequence[Any], values: "pd.Series[Any]") -> str:
     return "" if len(shown) == values.nunique() else f", {len(shown)} of {values.nunique()}"
-
-
-def _read_recall(path: Path) -> pd.DataFrame:
-    """Exposures, R and accuracy of a run's recall lines; lines that its end cut off are left out."""
-    names = ["exposures", "bits_per_param", "qa_accuracy"]
-    found: dict[float, dict[str, Any]] = {}
-    text = path.read_text(encoding="utf-8", errors="replace") if path.is_file() else ""
-    for line in text.splitlines():
-        if '"recall"' not in line:  # nearly all lines are about training
-            continue
-        try:
-            record = json.loads(line)
-        except json.JSONDecodeError:
-            continue
-        found[record["exposures"]] = record  # a run that went on from a checkpoint may have measured again
-    rows = [[found[exposures].get(name) for name in names] for exposures in sorted(found) if exposures > 0]
-    return pd.DataFrame(rows, columns=names, dtype=float)
 
 
 def _plot_points(axes: Axes, rows: pd.DataFrame, x: str, y: str, color: Any, *, interval: bool = False) -> None:

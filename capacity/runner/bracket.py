@@ -9,13 +9,17 @@ import json
 from collections.abc import Sequence
 from contextlib import suppress
 from pathlib import Path
-from statistics import fmean
 
+import pandas as pd
+
+from capacity.laws.capacity import best_over_people
+from capacity.laws.groups import differing, label, phrase
 from capacity.spec.plan import Plan
 from capacity.store.folders import run_folder
+from capacity.store.options import OPTIONS, options_of
 
 _Ladder = dict[int, list[Plan]]
-"""The runs of one size, exposures and junk, which differ in N and seed, by N, the smallest first."""
+"""Runs that differ in N and seed alone, by N, the smallest first."""
 
 
 class Bracket:
@@ -27,11 +31,7 @@ class Bracket:
         self.allowed = allowed
         self._out = out
         self._R: dict[str, float] = {}
-        self._ladders: dict[tuple[object, ...], _Ladder] = {}
-        for plan in sorted(allowed, key=lambda plan: plan.config.data.people):
-            config = plan.config
-            ladder = self._ladders.setdefault((config.size, config.exposures, config.data.junk), {})
-            ladder.setdefault(config.data.people, []).append(plan)
+        self._ladders = _ladders(allowed)
         begun: set[str] = set()
         for ladder in self._ladders.values():
             outside = {
@@ -58,8 +58,7 @@ class Bracket:
     def unfinished(self) -> list[str]:
         """A line for each size whose best N has no smaller or no larger one beside it, or is not known."""
         lines = []
-        for (size, exposures, junk), ladder in self._ladders.items():
-            name = f"{size} after {exposures} exposures" + (f" with {junk} junk" if junk else "")
+        for name, ladder in self._ladders.items():
             if (best := self._best(ladder)) is None:
                 lines.append(f"{name}: the best N is not known, as a run has no result")
             elif best in (min(ladder), max(ladder)):
@@ -79,14 +78,20 @@ class Bracket:
 
     def _best(self, ladder: _Ladder) -> int | None:
         """The N with the largest R, a mean over seeds, of the runs in the sweep; None while one of them has none."""
-        found: dict[int, list[float]] = {}
-        for N, plans in ladder.items():
-            for plan in plans:
-                if plan.config.run_id in self._begun:
-                    if (R := self._read(plan)) is None:
-                        return None
-                    found.setdefault(N, []).append(R)
-        return max(found, key=lambda N: fmean(found[N]))
+        plans = [plan for plans in ladder.values() for plan in plans if plan.config.run_id in self._begun]
+        frame = pd.DataFrame(
+            {
+                "run_id": [plan.config.run_id for plan in plans],
+                "size": [plan.config.size for plan in plans],
+                "params": [plan.parameters for plan in plans],
+                "people": [plan.config.data.people for plan in plans],
+                "quantization": "none",
+                "bits_per_param": [self._read(plan) for plan in plans],
+            }
+        )
+        if frame["bits_per_param"].isna().any():
+            return None
+        return int(best_over_people(frame, [])["people"].item())
 
     def _read(self, plan: Plan) -> float | None:
         """The R of a run, without quantization; None if it has none."""
@@ -96,3 +101,17 @@ class Bracket:
                 rows = json.loads(run_folder(self._out, plan.config).result.read_text())["rows"]
                 self._R[name] = float({row["quantization"]: row["bits_per_param"] for row in rows}["none"])
         return self._R.get(name)
+
+
+def _ladders(plans: Sequence[Plan]) -> dict[str, _Ladder]:
+    """The runs of each size and kind, by a name in words."""
+    options = pd.DataFrame([options_of({"config": plan.config.model_dump(mode="json")}) for plan in plans])
+    kind = [name for name in differing(options, OPTIONS) if name not in ("size", "people", "exposures")]
+    ladders: dict[str, _Ladder] = {}
+    for plan, values in sorted(
+        zip(plans, options.to_dict("records"), strict=True), key=lambda one: one[0].config.data.people
+    ):
+        name = f"{values['size']} after {phrase('exposures', values['exposures'])}"
+        name += f" with {label({key: values[key] for key in kind})}" if kind else ""
+        ladders.setdefault(name, {}).setdefault(plan.config.data.people, []).append(plan)
+    return ladders

@@ -115,7 +115,7 @@ class _Sweep:
         others = bool(self.waiting) and all(run.look_again for run in self.waiting)
         if others and not self.jobs and not self._said_waiting:
             self._said_waiting = True
-            self._display.say(f"{len(self.waiting)} runs are left to other drivers on this folder; waiting for them")
+            self._display.say(f"runs left to other drivers on this folder: {len(self.waiting)}; waiting for them")
 
     def look(self, *, stopping: bool) -> None:
         """Look after all that is under way."""

@@ -22,11 +22,11 @@ from hypothesis import strategies as st
 
 from basis.flags import UserError, run_main
 from capacity import run, table
-from capacity.report.table import collect
 from capacity.runner.worker import Run
 from capacity.spec.config import FORMAT, Preset
 from capacity.spec.plan import make_plans
 from capacity.store.folders import fail, run_folder
+from capacity.store.records import load
 from tests.capacity.conftest import wait_for, workers_of
 
 ROOT = Path(__file__).parents[2]
@@ -47,8 +47,8 @@ def preset(tmp_path_factory):
 def no_plots():
     """Plots take seconds and have tests of their own."""
     with pytest.MonkeyPatch.context() as patched:
-        patched.setattr(run, "draw_all", lambda frame, out: [])
-        patched.setattr("capacity.report.plots.draw_all", lambda frame, out: [])
+        patched.setattr(run, "draw_all", lambda *_: [])
+        patched.setattr("capacity.report.plots.draw_all", lambda *_: [])
         yield
 
 
@@ -327,10 +327,10 @@ def test_a_sweep_goes_on_to_the_N_next_to_the_best(preset, tmp_path):
     done = sweep([*flags, "--workers", "2"])
     assert done.code == 0
     assert done.said.count("added: ") == 2
-    assert sorted(collect(tmp_path)["people"]) == [20, 20, 30, 30, 40, 40]  # with int8 of each
-    assert "3 of these 3 runs are done" in " ".join(sweep([*flags, "--dry-run"]).said.split())
+    assert sorted(load(tmp_path)["people"]) == [20, 20, 30, 30, 40, 40]  # with int8 of each
+    assert "3 of 3 runs done" in " ".join(sweep([*flags, "--dry-run"]).said.split())
     again = sweep(flags)
-    assert "All 3 runs are done" in again.said
+    assert "3 of 3 runs done" in again.said
     assert "left out" not in again.said
     best = max(read_R(tmp_path).items(), key=lambda one: one[1])[0]
     assert ("Not bracketed: 1x16 after 4 exposures: the best N, " in again.said) == (best != 30)
@@ -338,7 +338,7 @@ def test_a_sweep_goes_on_to_the_N_next_to_the_best(preset, tmp_path):
 
 def read_R(out):
     """R without quantization, by N."""
-    rows = collect(out)
+    rows = load(out)
     return dict(rows[rows["quantization"] == "none"].set_index("people")["bits_per_param"])
 
 
@@ -489,14 +489,14 @@ def test_what_is_done_is_not_done_again(store, finished):
     before = {file: file.stat().st_mtime_ns for file in store.good.path.rglob("*")}
     ended = sweep(store.flags)
     assert ended.code == 0
-    assert "All 1 runs are done; nothing was left to do." in ended.said
+    assert "1 of 1 run done; nothing was left to do." in ended.said
     assert {file: file.stat().st_mtime_ns for file in store.good.path.rglob("*")} == before
 
 
 def test_a_dry_run_tells_what_is_there(store, finished, preset, tmp_path):
     flags = [*store.flags, "1", "2", "--dry-run"]
-    assert f"In {store.out}: 2 of these 3 runs are done." in sweep(flags).said
-    there = f"In {store.out}: 0 of these 3 runs are done, 2 trained, and only to be measured."
+    assert f"In {store.out}: 2 of 3 runs done." in sweep(flags).said
+    there = f"In {store.out}: 0 of 3 runs done, 2 trained, and only to be measured."
     assert there in sweep([*flags, "--quantize", "int4"]).said
     assert "these" not in sweep([*flags, "--out", str(tmp_path / "new")]).said
 

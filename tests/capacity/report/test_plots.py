@@ -85,8 +85,8 @@ def test_each_combination_has_files_that_say_which_and_old_ones_go(tmp_path):
     (tmp_path / "plots" / "capacity_mine.png").write_bytes(b"kept")
     junk = clean.assign(dataset="bios", exposures=1000.0, junk="7/8", recipe="paper")
     written = draw_all(pd.concat([clean, junk]), tmp_path)
-    first = [f"{name}_biod_e100_j0_fast" for name in FIGURES[:3]]
-    assert names(written) == first + [f"{name}_bios_e1000_j7-8_paper" for name in FIGURES[:3]]
+    first = [f"{name}-bioD-100-exposures-no-junk-recipe-fast" for name in FIGURES[:3]]
+    assert names(written) == first + [f"{name}-bioS-1-000-exposures-7-8-junk-recipe-paper" for name in FIGURES[:3]]
     left = {path.name for path in (tmp_path / "plots").iterdir()}
     assert left == {path.name for path in written} | {"capacity_mine.png"}
 
@@ -126,7 +126,7 @@ def test_each_combination_has_files_that_say_which_and_old_ones_go(tmp_path):
 def test_every_store_can_be_drawn_without_metrics(tmp_path, frame):
     several = frame.groupby("params")["people"].nunique().max() > 1
     with matplotlib.rc_context(plots.STYLE):
-        figures = {name: draw(frame, tmp_path) for name, draw in plots.FIGURES.items()} | {"law": plots.law(frame)}
+        figures = {name: draw(frame, [tmp_path]) for name, draw in plots.FIGURES.items()} | {"law": plots.law(frame)}
         for figure in filter(None, figures.values()):
             figure.draw_without_rendering()
     assert [name for name in FIGURES if figures[name]] == list(FIGURES[: 3 if several else 2])
@@ -151,7 +151,7 @@ def test_no_runs_no_files(tmp_path):
 
 
 def test_capacity_has_a_panel_for_each_quantization_with_the_law_on_each(tmp_path):
-    figure = plots.capacity(make_frame(), tmp_path)
+    figure = plots.capacity(make_frame(), [tmp_path])
     titles = [axes.get_title() for axes in figure.axes]
     assert titles == ["As trained", "Quantized to int8", "Quantized to int4"]
     assert texts(figure).count("2 bits/param") == texts(figure).count("1 bit/param") == 3
@@ -159,14 +159,14 @@ def test_capacity_has_a_panel_for_each_quantization_with_the_law_on_each(tmp_pat
 
 def test_int8_and_int4_go_before_other_quantizations(tmp_path):
     frame = make_frame(schemes=("none", "int2", "bf16", "fp8", "int4", "int8"))
-    titles = [axes.get_title() for axes in plots.capacity(frame, tmp_path).axes]
+    titles = [axes.get_title() for axes in plots.capacity(frame, [tmp_path]).axes]
     assert titles == ["As trained", "Quantized to bf16", "Quantized to int8", "Quantized to int4"]
-    for figure in (plots.law(frame), plots.capacity(frame, tmp_path), plots.bits_per_param(frame, tmp_path)):
+    for figure in (plots.law(frame), plots.capacity(frame, [tmp_path]), plots.bits_per_param(frame, [tmp_path])):
         assert figure.get_suptitle().endswith(" (not shown: fp8, int2)")
 
 
 def test_labels_turn_with_their_lines(tmp_path):
-    figure = plots.capacity(make_frame(schemes=("none",)), tmp_path)
+    figure = plots.capacity(make_frame(schemes=("none",)), [tmp_path])
     (axes,) = figure.axes
     line = next(line for line in axes.lines if line.get_color() == "0.35")
     (x0, y0), (x1, y1) = axes.transData.transform(line.get_xydata())
@@ -177,7 +177,7 @@ def test_labels_turn_with_their_lines(tmp_path):
 def test_points_without_bits_are_counted_and_left_out(tmp_path):
     frame = make_frame(sizes=(16, 32), people=(500,), schemes=("none",))
     frame.loc[frame["size"] == "2x16", ["bits", "bits_per_param"]] = 0.0
-    figure = plots.capacity(frame, tmp_path)
+    figure = plots.capacity(frame, [tmp_path])
     assert "1 point near zero not shown" in texts(figure)
     drawn = [line.get_xdata() for line in figure.axes[0].lines if line.get_marker() == "o"]
     assert np.concatenate(drawn).tolist() == frame["params"][frame["size"] == "2x32"].tolist()
@@ -186,12 +186,12 @@ def test_points_without_bits_are_counted_and_left_out(tmp_path):
 def test_large_models_that_know_everything_are_left_in(tmp_path):
     frame = make_frame(sizes=(1024,), people=(10,), schemes=("none",))
     assert frame["bits_per_param"].max() < plots.LEAST
-    assert not any("not shown" in text for text in texts(plots.capacity(frame, tmp_path)))
+    assert not any("not shown" in text for text in texts(plots.capacity(frame, [tmp_path])))
 
 
 def test_seeds_become_their_mean_with_a_bar(tmp_path):
     frame = make_frame(sizes=(16,), people=(500,), schemes=("none",), seeds=(0, 1, 2))
-    axes = plots.capacity(frame, tmp_path).axes[0]
+    axes = plots.capacity(frame, [tmp_path]).axes[0]
     (mark,) = [line for line in axes.lines if line.get_marker() == "o"]
     assert mark.get_ydata() == pytest.approx([frame["bits"].mean()])
     (bar,) = axes.collections[0].get_segments()
@@ -210,22 +210,22 @@ def test_copies_of_some_seeds_are_not_set_against_the_mean_of_all(tmp_path):
 def test_where_nothing_is_known_yet_r_max_is_in_view(tmp_path):
     frame = make_frame(schemes=("none",))
     frame[["bits", "bits_per_param"]] = 0.0
-    figure = plots.bits_against_people(frame, tmp_path)
+    figure = plots.bits_against_people(frame, [tmp_path])
     low, high = figure.axes[0].get_ylim()
     assert low < frame["max_bits_per_param"].min() < frame["max_bits_per_param"].max() < high
 
 
 def test_data_sets_of_one_n_with_other_bits_are_not_averaged(tmp_path):
     frame = pd.concat([make_frame(people=(500,)), make_frame(people=(500,), max_bits=1e6)])
-    labels = [text.get_text() for text in plots.capacity(frame, tmp_path).legends[0].get_texts()]
+    labels = [text.get_text() for text in plots.capacity(frame, [tmp_path]).legends[0].get_texts()]
     assert labels[:2] == ["N = 500 (29.1K bits)", "N = 500 (1.00M bits)"]
 
 
 def test_learning_curves_skip_cut_lines_and_runs_without_metrics(tmp_path):
     frame = make_frame(sizes=(16, 32), people=(500,))
-    assert plots.learning_curves(frame, tmp_path) is None
+    assert plots.learning_curves(frame, [tmp_path]) is None
     write_metrics(tmp_path, frame[frame["size"] == "2x16"])
-    figure = plots.learning_curves(frame, tmp_path)
+    figure = plots.learning_curves(frame, [tmp_path])
     (curve,) = figure.axes[1].lines
     assert curve.get_xydata().tolist() == [[1, 0.01], [10, 0.1], [100, 1]]
 
@@ -233,7 +233,7 @@ def test_learning_curves_skip_cut_lines_and_runs_without_metrics(tmp_path):
 def test_learning_curves_stay_few_enough_to_read(tmp_path):
     frame = make_frame(sizes=range(16, 208, 16), people=(100, 200, 400, 800), schemes=("none",))
     write_metrics(tmp_path, frame)
-    figure = plots.learning_curves(frame, tmp_path)
+    figure = plots.learning_curves(frame, [tmp_path])
     assert len(figure.axes[1].lines) == 24
     assert [legend.get_title().get_text() for legend in figure.legends] == ["Size (P), 8 of 12", "People, 3 of 4"]
 
@@ -243,9 +243,9 @@ def test_learning_curves_of_sizes_that_share_some_n_or_none(tmp_path):
     write_metrics(tmp_path, frame)
     small = frame["size"] == "2x16"
     shared = frame[(small & (frame["people"] < 400)) | (~small & (frame["people"] > 100))]
-    figure = plots.learning_curves(shared, tmp_path)
+    figure = plots.learning_curves(shared, [tmp_path])
     assert [text.get_text() for text in figure.legends[1].get_texts()] == ["N = 200"]
-    figure = plots.learning_curves(frame[small == (frame["people"] < 400)], tmp_path)
+    figure = plots.learning_curves(frame[small == (frame["people"] < 400)], [tmp_path])
     (legend,) = figure.legends
     assert legend.get_title().get_text() == "Size (P) and its best N"
     assert [text.get_text().partition(", ")[2] for text in legend.get_texts()] == ["N = 200", "N = 800"]

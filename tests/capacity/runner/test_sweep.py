@@ -198,7 +198,7 @@ def test_a_run_that_another_driver_does_is_waited_for(do_all, tmp_path, plans):
     assert failed == {}
     assert (tmp_path / "waited").exists()
     assert {name.split("-")[2] for _, name in events(tmp_path)} == {"n20", "n30"}
-    assert "1 runs are left to other drivers on this folder; waiting for them" in printed
+    assert "runs left to other drivers on this folder: 1; waiting for them" in printed
     assert f"done: {folder.path.name}" in printed
 
 

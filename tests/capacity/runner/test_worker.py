@@ -11,13 +11,13 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
-from capacity.report.table import COLUMNS, collect
 from capacity.runner import worker
 from capacity.runner.claim import Process, acquire, started, this_machine
 from capacity.runner.engine import ONE_THREAD, WorkerOptions, start_worker
 from capacity.runner.worker import Run, log_spaced, main
 from capacity.store import provenance
 from capacity.store.folders import FAILED, STOPPED, TAKEN
+from capacity.store.records import COLUMNS, load
 from tests.capacity.conftest import metrics_of, wait_for
 from tests.train.test_loop import SETTINGS
 from train.devices import pick_device
@@ -163,12 +163,12 @@ def test_of_measurements_in_a_chain_none_is_taken_for_the_training(prepare, do, 
         assert made["training_of"] == folders[0].path.name
         machines = ["machine 0", "machine of the end", f"machine {number}"]
         assert [part["processor"] for part in made["parts"]] == machines
-    frame = collect(folders[0].path.parent)
+    frame = load(folders[0].path.parent)
     assert frame["run_id"].nunique() == 1
     assert set(frame["quantization"]) == {"none", *(f"rtn-{name}+embedding" for name in ("int4", "int2", "bf16"))}
     assert do(folders[0])
     in_order = ["none", *(f"rtn-{name}+embedding" for name in ("bf16", "int8", "int4", "int2"))]
-    assert list(collect(folders[0].path.parent)["quantization"]) == in_order
+    assert list(load(folders[0].path.parent)["quantization"]) == in_order
 
 
 def test_a_measurement_that_was_cut_off_trains_nothing_either(prepare, do, rows_of, monkeypatch):

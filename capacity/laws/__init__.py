@@ -1,0 +1,1 @@
+"""Fits and other pure functions of tables of runs."""

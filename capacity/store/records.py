@@ -1,0 +1,169 @@
+"""One reader over any number of stores: what all their runs measured, as one table.
+
+In: folders of sweeps, or of published results. Out: a DataFrame with a row for each run and quantization.
+"""
+
+import json
+import math
+import os
+import re
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from basis.files import replace_file
+from capacity.store.options import deciding, options_of
+from eval.quantizers.schemes import parse_scheme
+
+COLUMNS = (
+    *("run_id", "size", "layers", "width", "heads"),
+    *("params", "params_embedding", "params_attention", "params_mlp", "params_norm"),
+    *("dataset", "people", "exposures", "junk", "recipe"),
+    *("quantization", "stored_bits", "bits_per_stored_bit"),
+    *("tokens", "flops", "seconds"),
+    *("loss_name", "loss_value", "loss_value1"),
+    *("bits", "bits_per_param", "bits_per_param_low", "bits_per_param_high"),
+    *("max_bits", "max_bits_per_param", "bits_lower_bound"),
+    *("qa_accuracy", "question_accuracy_trained", "question_accuracy_held_out", "seed"),
+)
+"""The first columns of the table, in order. Losses are in nats, accuracies from 0 to 1."""
+
+_MEASURED_VOCAB = "tokens_in_use"
+"""The column of a row's `vocab`, which as an option is the largest vocabulary allowed."""
+
+
+def load(*folders: Path | str) -> pd.DataFrame:
+    """Every finished run of some folders, a row for each run and quantization.
+
+    A folder is that of a sweep (a folder with a result.json for each run; runs still going or cut off have none and
+    are left out). A training that was measured several times counts once, under the run that did it, with each of its
+    quantizations once; so does a run that several folders have, where the first folder's numbers stand.
+
+    Columns are `COLUMNS`, every option that decides a result (`capacity.store.options.OPTIONS`), and further
+    measurements in order of first appearance. Rows are sorted by data set, exposures, junk, recipe, params, people,
+    other options, seed and quantization ("none" first, then by falling precision). No finished run means no rows.
+
+    Raises:
+        ValueError: a folder is none, or a result.json is not the record of a run.
+
+    """
+    runs = [run for folder in folders for run in _measured(Path(folder))]
+    rows = list(_rows_of_trainings(runs))
+    present = dict.fromkeys(name for row in rows for name in row)
+    options = deciding(present)
+    rows.sort(key=lambda row: _sort_key(row, options))
+    names = dict.fromkeys((*COLUMNS, *options, *(name for row in rows for name in row)))
+    return pd.DataFrame({name: _column([row.get(name) for row in rows]) for name in names})
+
+
+def write_csv(frame: pd.DataFrame, path: Path) -> None:
+    """Write a frame such that equal frames give equal bytes and no reader ever meets half a file.
+
+    Floats keep every digit that tells them apart, so reading them back gives the same floats.
+    """
+    replace_file(path, frame.to_csv(index=False, lineterminator="\n").encode())
+
+
+def by_precision(quantization: str) -> tuple[float, str]:
+    """Sort key of quantizations: "none", then bf16, fp8 and int8, ..., int2; a plain one before its groups."""
+    bits = re.search(r"(?:bf|fp|int)([0-9]+)", quantization)
+    return (-float(bits[1]) if bits else -math.inf), quantization
+
+
+def scheme_name(quantization: str, embedding: bool) -> str:
+    """The full name of a scheme; older records say "int4", and in their options whether with the embedding."""
+    scheme = parse_scheme(quantization)
+    return str(scheme if embedding or quantization == "none" else scheme._replace(embedding=False))
+
+
+@dataclass(frozen=True)
+class _Measured:
+    """What a finished run measured."""
+
+    training: str
+    """The same for runs that differ in their schemes of quantization alone."""
+    taken_over: bool
+    """Whether another run did the training."""
+    run_id: str
+    rows: dict[str, dict[str, Any]]
+    """By scheme."""
+
+
+def _measured(folder: Path) -> Iterator[_Measured]:
+    """The finished runs of a folder."""
+    if not folder.is_dir():
+        raise ValueError(f"out = '{folder}': no such folder")
+    with os.scandir(folder) as entries:
+        paths = sorted(os.path.join(entry.path, "result.json") for entry in entries if entry.is_dir())
+    for path in paths:
+        try:
+            with open(path, encoding="utf-8") as file:
+                yield _read(json.load(file))
+        except FileNotFoundError:
+            continue
+        except (ValueError, LookupError, TypeError, AttributeError) as error:
+            raise ValueError(
+                f"{path}: not the result of a run ({type(error).__name__}: {error}); delete it to do the run again"
+            ) from error
+
+
+def _read(result: dict[str, Any]) -> _Measured:
+    """What a run measured, by its record."""
+    options = options_of(result)
+    embedding = result["config"].get("measure", {}).get("quantize_embedding", True)
+    rows = {}
+    for measured in result["rows"]:
+        row = options | {_MEASURED_VOCAB if name == "vocab" else name: value for name, value in measured.items()}
+        row["quantization"] = scheme_name(row["quantization"], embedding)
+        rows[row["quantization"]] = row
+    people = result["rows"][0].get("people_measured")
+    training = json.dumps([options, people], sort_keys=True)
+    return _Measured(training, "training_of" in result.get("provenance", {}), result["run_id"], rows)
+
+
+def _rows_of_trainings(runs: Iterable[_Measured]) -> Iterator[dict[str, Any]]:
+    """The rows of all trainings, each under the id of one run."""
+    trainings: dict[str, list[_Measured]] = {}
+    for run in sorted(runs, key=lambda run: run.taken_over):
+        trainings.setdefault(run.training, []).append(run)
+    for alike in trainings.values():
+        rows = {scheme: row for run in reversed(alike) for scheme, row in run.rows.items()}  # the first run's stay
+        yield from (row | {"run_id": alike[0].run_id} for row in rows.values())
+
+
+def _sort_key(row: dict[str, Any], options: Sequence[str]) -> tuple[Any, ...]:
+    dataset, junk, recipe, run = (str(row.get(name)) for name in ("dataset", "junk", "recipe", "run_id"))
+    params, people, seed = (row.get(name) or 0 for name in ("params", "people", "seed"))
+    others = tuple(_order(row.get(name)) for name in options if name != "seed")
+    order = by_precision(str(row.get("quantization")))
+    return dataset, row.get("exposures") or 0, _share(junk), recipe, params, people, others, seed, run, order
+
+
+def _order(value: Any) -> tuple[int, Any]:
+    """Sort key of an option of any type: numbers first, then words, then what is missing."""
+    if value is None:
+        return 2, 0
+    return (0, value) if isinstance(value, int | float) else (1, str(value))
+
+
+@cache
+def _share(junk: str) -> tuple[float, str]:
+    """Sort key of a share of junk such as "0" or "7/8": its size, then its text."""
+    found = re.match(r"([0-9]+\.?[0-9]*)(?:/([1-9][0-9]*))?", junk)
+    return (float(found[1]) / float(found[2] or 1) if found else math.inf), junk
+
+
+def _column(values: list[Any]) -> "pd.Series[Any]":
+    """A column with whole numbers kept whole beside missing ones, where pandas would make them floats."""
+    present = [value for value in values if value is not None]
+    if not present:
+        return pd.Series(values, dtype=float)
+    if not all(type(value) is int for value in present):
+        return pd.Series(values)
+    if max(map(abs, present)) >= 2**63:  # the FLOPs of a large run
+        return pd.Series(values, dtype=float)
+    return pd.Series(values, dtype="int64" if len(present) == len(values) else "Int64")
