@@ -15,11 +15,11 @@ import numpy as np
 import torch
 import yaml
 from jaxtyping import Int
-from pydantic import Field, field_validator
+from pydantic import Field, ValidationError, field_validator
 from rich.console import Console
 from rich.text import Text
 
-from basis.flags import UserError, parse, run_main
+from basis.flags import UserError, explain, parse, run_main
 from basis.program import called_as
 from biogen.config import Frozen
 from biogen.dataset import Dataset, make_dataset
@@ -104,6 +104,9 @@ def open_run(folder: Path, run: str | None = None) -> TrainedRun:
         named = config.model
         model = make_model(named.architecture, parse_size(config.size), dataset.tokenizer.vocab, named.options)
         load_weights(model, RunFolder(path).model)
+    except ValidationError as error:
+        reason = explain(error, RunConfig)[0]
+        raise ValueError(f"folder: {RunFolder(path).config} is of another version or damaged ({reason})") from None
     except (OSError, ValueError, TypeError, yaml.YAMLError) as error:
         raise ValueError(f"folder: {path} cannot be read ({' '.join(str(error).split())[:200]})") from None
     reader = Inference(model.eval(), torch.device("cpu"))

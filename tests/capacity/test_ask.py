@@ -214,8 +214,15 @@ def test_damaged_runs_take_one_line_each(sweep, runs, tmp_path):
     (line,) = told([whole])
     assert line.startswith(f"folder: {whole} cannot be read (model.safetensors of")
     copy()
-    for content in ("", "size: 1x16", ": :"):
-        (whole / "config.yaml").write_text(content)
+    config, damaged = whole / "config.yaml", "is of another version or damaged"
+    for content, reason in (
+        ("", f"{config} {damaged} ("),
+        ("{size: 1x16, form: 1}", f"{config} {damaged} ("),
+        (": :", f"{whole} cannot be read ("),
+    ):
+        config.write_text(content)
         (line,) = told([whole])
-        assert line.startswith(f"folder: {whole} cannot be read (")
+        assert line.startswith(f"folder: {reason}")
+    config.write_text((sweep / name / "config.yaml").read_text() + "shoe: 1\n")
+    assert told([whole]) == [f"folder: {config} {damaged} (shoe: is not a key; see --help for all)"]
     assert json.loads((whole / "result.json").read_text())["run_id"] == name
