@@ -73,7 +73,7 @@ struct Memory {  // blocks of 32-bit numbers, zero at first, aligned to 64 bytes
     ~Memory() { clear(); }
 };
 
-struct View {  // a matrix of floats; the memory belongs to somebody else
+struct View {  // a matrix of floats in memory that it does not own
     float* data = nullptr;
     long stride = 0;
     float* operator[](long row) const { return data + row * stride; }

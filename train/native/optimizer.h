@@ -1,4 +1,4 @@
-// The optimizers of train/optim.py, a parameter at a time.
+// The optimizers that the kernels know, a parameter at a time: AdamW and Muon.
 #pragma once
 
 #include <cmath>
@@ -71,7 +71,7 @@ class Muon {
     }
 
   private:
-    static constexpr float A = 3.4445f, B = -4.7750f, D = 2.0315f;  // Jordan's quintic, as in train/optim.py
+    static constexpr float A = 3.4445f, B = -4.7750f, D = 2.0315f;  // Jordan's quintic, as in train/optimizers/muon.py
     static constexpr int STEPS = 5;
     Memory memory;
     View x, next, gram, square;

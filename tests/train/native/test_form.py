@@ -7,11 +7,14 @@ import pytest
 import torch
 from torch import nn
 
+from tests.train.architectures.conftest import FORMS as ARCHITECTURES
+from tests.train.architectures.conftest import perturbed
 from tests.train.native.conftest import randomize
 from tests.train.native.reference import reference_logits, reference_loss
 from tests.train.native.test_model import assert_close
 from train.architectures.gpt2 import GPT2
 from train.architectures.transformer import Transformer
+from train.inference import Inference
 from train.native.form import KernelForm
 from train.native.model import NativeModel
 from train.sizes import parse_size
@@ -117,6 +120,14 @@ def test_large_features_overflow_nothing(kernels, make_windows, activation, mlp)
     expected, _ = gradients(model, inputs, targets, 1.0)
     assert total == pytest.approx(expected, rel=0.05 if kernels.kc_bf16() else 1e-4)
     assert all(grad.isfinite().all() for grad in grads)
+
+
+@pytest.mark.parametrize("form", ARCHITECTURES)
+def test_kernels_score_every_architecture_as_it_scores_itself(kernels, make_windows, form):
+    model, (inputs, targets) = perturbed(form), make_windows(29, 3, 20)
+    nats, _ = NativeModel(model, kernels).score(inputs, targets)
+    expected, _ = Inference(model, torch.device("cpu")).score(inputs, targets)
+    np.testing.assert_allclose(nats, expected, atol=0.1 if kernels.kc_bf16() else 2e-5)
 
 
 def swap(modules, first, second):
