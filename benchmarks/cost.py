@@ -20,8 +20,8 @@ from training import SETTINGS, Rows, Step, fastest, ours, random_rows, steps_of
 from biogen.config import DataConfig
 from biogen.dataset import EVALUATION, make_dataset
 from biogen.windows import Batches
-from eval.measure import measure
 from eval.recall import recall_people
+from eval.record import make_record
 from eval.source import OwnTokens
 from train.architectures.gpt2 import GPT2
 from train.inference import Inference
@@ -139,7 +139,7 @@ def data_and_evaluation() -> None:
 
         def measured() -> None:
             recall = recall_people(inference, source, people, EVALUATION)  # noqa: B023
-            measure(recall, dataset, parameters, interval=False)  # noqa: B023
+            make_record(recall, dataset, parameters, interval=False)  # noqa: B023
 
         best = fastest({"made": steps_of(made), "trained": steps_of(trained), "measured": steps_of(measured)}, 5, 1)
         best["made"] /= EXPOSURES

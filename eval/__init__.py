@@ -1,5 +1,22 @@
-"""What a trained model recalls: losses by role, bits, question answering, quantized copies."""
+"""What a trained model recalls: losses by role, bits, question answering, quantized copies.
 
-from runpy import run_path
+`eval.measure(model, tokenizer, data)` measures any causal language model of transformers; it is imported when it is
+asked for, so that `import eval` stays light.
+"""
 
-run_path(f"{__path__[0]}/../basis/start.py")["start"]()  # before anything is imported
+from typing import TYPE_CHECKING, Any
+
+import basis  # noqa: F401  # what Ctrl-C does until the program runs
+
+if TYPE_CHECKING:
+    from eval.measuring import measure
+
+__all__ = ["measure"]
+
+
+def __getattr__(name: str) -> Any:
+    if name not in __all__:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    from eval import measuring
+
+    return getattr(measuring, name)

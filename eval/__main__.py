@@ -1,7 +1,8 @@
 """`python -m eval MODEL --data DATA`: measure any causal language model in Hugging Face form.
 
 In: a model folder (or name), and a folder whose config.yaml says what the people are: a data set of
-`python -m biogen`, or a run of `capacity.run`. Out: the record that a run's result.json holds, on the terminal.
+`python -m biogen`, or a run of `capacity.run`. Out: on standard output, as JSON, the records that a run's result.json
+holds; on standard error a table of them. So a terminal shows both, and a pipe or file gets the JSON alone.
 """
 
 import json
@@ -10,16 +11,17 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from pydantic import Field, ValidationError
+from pydantic import Field
+from rich.box import SIMPLE_HEAD
+from rich.console import Console
+from rich.table import Table
 
-from basis.flags import UserError, explain, parse, read_yaml, run_main
+from basis.flags import UserError, parse, run_main
 from basis.program import called_as
-from biogen.config import DataConfig, Frozen
-from biogen.dataset import make_dataset
-from eval.hf import HuggingFaceModel, count_parameters, load
-from eval.measure import measure_copies
+from biogen.config import Frozen
+from eval.hf import load
+from eval.measuring import measure, read_data
 from eval.quantizers.schemes import SchemeText
-from eval.source import OtherTokens
 
 
 class Options(Frozen):
@@ -37,53 +39,57 @@ class Options(Frozen):
     """Where to compute, such as cpu or cuda."""
 
 
-def read_data(folder: Path) -> DataConfig:
-    """The data of a folder's config.yaml. Raises UserError."""
-    if not (folder / "config.yaml").is_file():
-        raise UserError([f"data: {folder} has no config.yaml; must be a data set of biogen or a run of capacity.run"])
-    content = read_yaml(folder / "config.yaml")
-    if not isinstance(content.get("data"), dict):
-        raise UserError([f"data: {folder / 'config.yaml'} has no key data; must describe the people under it"])
-    try:
-        return DataConfig.model_validate(content["data"])
-    except ValidationError as error:
-        raise UserError([f"{folder / 'config.yaml'}: {line}" for line in explain(error, DataConfig)]) from None
-
-
 def read_device(name: str) -> torch.device:
-    """A device of this machine. Raises UserError."""
+    """A device of this machine. Raises ValueError."""
     try:
         return torch.empty(0, device=name).device
     except (RuntimeError, AssertionError):  # torch without CUDA asserts
-        raise UserError([f"device: {name!r} is not here; must be cpu, or cuda or mps where there is one"]) from None
+        raise ValueError(f"device: {name!r} is not here; must be cpu, or cuda or mps where there is one") from None
 
 
 def evaluate(options: Options) -> list[dict[str, Any]]:
     """One record for the model and one for each quantized copy. Raises UserError."""
-    data = read_data(options.data)
-    device = read_device(options.device)
     try:
+        data, device = read_data(options.data), read_device(options.device)
         model, tokenizer = load(options.model)
-        source = OtherTokens(make_dataset(data), tokenizer)
-        used = len(source.tokens_in_use())
-        model.to(device)
-        parameters = count_parameters(model, used)
-        records = measure_copies(
-            model,
-            lambda copy: HuggingFaceModel(copy, device),
-            source,
-            parameters,
-            schemes=options.quantize,
-            people=options.people,
-            tokens_in_use=used,
-        )
-    except (ValueError, RuntimeError) as error:
+        return measure(model.to(device), tokenizer, data, quantize=options.quantize, people=options.people)
+    except ValueError as error:
+        raise UserError(str(error).splitlines()) from None
+    except RuntimeError as error:  # such as a lack of memory
         raise UserError([" ".join(str(error).split())]) from None
-    return [{"params": parameters, **record} for record in records]
+
+
+def make_table(records: list[dict[str, Any]]) -> Table:
+    """A line for the model and one for each quantized copy."""
+    table = Table(
+        box=SIMPLE_HEAD,
+        show_edge=False,
+        pad_edge=False,
+        padding=(0, 1, 0, 0),
+        caption_justify="left",
+        caption=f"R = bits of knowledge per parameter, of {records[0]['params']:,} parameters, with its 95 % interval; "
+        f"R max is all that there is to know. Losses in nats, over {records[0]['people_measured']:,} people.",
+    )
+    table.add_column("quantization", no_wrap=True)
+    for heading in ("R", "interval", "R max", "loss\nname", "loss\nvalue", "values\nright", "bits\nstored"):
+        table.add_column(heading, justify="right", no_wrap=True)
+    for row in records:
+        low, high = row.get("bits_per_param_low"), row.get("bits_per_param_high")
+        table.add_row(
+            row["quantization"],
+            f"{row['bits_per_param']:.3f}",
+            "-" if low is None else f"{low:.3f}–{high:.3f}",
+            f"{row['max_bits_per_param']:.3f}",
+            f"{row['loss_name']:.2f}",
+            f"{row['loss_value']:.2f}",
+            f"{row['qa_accuracy']:.0%}",
+            f"{row['stored_bits']:,}",
+        )
+    return table
 
 
 def main(arguments: list[str] | None = None) -> int:
-    """Measure and print JSON. Raises UserError for mistakes."""
+    """Measure and print. Raises UserError for mistakes."""
     given = list(sys.argv[1:] if arguments is None else arguments)
     if given and not given[0].startswith("-"):
         given.insert(0, "--model")
@@ -94,7 +100,8 @@ def main(arguments: list[str] | None = None) -> int:
         description="Measure the knowledge of a causal language model in bits per parameter.",
     )
     records = evaluate(options)
-    print(json.dumps(records, indent=1))
+    print(json.dumps(records, indent=1), flush=True)
+    Console(stderr=True).print(make_table(records))
     if records[0]["bits"] == 0:
         print("R = 0: nothing is known of these people; are they those that the model was trained on?", file=sys.stderr)
     return 0

@@ -60,13 +60,13 @@ def quantize(
         tokens_in_use: rows of the vocabulary (of a model in Hugging Face form) that count in the size; None for all.
 
     Returns:
-        The copy, on the same device and in the same dtypes, and its size.
+        The copy in evaluation mode, on the same device and in the same dtypes, and its size.
 
     Raises:
         ValueError: a group that doesn't divide the width of a matrix, a parameter of two or more dimensions that is
             in no such module, or what the quantizer refuses.
     """
-    quantized_copy = copy.deepcopy(model)
+    quantized_copy = copy.deepcopy(model).eval()
     inner, outer = ({}, {}) if scheme == NONE else matrices(quantized_copy)
     quantized = inner | (outer if scheme.embedding else {})
     for name, weight in quantized.items():

@@ -34,8 +34,8 @@ from capacity.spec.config import RunConfig
 from capacity.spec.recipes import settings_of
 from capacity.store.folders import FAILED, STOPPED, TAKEN, RunFolder, fail, trained_alike, write_json
 from capacity.store.provenance import commit, provenance
-from eval.measure import measure, measure_copies
 from eval.recall import recall_people
+from eval.record import make_record, measure_copies
 from eval.source import OwnTokens
 from train.architectures.causal_lm import CausalLM, make_model
 from train.checkpoint import restore_training, training_tensors
@@ -239,7 +239,7 @@ class Run:
     def _observe(self, exposures: int) -> None:
         people = np.arange(self._curve_people(self.config.measure.eval_people))
         recall = recall_people(self._read(self.model), OwnTokens(self.dataset), people, EVALUATION)
-        record = measure(recall, self.dataset, sum(self.counts.values()), interval=False)
+        record = make_record(recall, self.dataset, sum(self.counts.values()), interval=False)
         self._write({"kind": "recall", "exposures": exposures, **record})
 
     def _finish(self) -> None:

@@ -24,8 +24,8 @@ from capacity.spec.config import Preset
 from capacity.spec.plan import make_plans
 from capacity.store.folders import run_folder
 from eval import __main__ as evaluate
-from eval.measure import measure
 from eval.recall import LanguageModel, recall_people
+from eval.record import make_record
 from eval.source import OwnTokens
 
 EXAMPLES = Path(__file__).parents[2] / "docs" / "examples"
@@ -73,7 +73,7 @@ class Grammar(LanguageModel):
 
 def record_of(model, dataset):
     recall = recall_people(model, OwnTokens(dataset), np.arange(PEOPLE), EVALUATION)
-    return measure(recall, dataset, parameters=100)
+    return make_record(recall, dataset, parameters=100)
 
 
 def test_it_is_one_short_file():

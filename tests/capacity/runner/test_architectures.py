@@ -10,8 +10,8 @@ import torch
 from biogen.config import EVALUATION
 from biogen.dataset import make_dataset
 from eval import hf
-from eval.measure import measure
 from eval.recall import recall_people
+from eval.record import make_record
 from eval.source import OtherTokens
 from tests.train.architectures.conftest import FORMS
 from tests.train.architectures.test_registry import OWN
@@ -28,7 +28,7 @@ def test_a_run_of_every_architecture_is_read_by_transformers(prepare, do, rows_o
     dataset = make_dataset(folder.read_config().data)
     source = OtherTokens(dataset, tokenizer)
     recall = recall_people(hf.HuggingFaceModel(model, torch.device("cpu")), source, np.arange(40), EVALUATION)
-    theirs = measure(recall, dataset, row["params"], interval=False)
+    theirs = make_record(recall, dataset, row["params"], interval=False)
     assert theirs["loss_value"] == pytest.approx(row["loss_value"], rel=1e-4)
     assert theirs["bits"] == pytest.approx(row["bits"], rel=1e-3)
     inert = 7 * 16 + 2 if form == "gpt2 none" else 0

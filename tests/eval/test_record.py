@@ -8,8 +8,8 @@ import torch
 
 from biogen.config import DataConfig
 from biogen.dataset import EVALUATION, make_dataset
-from eval.measure import measure, measure_copies
 from eval.recall import recall_people
+from eval.record import make_record, measure_copies
 from eval.source import OwnTokens
 from train.inference import Inference
 
@@ -19,7 +19,7 @@ PARAMETERS = 1000
 
 def record_of(model, dataset, people=PEOPLE, interval=False):
     recall = recall_people(model, OwnTokens(dataset), np.arange(people), EVALUATION)
-    return measure(recall, dataset, PARAMETERS, interval=interval)
+    return make_record(recall, dataset, PARAMETERS, interval=interval)
 
 
 def name_bits(dataset):

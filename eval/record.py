@@ -22,7 +22,7 @@ _GREEDY_PEOPLE = 64
 """People whose sentences are completed by real decoding, to check the teacher-forced accuracy."""
 
 
-def measure(recall: Recall, dataset: Dataset, parameters: int, *, interval: bool = True) -> dict[str, Any]:
+def make_record(recall: Recall, dataset: Dataset, parameters: int, *, interval: bool = True) -> dict[str, Any]:
     """One record: losses in nats, bits, bits per parameter with a 95 % interval over people, accuracies.
 
     parameters: trainable ones, without embedding rows of tokens that never occur. One person alone has no interval.
@@ -76,7 +76,7 @@ def measure_copies(
     for scheme in dict.fromkeys((NONE, *map(parse_scheme, schemes))):
         copy, stored = quantize(model, scheme, calibration, tokens_in_use=tokens_in_use)
         reader = read(copy)
-        record = measure(recall_people(reader, source, index, EVALUATION), source.dataset, parameters)
+        record = make_record(recall_people(reader, source, index, EVALUATION), source.dataset, parameters)
         if scheme == NONE:
             record |= completion_agreement(reader, source, index[:_GREEDY_PEOPLE], EVALUATION)
             if source.dataset.questions:

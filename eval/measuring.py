@@ -1,0 +1,92 @@
+"""Measure any causal language model of transformers, from Python: `eval.measure`.
+
+In: a model, its tokenizer, and the people whose knowledge is to be measured. Out: records, as `python -m eval` prints
+them and as a run's result.json holds them.
+"""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from pydantic import ValidationError
+from torch import nn
+
+from basis.flags import UserError, explain, read_yaml
+from biogen.config import DataConfig
+from biogen.dataset import make_dataset
+from eval.hf import HuggingFaceModel, count_parameters
+from eval.quantizers.schemes import parse_scheme
+from eval.record import measure_copies
+from eval.source import OtherTokens
+
+
+def measure(
+    model: nn.Module,
+    tokenizer: Any,
+    data: DataConfig | Path | str,
+    *,
+    quantize: Sequence[str] = (),
+    people: int = 50_000,
+) -> list[dict[str, Any]]:
+    """How many bits of knowledge about synthetic people a model stores per parameter.
+
+        model = AutoModelForCausalLM.from_pretrained(folder)
+        tokenizer = AutoTokenizer.from_pretrained(folder)
+        pandas.DataFrame(eval.measure(model, tokenizer, "people", quantize=["int8", "gptq-int4"]))
+
+    Args:
+        model: a causal language model of transformers. It is left as it is, and measured on the device where it is.
+        tokenizer: its fast tokenizer. It must have an end token and split at spaces and before punctuation.
+        data: the people: their options, or a folder with a config.yaml, such as a data set of `python -m biogen` or
+            a run of `capacity.run`.
+        quantize: names of quantized copies to measure, too, such as gptq-int4 (`eval/quantizers/schemes.py`).
+        people: how many people are measured at most, the first ones, over texts that nobody has trained on.
+
+    Returns:
+        A record of the model, then one of each quantized copy. The guide's table of columns explains the keys, among
+        them `quantization` ("none" for the model), `bits_per_param` (R), `params` (P), and losses in nats.
+
+    Raises:
+        ValueError: what cannot be measured, with one line for each reason.
+    """
+    if people < 2:
+        raise ValueError(f"people: {people} is not allowed; must be at least 2")
+    for text in quantize:
+        try:
+            parse_scheme(text)
+        except ValueError as error:
+            raise ValueError(f"quantize: {text!r} is not allowed; {error}") from None
+    config = data if isinstance(data, DataConfig) else read_data(Path(data))
+    source = OtherTokens(make_dataset(config), tokenizer)
+    used = len(source.tokens_in_use())
+    parameters = count_parameters(model, used)
+    if parameters == 0:
+        raise ValueError("model: none of its parameters is trainable; R is bits per trainable parameter")
+    device = next(model.parameters()).device
+    records = measure_copies(
+        model,
+        lambda copy: HuggingFaceModel(copy, device),
+        source,
+        parameters,
+        schemes=quantize,
+        people=people,
+        tokens_in_use=used,
+    )
+    return [{"params": parameters, **record} for record in records]
+
+
+def read_data(folder: Path) -> DataConfig:
+    """The data of a folder's config.yaml. Raises ValueError."""
+    file = folder / "config.yaml"
+    if not file.is_file():
+        raise ValueError(f"data: {folder} has no config.yaml; must be a data set of biogen or a run of capacity.run")
+    try:
+        content = read_yaml(file)
+    except UserError as error:
+        raise ValueError(str(error)) from None
+    if not isinstance(content.get("data"), dict):
+        raise ValueError(f"data: {file} has no key data; must describe the people under it")
+    try:
+        return DataConfig.model_validate(content["data"])
+    except ValidationError as error:
+        raise ValueError("\n".join(f"{file}: {line}" for line in explain(error, DataConfig))) from None

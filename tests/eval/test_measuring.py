@@ -1,0 +1,101 @@
+"""`eval.measure` from Python: the records that the program prints, of a model that stays as it was."""
+
+import copy
+import subprocess
+import sys
+
+import pytest
+import torch
+from transformers import LlamaConfig, LlamaForCausalLM
+
+import eval
+from biogen.dataset import make_dataset
+from eval.hf import load
+
+
+@pytest.fixture(scope="module")
+def loaded(biod_run):
+    return load(str(biod_run.model))
+
+
+def same(found, expected):
+    for key, value in found.items():
+        exact = value is None or isinstance(value, str)
+        assert value == (expected[key] if exact else pytest.approx(expected[key], rel=1e-4)), key
+
+
+def test_a_model_in_hand_is_measured_as_its_run_was(biod_run, loaded, rows_of):
+    model, tokenizer = loaded
+    before = copy.deepcopy(model.state_dict())
+    records = eval.measure(model, tokenizer, biod_run.path, quantize=["gptq-int4", "int8"])
+    assert [record["quantization"] for record in records] == ["none", "gptq-int4", "rtn-int8+embedding"]
+    same(records[0], rows_of(biod_run)[0])
+    assert records[2]["stored_bits"] == rows_of(biod_run)[1]["stored_bits"]
+    assert all(torch.equal(before[name], value) for name, value in model.state_dict().items())
+
+
+def test_data_are_a_folder_its_name_or_options(biod_run, loaded):
+    by = [biod_run.path, str(biod_run.path), biod_run.read_config().data]
+    first, *others = [eval.measure(*loaded, data, people=9) for data in by]
+    assert all(other == first for other in others)
+    assert first[0]["people_measured"] == 9
+
+
+def test_a_model_that_was_just_trained_is_measured_without_dropout(biod_run, loaded):
+    model, tokenizer = copy.deepcopy(loaded[0]), loaded[1]
+    for layer in model.gpt_neox.layers:
+        layer.post_mlp_dropout.p = 0.5
+    model.train()
+    (record,) = eval.measure(model, tokenizer, biod_run.path)
+    assert record == eval.measure(*loaded, biod_run.path)[0]
+    assert model.training
+
+
+def test_llama_has_quantized_copies(biod_run, loaded):
+    """Queries, keys and values read one input, and so do gate and up; the head is not tied."""
+    dataset = make_dataset(biod_run.read_config().data)
+    sizes = {"hidden_size": 16, "intermediate_size": 24, "num_hidden_layers": 1, "num_attention_heads": 2}
+    torch.manual_seed(0)
+    model = LlamaForCausalLM(LlamaConfig(vocab_size=dataset.tokenizer.vocab, tie_word_embeddings=False, **sizes))
+    records = eval.measure(model, loaded[1], dataset.config, quantize=["gptq-int4", "gptq-int4+embedding"])
+    inside = 4 * 16**2 + 3 * 16 * 24
+    assert [r["quantized_weights"] for r in records] == [0, inside, inside + 2 * 16 * dataset.tokenizer.vocab]
+
+
+@pytest.mark.parametrize(
+    ("changes", "expected"),
+    [
+        ({"people": 1}, "people: 1 is not allowed; must be at least 2"),
+        ({"quantize": ["int9"]}, "quantize: 'int9' is not allowed; must be one of none"),
+        ({"quantize": ["nowhere:Mine-int4"]}, "quantize: 'nowhere:Mine' cannot be imported"),
+        ({"data": "/nowhere"}, "data: /nowhere has no config.yaml"),
+    ],
+)
+def test_mistakes_are_value_errors(biod_run, loaded, changes, expected):
+    given = {"data": biod_run.path} | changes
+    with pytest.raises(ValueError, match=f"^{expected}[^\n]*$"):
+        eval.measure(*loaded, given.pop("data"), **given)
+
+
+def test_a_model_without_trainable_parameters_is_refused(biod_run, loaded):
+    model = copy.deepcopy(loaded[0]).requires_grad_(False)
+    with pytest.raises(ValueError, match=r"^model: none of its parameters is trainable"):
+        eval.measure(model, loaded[1], biod_run.path)
+
+
+def test_a_quantizer_of_ones_own(biod_run, loaded, tmp_path, monkeypatch):
+    lines = ["def zeros(model, matrices, scheme, calibration):"]
+    lines += ["    for weight in matrices.values():", "        weight.zero_()"]
+    (tmp_path / "my_quantizers.py").write_text("\n".join(lines))
+    monkeypatch.syspath_prepend(tmp_path)
+    _, record = eval.measure(*loaded, biod_run.path, quantize=["my_quantizers:zeros-int2"])
+    assert record["quantization"] == "my_quantizers:zeros-int2"
+    assert record["bits"] == 0
+
+
+def test_the_package_is_light_until_it_measures():
+    program = "import sys, eval; assert 'torch' not in sys.modules; eval.measure; assert 'torch' in sys.modules"
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stderr) == (0, "")
+    with pytest.raises(AttributeError, match="'eval' has no attribute 'measures'"):
+        eval.measures  # noqa: B018
