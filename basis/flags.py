@@ -4,33 +4,27 @@ In: a model class and the arguments. Out: a model; or, for mistakes, one line ea
 at once) and exit code 2. Later wins: the model's defaults, then the file of `--config`, then flags.
 """
 
-import dataclasses
+import argparse
 import difflib
+import re
 import signal
 import sys
-from collections.abc import Callable, Sequence
-from itertools import pairwise
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from pathlib import Path
-from typing import Annotated, Any, NoReturn, TypeVar, get_args, get_origin
+from typing import Any, NoReturn, TypeVar, get_args, get_origin
 
-import tyro
-import yaml
 from pydantic import BaseModel, ValidationError
 from pydantic.fields import FieldInfo
 
+from basis.yaml_text import UserError, read_yaml, short
+
+__all__ = ["UserError", "explain", "fields_of", "parse", "read_yaml", "run_main", "section_of", "split_values"]
+
 Config = TypeVar("Config", bound=BaseModel)
 
-
-_MOST_YAML = 1 << 20
-"""Bytes of a preset, at most."""
-
-
-class UserError(Exception):
-    """What a user got wrong, in whole lines."""
-
-    def __init__(self, lines: Sequence[str]) -> None:
-        super().__init__("\n".join(lines))
-        self.lines = list(lines)
+_NOTHING: Any = object()
+"""What a flag without its value holds."""
 
 
 def parse(
@@ -39,88 +33,265 @@ def parse(
     *,
     program: str,
     description: str,
+    examples: Sequence[str] = (),
     keys_of_file: Callable[[dict[str, Any]], dict[str, Any]] = dict,
-    default_file: Path | None = None,
     find_file: Callable[[str], Path] = Path,
+    default_file: Path | None = None,
+    adjust: Callable[[dict[str, Any], set[str]], None] = lambda values, given: None,
 ) -> Config:
     """Read a configuration from the command line; see the module's docstring.
 
-    keys_of_file: takes from the file's keys those of this model. default_file: read where `--config` is not given.
-    find_file: the file that a value of `--config` names; may raise UserError.
-    Raises UserError.
+    keys_of_file: takes from the file's keys those of this model. find_file: the path that the text of `--config` means.
+    default_file: read where `--config` is not given. adjust: may change the values, knowing which fields flags gave.
+    A model may have `groups`, names of fields by the title that they stand under in `--help`. Raises UserError.
     """
-    arguments = list(sys.argv[1:] if arguments is None else arguments)
-    lines, arguments = _without_values(model, arguments)
-    flags: Any = _flags(model, with_file=True)
-    parsed: Any
-    unknown: list[str]
-    parsed, unknown = tyro.cli(
-        flags,
-        args=arguments,
-        prog=program,
-        description=description,
-        return_unknown_args=True,
-    )
-    lines += _unknown_lines(model, unknown)
-    values: dict[str, Any] = {}
+    arguments = [_spelled(text) for text in (sys.argv[1:] if arguments is None else arguments)]
+    fields = fields_of(model)
+    values, lines = _read_file(arguments, keys_of_file, find_file, default_file)
+    parser = _parser(model, fields, values, program, description, examples)
+    found, unknown = parser.parse_known_args(arguments)
+    given: set[str] = set()
+    if found.config is _NOTHING:
+        lines.append("--config: has no value; see --help")
+    for name, field in fields.items():
+        if (texts := getattr(found, name)) is None:
+            continue
+        if texts is _NOTHING or texts == []:
+            lines.append(f"--{_flag(name)}: has no value; see --help")
+            continue
+        given.add(name)
+        _put(values, name, _value(field, texts))
+    lines += _unknown_lines(fields, unknown)
+    adjust(values, given)
     try:
-        if (file := find_file(parsed.config) if parsed.config else default_file) is not None:
-            values = keys_of_file(read_yaml(file))
-    except UserError as error:
-        lines += error.lines
-    _overlay(values, parsed, model, arguments)
-    try:
-        return _checked(model, values, lines)
+        config = model.model_validate(values)
     except ValidationError as error:
         raise UserError(lines + explain(error, model)) from None
-
-
-def _checked(model: type[Config], values: dict[str, Any], lines: list[str]) -> Config:
-    config = model.model_validate(values)
     if lines:
         raise UserError(lines)
     return config
 
 
-class _PlainLoader(yaml.SafeLoader):
-    """YAML without aliases, a few lines of which stand for gigabytes, and without keys that are given twice."""
-
-    def compose_node(self, parent: yaml.Node | None, index: Any) -> yaml.Node | None:
-        if self.check_event(yaml.AliasEvent):
-            raise yaml.YAMLError("aliases are not allowed")
-        return super().compose_node(parent, index)
-
-    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
-        mapping = super().construct_mapping(node, deep)
-        if len(mapping) < len(node.value):
-            keys = [key.value for key, _ in node.value]
-            twice = next((key for key in keys if keys.count(key) > 1), "a key")
-            raise yaml.YAMLError(f"{twice} is given twice")
-        return mapping
+def fields_of(model: type[BaseModel], section: str = "") -> dict[str, FieldInfo]:
+    """Every field by its name; a field of a section is called `section.name`."""
+    fields: dict[str, FieldInfo] = {}
+    for name, field in model.model_fields.items():
+        inner = section_of(field)
+        fields |= fields_of(inner, f"{section}{name}.") if inner is not None else {f"{section}{name}": field}
+    return fields
 
 
-def _short(text: str, length: int = 200) -> str:
-    return text if len(text) <= length else text[:length] + " ..."
+def section_of(field: FieldInfo) -> type[BaseModel] | None:
+    """The model of a field that is a section of its own."""
+    kind = field.annotation
+    return kind if isinstance(kind, type) and issubclass(kind, BaseModel) else None
 
 
-def read_yaml(path: Path) -> dict[str, Any]:
-    """The keys of a YAML file. Raises UserError for a file that cannot be read or is no mapping."""
+def holds_several(field: FieldInfo) -> bool:
+    """Whether a field's value is a list."""
+    return any(get_origin(kind) in (tuple, list) for kind in [field.annotation, *get_args(field.annotation)])
+
+
+def takes_none(field: FieldInfo) -> bool:
+    """Whether the text `none` leaves a field open; where it is one of the field's values, it is that value."""
+    return type(None) in _leaves(field.annotation) and "none" not in _choices(field.annotation)
+
+
+def split_values(value: object) -> list[Any]:
+    """The values that stand for a list: a list, or a text with commas, or one value."""
+    parts = list(value) if isinstance(value, list | tuple) else [value]
+    split = [part.split(",") if isinstance(part, str) and "," in part else [part] for part in parts]
+    texts = [part.strip() if isinstance(part, str) else part for several in split for part in several]
+    return [text for text in texts if text != ""] if len(texts) > 1 else texts
+
+
+def allowed(field: FieldInfo) -> str:
+    """What a field may be, as far as its type says so: `a | b`, `1 to 4096`, `at least 1`; else nothing."""
+    words = _choices(field.annotation)
+    bounds: dict[str, Any] = {}
+    for note in [*field.metadata, *_annotations(field.annotation)]:
+        bounds |= {name: getattr(note, name) for name in ("gt", "ge", "lt", "le") if hasattr(note, name)}
+    if words:
+        return " | ".join(words)
+    low, high = bounds.get("ge", bounds.get("gt")), bounds.get("le", bounds.get("lt"))
+    low_text = "" if low is None else f"at least {low:,}" if "ge" in bounds else f"more than {low:,}"
+    high_text = "" if high is None else f"at most {high:,}" if "le" in bounds else f"less than {high:,}"
+    if "ge" in bounds and "le" in bounds:
+        return f"{low:,} to {high:,}"
+    return ", ".join(text for text in (low_text, high_text) if text)
+
+
+def _choices(kind: Any) -> list[str]:
+    """The words that a type allows, where it is a list of words."""
+    parts = [part for part in get_args(kind) if part is not type(None)]
+    if parts and all(isinstance(part, str) for part in parts):
+        return list(parts)
+    found = [words for part in parts if not isinstance(part, str) and (words := _choices(part))]
+    return found[0] if len(found) == 1 else []
+
+
+def _annotations(kind: Any) -> list[Any]:
+    """What a type is annotated with, at any depth."""
+    found = [part for note in getattr(kind, "__metadata__", ()) for part in getattr(note, "metadata", [note])]
+    return found + [note for inner in get_args(kind) for note in _annotations(inner)]
+
+
+def _read_file(
+    arguments: Sequence[str],
+    keys_of_file: Callable[[dict[str, Any]], dict[str, Any]],
+    find_file: Callable[[str], Path],
+    default_file: Path | None,
+) -> tuple[dict[str, Any], list[str]]:
+    """The keys of the file of `--config`, or of the default; and what is wrong with it."""
+    only = argparse.ArgumentParser(add_help=False, allow_abbrev=False)
+    only.add_argument("--config", nargs="?", const=_NOTHING)
+    named = only.parse_known_args(list(arguments))[0].config
+    if named is _NOTHING:
+        return {}, []  # which the flags' own parser tells
     try:
-        with path.open("rb") as file:
-            written = file.read(_MOST_YAML + 1)
-        if len(written) > _MOST_YAML:
-            raise UserError([f"config: {path} is too large; allowed are {_MOST_YAML:,} bytes"])
-        content = yaml.load(written, _PlainLoader)
-    except OSError as error:
-        raise UserError([f"config: {path} cannot be read ({error.strerror}); give the path of a preset"]) from None
-    except (yaml.YAMLError, ValueError, RecursionError) as error:  # such as a date or a number that cannot be
-        problem = _short(" ".join(str(error).split()), 300)
-        raise UserError([f"config: {path} is not YAML ({problem})"]) from None
-    if content is None:
-        raise UserError([f"config: {path} is empty; allowed is a mapping of keys to values"])
-    if not isinstance(content, dict):
-        raise UserError([f"config: {path} holds {type(content).__name__}; allowed is a mapping of keys to values"])
-    return {str(key): value for key, value in content.items()}
+        file = default_file if named is None else find_file(named)
+        return (keys_of_file(read_yaml(file)) if file is not None else {}), []
+    except UserError as error:
+        return {}, error.lines
+
+
+class _Parser(argparse.ArgumentParser):
+    """A parser whose mistakes are a user's; what begins with a minus and a digit is a value."""
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self._negative_number_matcher = re.compile(r"-\.?\d")
+
+    def error(self, message: str) -> NoReturn:
+        raise UserError([message])
+
+
+class _Help(argparse.HelpFormatter):
+    """The flag on a line of its own, what it means below; a description and examples keep their lines."""
+
+    def __init__(self, prog: str) -> None:
+        super().__init__(prog, max_help_position=6)
+
+    def _format_args(self, action: argparse.Action, default_metavar: Any) -> str:
+        return str(action.metavar or default_metavar)
+
+    def _fill_text(self, text: str, width: int, indent: str) -> str:
+        return "\n".join(super(_Help, self)._fill_text(line, width, indent) for line in text.splitlines())
+
+
+def _parser(
+    model: type[BaseModel],
+    fields: Mapping[str, FieldInfo],
+    values: Mapping[str, Any],
+    program: str,
+    description: str,
+    examples: Sequence[str],
+) -> argparse.ArgumentParser:
+    """A parser whose flags take texts, which the model checks; its help says what is allowed and what is in force."""
+    epilog = "\n".join(["examples:", *(f"  {line}" for line in examples)]) if examples else None
+    parser = _Parser(
+        program,
+        f"{program} [--FLAG VALUE ...]",
+        description,
+        epilog,
+        formatter_class=_Help,
+        allow_abbrev=False,
+        argument_default=None,
+    )
+    parser.add_argument(
+        "--config", metavar="FILE", nargs="?", const=_NOTHING, help="A YAML file of these options; flags go over it."
+    )
+    groups = {title: parser.add_argument_group(title) for title in getattr(model, "groups", {})}
+    title_of = {name: title for title, names in getattr(model, "groups", {}).items() for name in names}
+    for name, field in fields.items():
+        title = title_of.get(name.partition(".")[0])
+        group = groups[title] if title else parser
+        help_text = " ".join([*(field.description or "").split(), *_notes(field, values, name)]).replace("%", "%%")
+        add = partial(group.add_argument, f"--{_flag(name)}", dest=name, help=help_text)
+        one = name.rpartition(".")[2].upper()
+        if field.annotation is bool:
+            add(action=argparse.BooleanOptionalAction)
+        elif not holds_several(field):
+            add(nargs="?", const=_NOTHING, metavar=one)
+        elif _is_bool(field):
+            add(nargs="*", action=_Switch, metavar="...")
+            group.add_argument(
+                f"--no-{_flag(name)}", dest=name, action="store_const", const=["false"], help=argparse.SUPPRESS
+            )
+        else:
+            add(nargs="*", metavar=f"{one.rstrip('S')} ...")
+    return parser
+
+
+class _Switch(argparse.Action):
+    """A flag that alone means true."""
+
+    def __call__(self, parser: Any, namespace: argparse.Namespace, values: Any, option: str | None = None) -> None:
+        setattr(namespace, self.dest, values or ["true"])
+
+
+def _notes(field: FieldInfo, values: Mapping[str, Any], name: str) -> list[str]:
+    """What may be given, and what holds without the flag."""
+    notes = [f"Allowed: {text}."] if (text := allowed(field)) else []
+    section: Any = values
+    for part in name.split("."):
+        section = section.get(part) if isinstance(section, Mapping) else None
+    if section is not None:
+        return [*notes, f"(preset: {_shown(section)})"]
+    if field.is_required():
+        return [*notes, "(required)"]
+    default = field.get_default(call_default_factory=True)
+    return notes if default in (None, (None,), {}, ({},)) else [*notes, f"(default: {_shown(default)})"]
+
+
+def _shown(value: Any) -> str:
+    if isinstance(value, list | tuple):
+        return " ".join(map(str, value)) or "none"
+    return str(value).lower() if isinstance(value, bool) else str(value)
+
+
+def _is_bool(field: FieldInfo) -> bool:
+    return bool in _leaves(field.annotation)
+
+
+def _leaves(kind: Any) -> list[Any]:
+    inner = get_args(kind)
+    return [leaf for part in inner for leaf in _leaves(part)] if inner else [kind]
+
+
+def _value(field: FieldInfo, found: Any) -> Any:
+    """What was found for a flag as its model takes it."""
+    return None if found in ("none", "None") and takes_none(field) else found
+
+
+def _put(values: dict[str, Any], name: str, value: Any) -> None:
+    *sections, last = name.split(".")
+    for section in sections:
+        inner = values.get(section)
+        values[section] = values = dict(inner) if isinstance(inner, Mapping) else {}
+    values[last] = value
+
+
+def _flag(name: str) -> str:
+    return name.replace("_", "-")
+
+
+def _spelled(text: str) -> str:
+    """An argument as `--help` spells it: flags may have underscores, too."""
+    flag, equals, value = text.partition("=")
+    return _flag(flag) + equals + value if text.startswith("--") else text
+
+
+def _unknown_lines(fields: Mapping[str, FieldInfo], unknown: Sequence[str]) -> list[str]:
+    lines = []
+    for text in unknown:
+        if text.startswith("-"):
+            flag = text.partition("=")[0]
+            near = difflib.get_close_matches(flag, ["--config", *(f"--{_flag(name)}" for name in fields)], n=1)
+            lines.append(f"{flag}: is not a flag; " + (f"did you mean {near[0]}?" if near else "see --help"))
+    if unknown and not lines:
+        lines = [f"{unknown[0]}: is not a flag's value; see --help"]
+    return lines
 
 
 def explain(error: ValidationError, model: type[BaseModel]) -> list[str]:
@@ -136,7 +307,7 @@ def explain(error: ValidationError, model: type[BaseModel]) -> list[str]:
         elif mistake["type"] == "missing" and isinstance(mistake["loc"][-1], int):
             alike = [other["loc"][-1] for other in mistakes if other["loc"][:-1] == mistake["loc"][:-1]]
             needed = 1 + max(place for place in alike if isinstance(place, int))
-            lines.append(f"{where}: {_short(repr(mistake['input']))} is not allowed; must be {needed} values")
+            lines.append(f"{where}: {short(repr(mistake['input']))} is not allowed; must be {needed} values")
         elif mistake["type"] == "missing":
             lines.append(f"{where}: is required")
         elif mistake["type"] == "value_error" and isinstance(mistake["input"], dict | BaseModel):
@@ -145,28 +316,22 @@ def explain(error: ValidationError, model: type[BaseModel]) -> list[str]:
         else:
             bounds = _bounds(where, model) if mistake["type"].startswith(("greater_than", "less_than")) else ""
             message = bounds or message.replace("Input should be", "must be")
-            lines.append(f"{where}: {_short(repr(mistake['input']))} is not allowed; {_short(message)}")
+            lines.append(f"{where}: {short(repr(mistake['input']))} is not allowed; {short(message)}")
     return list(dict.fromkeys(lines))
 
 
 def _bounds(where: str, model: type[BaseModel]) -> str:
     """What a number may be where it has a smallest and a largest value, of which pydantic names one; else nothing."""
-    field = _fields(model).get("--" + where.replace("_", "-"))
+    field = fields_of(model).get(where)
     words = {"gt": "greater than", "ge": "greater than or equal to", "lt": "less than", "le": "less than or equal to"}
     notes = [*field.metadata, *_annotations(field.annotation)] if field else []
     parts = [f"{text} {getattr(note, name)}" for note in notes for name, text in words.items() if hasattr(note, name)]
     return f"must be {' and '.join(parts)}" if len(parts) > 1 else ""
 
 
-def _annotations(kind: Any) -> list[Any]:
-    """What a type is annotated with, at any depth."""
-    found = [part for note in getattr(kind, "__metadata__", ()) for part in getattr(note, "metadata", [note])]
-    return found + [note for inner in get_args(kind) for note in _annotations(inner)]
-
-
 def _nearest(where: str, model: type[BaseModel]) -> str | None:
     """The key of the same section that is written most like one that is none, or a section's where it has none."""
-    keys = [flag.removeprefix("--").replace("-", "_") for flag in _fields(model)]
+    keys = list(fields_of(model))
     keys += {section for key in keys if (section := key.rpartition(".")[0])}
     section, _, name = where.rpartition(".")
     siblings = {key.rpartition(".")[2]: key for key in keys if not section or key.rpartition(".")[0] == section}
@@ -176,7 +341,7 @@ def _nearest(where: str, model: type[BaseModel]) -> str | None:
 
 def run_main(main: Callable[[], int]) -> NoReturn:
     """Run a program: a UserError is printed and ends it with exit code 2, Ctrl-C ends it with 130."""
-    if signal.getsignal(signal.SIGINT) is signal.SIG_DFL:  # of the imports: see biogen/__init__.py
+    if signal.getsignal(signal.SIGINT) is signal.SIG_DFL:  # of the imports: see basis/__init__.py
         signal.signal(signal.SIGINT, signal.default_int_handler)
     try:
         sys.exit(main())
@@ -188,118 +353,3 @@ def run_main(main: Callable[[], int]) -> NoReturn:
     except KeyboardInterrupt:
         print("Stopped.", file=sys.stderr)
         sys.exit(130)
-
-
-def _flags(model: type[BaseModel], *, with_file: bool = False) -> type:
-    """A dataclass of optional texts, one a field, for tyro to parse; the model itself checks them later."""
-    fields: list[tuple[str, Any, Any]] = []
-    if with_file:
-        help_text = "A YAML file of these keys; flags override it."
-        arg = tyro.conf.arg(help=help_text, metavar="FILE", help_behavior_hint="")
-        fields.append(("config", Annotated[str | None, arg], dataclasses.field(default=None)))
-    own = [name for name in model.model_fields if name in model.__annotations__]
-    for name in dict.fromkeys([*own, *model.model_fields]):  # a class's own fields first, then those it inherits
-        field = model.model_fields[name]
-        nested = _nested(field)
-        if nested is not None:
-            inner = _flags(nested)
-            fields.append((name, inner, dataclasses.field(default_factory=inner)))
-            continue
-        text = (field.description or "").replace("\n", " ")
-        metavar = name.upper()
-        if _is_list(field):
-            kind: Any = list[str] | None
-            metavar = f"{metavar.rstrip('S')} ..."
-        elif field.annotation is bool:
-            kind = bool
-        else:
-            kind = str | None
-        default = _default_text(field)
-        arg = tyro.conf.arg(help=text, metavar=None if kind is bool else metavar, help_behavior_hint=default)
-        default_value = False if kind is bool else None
-        fields.append((name, Annotated[kind, arg], dataclasses.field(default=default_value)))
-    return dataclasses.make_dataclass(f"{model.__name__}Flags", fields)
-
-
-def _default_text(field: FieldInfo) -> str:
-    if field.is_required():
-        return "(required)"
-    default = field.get_default(call_default_factory=True)
-    if default is None:
-        return ""
-    if isinstance(default, tuple):
-        default = " ".join(map(str, default)) or "none"
-    return f"(default: {default})"
-
-
-def _nested(field: FieldInfo) -> type[BaseModel] | None:
-    kind = field.annotation
-    return kind if isinstance(kind, type) and issubclass(kind, BaseModel) else None
-
-
-def _is_list(field: FieldInfo) -> bool:
-    kinds = [field.annotation, *get_args(field.annotation)]
-    return any(get_origin(kind) in (tuple, list) for kind in kinds)
-
-
-def _overlay(values: dict[str, Any], parsed: Any, model: type[BaseModel], given: Sequence[str], at: str = "") -> None:
-    """Put the flags that were given over the values of the file."""
-    for name, field in model.model_fields.items():
-        flag, value = f"{at}{name.replace('_', '-')}", getattr(parsed, name)
-        nested = _nested(field)
-        if nested is not None:
-            inner = values.get(name)
-            inner = dict(inner) if isinstance(inner, dict) else {}
-            _overlay(inner, value, nested, given, f"{flag}.")
-            if inner:
-                values[name] = inner
-        elif field.annotation is bool:
-            if any(_flag(text) in (f"--{flag}", f"--{at}no-{name.replace('_', '-')}") for text in given):
-                values[name] = value
-        elif value is not None:
-            values[name] = None if value in ("none", "None") and _optional(field) else value
-
-
-def _optional(field: FieldInfo) -> bool:
-    """Whether `none` leaves an option open; it does not where it is one of the option's values."""
-    kinds = get_args(field.annotation)
-    return type(None) in kinds and not any("none" in get_args(kind) for kind in kinds)
-
-
-def _flag(text: str) -> str:
-    """An argument as `--help` spells it: tyro takes underscores too."""
-    return text.partition("=")[0].replace("_", "-")
-
-
-def _fields(model: type[BaseModel], at: str = "--") -> dict[str, FieldInfo]:
-    """Every flag with its field."""
-    fields: dict[str, FieldInfo] = {}
-    for name, field in model.model_fields.items():
-        nested = _nested(field)
-        flag = f"{at}{name.replace('_', '-')}"
-        fields |= _fields(nested, f"{flag}.") if nested is not None else {flag: field}
-    return fields
-
-
-def _without_values(model: type[BaseModel], arguments: Sequence[str]) -> tuple[list[str], list[str]]:
-    """A line for every flag whose value is missing, and the other arguments: tyro would stop at the first."""
-    valued = {"--config"} | {flag for flag, field in _fields(model).items() if field.annotation is not bool}
-    lines, others = [], []
-    for text, behind in pairwise([*arguments, "--"]):
-        flag_follows = behind.startswith("-") and not behind[1:2].isdigit()
-        if flag_follows and "=" not in text and _flag(text) in valued:
-            lines.append(f"{_flag(text)}: has no value; see --help")
-        else:
-            others.append(text)
-    return lines, others
-
-
-def _unknown_lines(model: type[BaseModel], unknown: Sequence[str]) -> list[str]:
-    lines = []
-    for text in unknown:
-        if text.startswith("-"):
-            near = difflib.get_close_matches(text, ["--config", *_fields(model)], n=1)
-            lines.append(f"{text}: is not a flag; " + (f"did you mean {near[0]}?" if near else "see --help"))
-    if unknown and not lines:
-        lines = [f"{unknown[0]}: is not a flag's value; see --help"]
-    return lines

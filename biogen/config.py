@@ -9,7 +9,6 @@ import re
 from fractions import Fraction
 from typing import Annotated, Any, Literal
 
-import yaml
 from pydantic import (
     AfterValidator,
     BaseModel,
@@ -22,6 +21,7 @@ from pydantic import (
     model_validator,
 )
 
+from basis.yaml_text import read_mapping
 from biogen.datasets import DATASETS
 from biogen.pools import PoolSizes
 
@@ -111,18 +111,8 @@ class BioDShape(Frozen):
         return self
 
 
-def _mapping(text: object) -> object:
-    """YAML where it comes from a flag."""
-    if not isinstance(text, str):
-        return text
-    try:
-        return yaml.safe_load(text)
-    except yaml.YAMLError:
-        raise ValueError("must be a mapping such as {depth: 3}") from None
-
-
-Mapped = Annotated[dict[str, Any], BeforeValidator(_mapping)]
-"""Options of something of a user's own; from a flag a text such as {flips: 3}."""
+Mapped = Annotated[dict[str, Any], BeforeValidator(read_mapping)]
+"""Options of something of a user's own; from a flag a text such as `flips=3` or `{flips: 3}`."""
 
 
 COMMON = frozenset({"dataset", "dataset_options", "people", "seed", "junk", "junk_people", "domain_token"})
@@ -135,7 +125,7 @@ class DataOptions(Frozen):
     dataset: Annotated[str, AfterValidator(DATASETS.check)] = "bios"
     """bios: biographies in English; biod: the abstract data set; or your own as module:Name."""
     dataset_options: Mapped = Field({}, validate_default=True, exclude_if=operator.not_)
-    """Options of a data set of your own: a mapping, such as {flips: 16}."""
+    """Options of a data set of your own: such as flips=16."""
     variant: Annotated[str, BeforeValidator(_variant)] = "fresh"
     """bios: fresh (a new text at every exposure), single, multiM (M texts); then +permute, +fullname."""
     templates: int = Field(200, ge=6)

@@ -2,178 +2,153 @@
 
 In: a preset and flags. Out: a folder of runs with results.csv and plots/, and a table on the terminal.
 Exit codes: 0 all done, 1 a run failed, 2 a mistake in the options, 130 or 143 stopped by a signal.
+From Python: `run(preset)` does the same and returns the table.
 """
 
-import math
-import os
 import shlex
 import signal
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Mapping
 from pathlib import Path
-
-from rich.console import Console
-from rich.markup import escape
+from typing import TYPE_CHECKING, Any
 
 from basis.flags import UserError, parse, run_main
 from basis.program import called_as
-from biogen.tokenizer import is_at_hand
-from capacity.report.plans import show_plans
-from capacity.report.plots import draw_all
-from capacity.report.table import count_runs, show
-from capacity.runner.bracket import Bracket
-from capacity.runner.engine import Engine, LocalEngine, WorkerOptions, default_workers
-from capacity.runner.sweep import Stopped, run_all
-from capacity.spec.config import Preset
-from capacity.spec.plan import Plan, make_plans
+from capacity.spec.preset import Preset
 from capacity.spec.presets import DEFAULT, preset_path
-from capacity.store.folders import RunFolder, check_store, open_store, run_folder, trained_alike
-from capacity.store.records import load, write_csv
-from train.native.library import instruction_set
+
+if TYPE_CHECKING:
+    import pandas as pd
+    from rich.console import Console
+
+    from capacity.runner.launch import Launch
+
+EXAMPLES = [
+    "--sizes 2x32 2x48 --people 500 1000 2000 --exposures 100 --r-max 0 9 --dry-run",
+    "--optimizer adamw muon --lr 0.003 0.01 --seeds 0 1 2 --sizes 2x32 --people 900 --out runs/optimizers",
+    "--config law-laptop/biod --recipe paper --layout rows",
+]
 
 
 def main(arguments: list[str] | None = None) -> int:
     """Run a sweep; returns the exit code. Raises UserError for mistakes, before anything is written."""
+    program = called_as("capacity.run")
     preset = parse(
         Preset,
         arguments,
-        program=called_as("capacity.run"),
+        program=program,
         description=(
-            "Train models on synthetic biographies and measure the bits they store per parameter. Without --config, "
-            "the preset laptop is read; the defaults below hold for what the preset does not say, and what neither "
-            "says the recipe decides."
+            "Train models on synthetic biographies and measure the bits that they store per parameter.\n"
+            f"Without --config the preset {DEFAULT} is read. Every option of the model, the data and the training may "
+            "be a list: the sweep is every combination. What neither the preset nor a flag says, the recipe decides."
         ),
+        examples=[f"{program} {example}" for example in EXAMPLES],
         default_file=preset_path(DEFAULT),
         find_file=preset_path,
+        adjust=_what_is_given_is_run,
     )
-    console = Console()
-    planned = preset
-    if preset.dry_run and not is_at_hand(preset.tokenizer):
-        console.print(f"Tokenizer {preset.tokenizer} is not on this machine: V and tokens are those of whole words.")
-        planned = preset.model_copy(update={"tokenizer": "word"})
-    if preset.bracket:
-        bracket = Bracket(make_plans(planned.model_copy(update={"r_max": None})), preset.r_max, preset.out)
-    else:
-        bracket = Bracket(make_plans(planned), None, preset.out)
-    bracket.more()
-    lists = (preset.sizes, preset.people, preset.exposures, preset.junk, preset.seeds)
-    if left_out := math.prod(len(set(one)) for one in lists) - len(bracket.plans):
-        later = " Those beside a best N will follow." if preset.bracket else ""
-        console.print(
-            f"{left_out} combinations are left out: their R max is outside r_max {preset.r_max}.{later}", soft_wrap=True
-        )
-    if preset.dry_run:
-        _usable(preset.out, check_store)
-        workers = preset.workers or default_workers(preset.device, preset.processes)
-        show_plans(bracket.plans, workers, Console(width=max(console.width, 165)))
-        _show_done(preset.out, bracket.plans, console)
-        return 0
-    if preset.engine == "ray":
-        from capacity.runner.ray_engine import check_address  # an extra
+    from rich.console import Console  # all that follows is slow to import
 
-        check_address(preset.ray_address)
-    _usable(preset.out, open_store)
-    if not os.access(preset.out, os.W_OK):
-        raise UserError([f"out: {preset.out} cannot be written; give a folder that can"])
+    from capacity.runner.launch import Launch
+    from capacity.runner.sweep import Stopped
+    from capacity.store.folders import count_runs
+
+    console = Console()
+    launch = Launch(preset, console)
+    if preset.dry_run:
+        _show_plan(launch, console)
+        return 0
     try:
-        failures = _do(preset, bracket, console)
+        failures = launch.do()
         _show_results(preset.out, console)
     except Stopped as stopped:
+        again = f"{program} {shlex.join(sys.argv[1:] if arguments is None else arguments)}"
         name = signal.Signals(stopped.signal_number).name
-        again = f"{called_as('capacity.run')} {shlex.join(sys.argv[1:] if arguments is None else arguments)}"
-        console.print(
-            escape(f"Stopped by {name}; runs go on from their last checkpoints. To go on: {again}"), soft_wrap=True
-        )
+        _say(console, f"Stopped by {name}; runs go on from their last checkpoints. To go on: {again}")
         return 128 + stopped.signal_number
     except OSError as error:  # a full disk; the runs that are done are
         print(f"error: {error.filename or preset.out}: {error.strerror}; what was there is whole", file=sys.stderr)
         return 1
-    if preset.bracket:
-        for line in bracket.unfinished():
-            console.print(f"Not bracketed: {line}.", soft_wrap=True)
+    for line in launch.unfinished():
+        _say(console, f"Not bracketed: {line}.")
     for name, reason in failures.items():
-        console.print(f"[red]failed:[/red] {escape(f'{name}: {reason}')}", soft_wrap=True)
+        _say(console, f"failed: {name}: {reason}", style="red")
     if failures:
-        console.print(
-            f"{len(failures)} of {count_runs(len(bracket.plans))} failed; --retry-failed takes them up again."
-        )
+        _say(console, f"{len(failures)} of {count_runs(len(launch.plans))} failed; --retry-failed takes them up again.")
     return 1 if failures else 0
 
 
-def _usable(out: Path, check: Callable[[Path], None]) -> None:
-    """See that a folder can hold results, and that those that are there can be read. Raises UserError."""
-    try:
-        check(out)
-        if out.exists():
-            load(out)
-    except OSError as error:
-        raise UserError([f"out: {out} cannot be made ({error.strerror}); give a folder that can be written"]) from None
-    except ValueError as error:
-        raise UserError([str(error)]) from None
+class RunsFailed(RuntimeError):
+    """Some runs of a sweep failed; `reasons` says why, by their ids."""
+
+    def __init__(self, reasons: Mapping[str, str]) -> None:
+        super().__init__("; ".join(f"{name}: {reason}" for name, reason in reasons.items()))
+        self.reasons = dict(reasons)
 
 
-def _show_done(out: Path, plans: list[Plan], console: Console) -> None:
-    """Say what a dry run's sweep would find in its folder."""
-    folders = [(run_folder(out, plan.config), plan) for plan in plans]
-    done = sum(folder.done for folder, _ in folders)
-    trained = sum(any(trained_alike(folder, plan.config)) for folder, plan in folders if not folder.done)
+def run(preset: "Preset | Mapping[str, Any] | Path | str" = DEFAULT, *, quiet: bool = False) -> "pd.DataFrame":
+    """Do what is missing of a sweep; returns every run of its folder, a row a run and quantization (`capacity.load`).
+
+    preset: a mapping of options as in a preset's file, the name or file of a preset, or a `Preset`. quiet: print
+    nothing. Raises UserError for mistakes, RunsFailed if a run failed (the others are done), and
+    `capacity.runner.sweep.Stopped` after Ctrl-C.
+    """
+    from rich.console import Console
+
+    from capacity.report.table import collect as load
+    from capacity.runner.launch import Launch, make_preset
+
+    launch = Launch(make_preset(preset), Console(quiet=quiet))
+    if failures := launch.do():
+        raise RunsFailed(failures)
+    return load(launch.preset.out)
+
+
+def _what_is_given_is_run(values: dict[str, Any], given: set[str]) -> None:
+    """Switch the preset's r_max off where it would leave out what flags ask for."""
+    by_hand = given & {"sizes", "people"}
+    if not by_hand or "r_max" in given or values.get("r_max") is None:
+        return
+    if values.get("bracket") and "people" not in given:  # it begins in r_max, with every size
+        return
+    if "bracket" in given:
+        raise UserError(["r_max: is required with --bracket and --people; say which R max to begin with"])
+    names = " and ".join(f"--{name}" for name in sorted(by_hand, reverse=True))
+    print(f"{names} given: the preset's r_max {values['r_max']} leaves nothing out.", file=sys.stderr)
+    values |= {"r_max": None, "bracket": False}
+
+
+def _show_plan(launch: "Launch", console: "Console") -> None:
+    from capacity.report.plans import show_plans
+    from capacity.store.folders import count_runs
+
+    launch.check()
+    show_plans(launch.plans, launch.workers, console)
+    done, trained = launch.done()
     if done or trained:
         more = f", {trained} trained, and only to be measured" if trained else ""
-        console.print(escape(f"In {out}: {done} of {count_runs(len(plans))} done{more}."), soft_wrap=True)
+        _say(console, f"In {launch.preset.out}: {done} of {count_runs(len(launch.plans))} done{more}.")
 
 
-def _do(preset: Preset, bracket: Bracket, console: Console) -> dict[str, str]:
-    """Do what is missing; returns why runs failed, now or before."""
-    plans, missing = bracket.plans, _missing(bracket.plans, preset.out)
-    while not missing and bracket.more():  # another driver ends the last one just now
-        missing = _missing(plans, preset.out)
-    if not missing:
-        console.print(f"{len(plans)} of {count_runs(len(plans))} done; nothing was left to do.")
-    if preset.retry_failed:
-        for folder in _missing(bracket.allowed, preset.out).values():
-            folder.failure.unlink(missing_ok=True)
-    failures = {name: reason for name, folder in missing.items() if (reason := folder.read_failure()) is not None}
-    todo = [plan for plan in plans if plan.config.run_id in missing.keys() - failures.keys()]
-    if not todo:
-        return failures
-    if preset.kernels == "auto" and preset.device in ("auto", "cpu") and instruction_set() is None:
-        console.print("No compiled kernels on this machine: PyTorch trains instead, about half as fast.")
-    engine = _engine(preset)
-    try:
-        counts = f"{len(todo)} of {count_runs(len(plans))} to do, {engine.slots()} side by side"
-        console.print(escape(f"{counts}, into {preset.out}"))
-        done = [plan for plan in plans if plan.config.run_id not in missing]
-        return failures | run_all(todo, preset.out, engine, console, bracket.more, done)
-    finally:
-        engine.close()
+def _show_results(out: Path, console: "Console") -> None:
+    from capacity.report.plots import draw_all
+    from capacity.report.table import show
+    from capacity.store.records import load, write_csv
 
-
-def _missing(plans: Sequence[Plan], out: Path) -> dict[str, RunFolder]:
-    """The folders of the runs that are not done."""
-    folders = {plan.config.run_id: run_folder(out, plan.config) for plan in plans}
-    return {name: folder for name, folder in folders.items() if not folder.done}
-
-
-def _engine(preset: Preset) -> Engine:
-    options = WorkerOptions(preset.device, preset.processes, preset.save_seconds)
-    if preset.engine == "ray":
-        from capacity.runner.ray_engine import RayEngine
-
-        return RayEngine(preset.workers, options, preset.gpus, preset.ray_address)
-    return LocalEngine(preset.workers or default_workers(preset.device, preset.processes), options)
-
-
-def _show_results(out: Path, console: Console) -> None:
     frame = load(out)
     if frame.empty:
         return
     write_csv(frame, out / "results.csv")
     plots = draw_all(frame, out)
     show(frame, console)
-    console.print(escape(f"Table: {out / 'results.csv'}"), soft_wrap=True)
+    _say(console, f"Table: {out / 'results.csv'}")
     for plot in plots:
         if plot.suffix == ".png":
-            console.print(escape(f"Plot:  {plot}"), soft_wrap=True)
+            _say(console, f"Plot:  {plot}")
+
+
+def _say(console: "Console", text: str, style: str | None = None) -> None:
+    console.print(text, style=style, markup=False, highlight=False, soft_wrap=True)
 
 
 if __name__ == "__main__":

@@ -80,8 +80,8 @@ def pin(changes: dict[str, Any], folder: Path) -> dict[str, Any]:
     from safetensors.torch import load_file
 
     from capacity.runner.worker import Run
-    from capacity.spec.config import Preset
     from capacity.spec.plan import make_plans
+    from capacity.spec.preset import Preset
     from capacity.store.folders import run_folder
 
     torch.set_num_threads(1)

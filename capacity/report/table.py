@@ -15,6 +15,7 @@ from rich.table import Table
 from biogen.datasets import title_of
 from capacity.laws.capacity import compared
 from capacity.laws.groups import kinds, phrase
+from capacity.store.folders import count_runs
 from capacity.store.options import deciding
 from capacity.store.records import by_precision
 
@@ -54,11 +55,6 @@ def show(frame: pd.DataFrame, console: Console) -> None:
         console.print(
             f"Quantized copies of {count_runs(partial)} were measured {told}", highlight=False, soft_wrap=True
         )
-
-
-def count_runs(number: int) -> str:
-    """ "1 run", "2 runs"."""
-    return f"{number:,} run{'s' if number != 1 else ''}"
 
 
 def short_number(number: SupportsFloat, digits: int | None = None) -> str:

@@ -14,6 +14,7 @@ import pandas as pd
 
 from capacity.laws.capacity import best_over_people
 from capacity.laws.groups import differing, label, phrase
+from capacity.spec.identity import stored
 from capacity.spec.plan import Plan
 from capacity.store.folders import run_folder
 from capacity.store.options import OPTIONS, options_of
@@ -35,13 +36,13 @@ class Bracket:
         begun: set[str] = set()
         for ladder in self._ladders.values():
             outside = {
-                plan.config.run_id: max(low - plan.r_max, plan.r_max - high, 0.0)
+                plan.run_id: max(low - plan.r_max, plan.r_max - high, 0.0)
                 for plans in ladder.values()
                 for plan in plans
             }
             least = min(outside.values())
             begun |= {name for name, distance in outside.items() if distance == least}
-        self.plans = [plan for plan in allowed if plan.config.run_id in begun]
+        self.plans = [plan for plan in allowed if plan.run_id in begun]
         """All runs of the sweep, as far as it is known yet."""
         self._begun = begun
 
@@ -50,7 +51,7 @@ class Bracket:
         found: list[Plan] = []
         for ladder in self._ladders.values():
             while new := self._beside_the_best(ladder):  # what is done may ask for another
-                self._begun |= {plan.config.run_id for plan in new}
+                self._begun |= {plan.run_id for plan in new}
                 found += new
         self.plans += found
         return found
@@ -68,7 +69,7 @@ class Bracket:
 
     def _beside_the_best(self, ladder: _Ladder) -> list[Plan]:
         """The runs of the best N and its neighbours that are not in the sweep; none while one that is has no R."""
-        left = [plan for plans in ladder.values() for plan in plans if plan.config.run_id not in self._begun]
+        left = [plan for plans in ladder.values() for plan in plans if plan.run_id not in self._begun]
         if not left or (best := self._best(ladder)) is None:
             return []
         order = list(ladder)
@@ -78,10 +79,10 @@ class Bracket:
 
     def _best(self, ladder: _Ladder) -> int | None:
         """The N with the largest R, a mean over seeds, of the runs in the sweep; None while one of them has none."""
-        plans = [plan for plans in ladder.values() for plan in plans if plan.config.run_id in self._begun]
+        plans = [plan for plans in ladder.values() for plan in plans if plan.run_id in self._begun]
         frame = pd.DataFrame(
             {
-                "run_id": [plan.config.run_id for plan in plans],
+                "run_id": [plan.run_id for plan in plans],
                 "size": [plan.config.size for plan in plans],
                 "params": [plan.parameters for plan in plans],
                 "people": [plan.config.data.people for plan in plans],
@@ -95,7 +96,7 @@ class Bracket:
 
     def _read(self, plan: Plan) -> float | None:
         """The R of a run, without quantization; None if it has none."""
-        name = plan.config.run_id
+        name = plan.run_id
         if name not in self._R:
             with suppress(OSError, ValueError, LookupError, TypeError):  # not there yet, or no such record
                 rows = json.loads(run_folder(self._out, plan.config).result.read_text())["rows"]
@@ -105,7 +106,7 @@ class Bracket:
 
 def _ladders(plans: Sequence[Plan]) -> dict[str, _Ladder]:
     """The runs of each size and kind, by a name in words."""
-    options = pd.DataFrame([options_of({"config": plan.config.model_dump(mode="json")}) for plan in plans])
+    options = pd.DataFrame([options_of({"config": stored(plan.config)}) for plan in plans])
     kind = [name for name in differing(options, OPTIONS) if name not in ("size", "people", "exposures")]
     ladders: dict[str, _Ladder] = {}
     for plan, values in sorted(

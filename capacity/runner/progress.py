@@ -143,13 +143,13 @@ class Display:
 
     def expect(self, plan: Plan, folder: RunFolder | None = None) -> None:
         """Add a run to the total. folder: where it may have been begun; None: it is done."""
-        run = self._runs[plan.config.run_id] = _Run(float(plan.flops), 1.0)
+        run = self._runs[plan.run_id] = _Run(float(plan.flops), 1.0)
         if folder is not None:
             run.share = _share_before(folder, plan.config.exposures)
 
     def start(self, plan: Plan, folder: RunFolder) -> None:
         """A worker has started."""
-        run_id = plan.config.run_id
+        run_id = plan.run_id
         run = self._runs[run_id]
         self._started.add(run_id)
         self._under_way[run_id] = _UnderWay(
@@ -181,18 +181,18 @@ class Display:
 
     def end(self, plan: Plan) -> None:
         """A worker has ended."""
-        self._pass_log_on(self._under_way.pop(plan.config.run_id))
+        self._pass_log_on(self._under_way.pop(plan.run_id))
 
     def done(self, plan: Plan, folder: RunFolder) -> None:
         """A run is done, by this driver or another."""
-        if plan.config.run_id in self._started:
-            self._advance(self._runs[plan.config.run_id], 1.0)
+        if plan.run_id in self._started:
+            self._advance(self._runs[plan.run_id], 1.0)
         self.say(f"done: {folder.path.name}")
         self.leave_out(plan)
 
     def leave_out(self, plan: Plan) -> None:
         """Nothing of a run is left to do: it is done, or has failed."""
-        self._runs[plan.config.run_id].share = 1.0
+        self._runs[plan.run_id].share = 1.0
         self._show(self.rows())
 
     def say(self, text: str, *, markup: bool = False) -> None:

@@ -205,7 +205,7 @@ class _Sweep:
     def _done(self, run: _Run, *, stopping: bool = False) -> None:
         self._display.done(run.plan, run.folder)
         for plan in (new := [] if stopping else self._more()):
-            self._display.say(f"added: {plan.config.run_id}, as the best N so far is beside it")
+            self._display.say(f"added: {plan.run_id}, as the best N so far is beside it")
         self._add(new)
 
     def _failed(self, run: _Run, reason: str) -> None:

@@ -31,6 +31,7 @@ from biogen.dataset import EVALUATION, Dataset, make_dataset, mean_length
 from biogen.windows import Batches
 from capacity.runner.claim import Claim, Lost, Process, acquire
 from capacity.spec.config import RunConfig
+from capacity.spec.identity import run_id, stored
 from capacity.spec.recipes import settings_of
 from capacity.store.folders import FAILED, STOPPED, TAKEN, RunFolder, fail, trained_alike, write_json
 from capacity.store.provenance import commit, provenance
@@ -177,12 +178,13 @@ class Run:
         """Take over a finished training that was measured in another way, if there is one; returns bytes of metrics."""
         for other, result in trained_alike(self.folder, self.config):
             try:
-                row, made, measured = result["rows"][0], result["provenance"], result["config"]["measure"]
+                row, made = result["rows"][0], result["provenance"]
+                measured = RunConfig.model_validate(result["config"]).measure
                 *curve, end = other.metrics.read_bytes().splitlines(keepends=True)
                 last = json.loads(end)
                 if (last["kind"], last["exposures"]) != ("recall", self.config.exposures):
                     continue
-                if self._curve_people(measured["eval_people"]) != self._curve_people(self.config.measure.eval_people):
+                if self._curve_people(measured.eval_people) != self._curve_people(self.config.measure.eval_people):
                     continue
                 counts = {name: row[name] for name in ("steps", "tokens", "exposures")} | {"loss_since": [0, 0.0]}
                 parts = made["parts"][:-1] if "training_of" in made else made.get("parts") or [{"from": 0.0, **made}]
@@ -260,8 +262,8 @@ class Run:
         write_json(
             self.folder.result,
             {
-                "run_id": self.config.run_id,
-                "config": self.config.model_dump(mode="json"),
+                "run_id": run_id(self.config),
+                "config": stored(self.config),
                 "provenance": self._provenance(),
                 "rows": [self._description() | record for record in records],
             },
@@ -288,7 +290,7 @@ class Run:
     def _description(self) -> dict[str, Any]:
         data: DataConfig = self.config.data
         return {
-            "run_id": self.config.run_id,
+            "run_id": run_id(self.config),
             "size": self.config.size,
             "layers": self.size.layers,
             "width": self.size.width,

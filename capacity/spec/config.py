@@ -1,32 +1,26 @@
-"""The options of a sweep and of one run: what a preset may say, and what a run stores.
+"""The options of one run: what a user may say of it (`RunOptions`), and what a run stores (`RunConfig`).
 
-In: keys of a preset and flags. Out: a `Preset` (lists to combine) and, for every combination, a `RunConfig` in
-which every number is decided. A run is its config: its id is made from the config's hash.
+In a `RunConfig` every number is decided. A run is its config: see `capacity/spec/identity.py`.
 """
 
-import hashlib
-import json
-from collections.abc import Iterator
-from fractions import Fraction
-from itertools import product
-from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import AfterValidator, BeforeValidator, Field, field_validator, model_validator
+from pydantic import AfterValidator, BeforeValidator, Field, field_validator
 
-from biogen.config import MAX_PEOPLE, DataConfig, DataOptions, Frozen, Mapped, Share
+from basis.flags import split_values
+from biogen.config import DataConfig, Frozen, Mapped
 from eval.quantizers.schemes import SchemeText
 from train.architectures import ARCHITECTURES
 from train.optimizers import OPTIMIZERS
 from train.sizes import parse_size
 
-FORMAT = 2
-"""The version of what a run stores; part of its id, so that folders of other versions are never mixed in."""
+FORMAT = 3
+"""The version of a store's layout; folders of other versions are refused, and `capacity.migrate` brings them here."""
 
 
 def _tuple(value: object) -> object:
-    """One value stands for a list of one."""
-    return tuple(value) if isinstance(value, list | tuple) else (value,)
+    """One value, or a text with commas, stands for a list."""
+    return tuple(split_values(value))
 
 
 def _size(text: object) -> str:
@@ -105,13 +99,13 @@ class ArchitectureOptions(Frozen):
     """gpt2: gelu, two matrices, four times the width inside; gated, three of as many weights; quarter, the width."""
     tied: bool | None = None
     """llama: whether the embedding is also the output head."""
-    architecture_options: Mapped | None = None
-    """Options of an architecture of your own: a mapping, such as {depth: 3}."""
+    architecture_options: Mapped = Field(default_factory=dict)
+    """Options of an architecture of your own, such as depth=3."""
 
     @field_validator("architecture_options")
     @classmethod
-    def _not_named(cls, value: dict[str, Any] | None) -> dict[str, Any] | None:
-        if twice := sorted({"mlp", "tied"} & (value or {}).keys()):
+    def _not_named(cls, value: dict[str, Any]) -> dict[str, Any]:
+        if twice := sorted({"mlp", "tied"} & value.keys()):
             raise ValueError(f"must not hold {twice[0]}, which is a key of its own")
         return value
 
@@ -119,23 +113,30 @@ class ArchitectureOptions(Frozen):
     def options(self) -> dict[str, Any]:
         """What is given to the architecture."""
         named = {"mlp": self.mlp, "tied": self.tied}
-        return {name: value for name, value in named.items() if value is not None} | (self.architecture_options or {})
+        return {name: value for name, value in named.items() if value is not None} | self.architecture_options
+
+
+class RunOptions(DataConfig, ArchitectureOptions, TrainingOptions, MeasureOptions):
+    """All that a user may say of one run: the options that decide its result."""
+
+    size: SizeText = "2x48"
+    """layers-heads such as 12-12 (width 64 a head), LxW such as 2x48, or LxWxH with H heads."""
+    exposures: Positive = 100
+    """How often every person is seen."""
+
+    def part(self, model: type[Frozen]) -> dict[str, Any]:
+        """The values of the fields that these options share with another configuration."""
+        return {name: getattr(self, name) for name in model.model_fields if name in type(self).model_fields}
 
 
 class Training(TrainingOptions):
-    """How one model is trained, with nothing left open."""
+    """How one model is trained, with nothing left open; a setting that the optimizer does not use is None."""
 
     layout: Literal["rows", "packed"]
     batch: Positive
     optimizer: OptimizerName
     initialization: Literal["width", "gpt2"]
     lr: float
-    embedding_lr: float
-    weight_decay: float
-    beta1: float
-    beta2: float
-    eps: float
-    momentum: float
     warmup_steps: int
     final_lr: float
     clip: float
@@ -151,96 +152,8 @@ class RunConfig(Frozen):
     data: DataConfig
     """The people and their texts; its seed is also the model's."""
     model: ArchitectureOptions = ArchitectureOptions()
-    """The architecture; options at their defaults are left out."""
+    """The architecture."""
     training: Training
     """The recipe, resolved."""
-    measure: MeasureOptions
+    measure: MeasureOptions = MeasureOptions()
     """What is measured afterwards."""
-    format: int = FORMAT
-    """Version of the store."""
-
-    @property
-    def run_id(self) -> str:
-        """Readable in front, unique by the hash of the whole config."""
-        default = {"model"} if self.model == ArchitectureOptions() else None
-        content = json.dumps(self.model_dump(mode="json", exclude=default), sort_keys=True)
-        digest = hashlib.sha256(content.encode()).hexdigest()[:10]
-        return f"{self.data.dataset}-{self.size}-n{self.data.people}-e{self.exposures}-{digest}"
-
-
-class Preset(DataOptions, ArchitectureOptions, TrainingOptions, MeasureOptions):
-    """A sweep: one run for every combination of the lists, and the options that all runs share."""
-
-    sizes: Annotated[tuple[SizeText, ...], BeforeValidator(_tuple), Field(min_length=1)] = ("2x48",)
-    """Model sizes: layers-heads such as 12-12 (width 64 a head), LxW such as 2x48, LxWxH with H heads."""
-    people: Annotated[
-        tuple[Annotated[int, Field(ge=1, le=MAX_PEOPLE)], ...], BeforeValidator(_tuple), Field(min_length=1)
-    ] = (1000,)
-    """N, numbers of people."""
-    exposures: Annotated[tuple[Positive, ...], BeforeValidator(_tuple), Field(min_length=1)] = (100,)
-    """How often every person is seen."""
-    junk: Annotated[tuple[Share, ...], BeforeValidator(_tuple), Field(min_length=1)] = (Fraction(0),)
-    """Shares of the tokens that are about other people, such as 0 or 7/8."""
-    seeds: Annotated[
-        tuple[Annotated[int, Field(ge=0, lt=2**63)], ...], BeforeValidator(_tuple), Field(min_length=1)
-    ] = (0,)
-    """Seeds of people, texts and model."""
-    r_max: tuple[float, float] | None = None
-    """Leave out combinations whose largest possible bits per parameter lie outside these two numbers."""
-    bracket: bool = False
-    """Begin with the `people` within r_max, and go on to those beside the best N of each size, as far as there are."""
-    engine: Literal["local", "ray"] = "local"
-    """local: this machine; ray: a Ray cluster, all of whose nodes see the folder `out`."""
-    ray_address: str | None = None
-    """Of a Ray cluster; by default the one that Ray finds, else one started on this machine."""
-    workers: int | None = Field(None, ge=1, le=4096)
-    """Trainings side by side; by default one a GPU, or one a core, of this machine or the cluster."""
-    processes: int = Field(1, ge=1, le=64)
-    """Processes that train one model together, each on its own GPU where there are some."""
-    gpus: float | None = Field(None, gt=0, le=1)
-    """ray: the share of a GPU that a training takes; by default the larger its model, the more."""
-    device: Literal["auto", "cpu", "cuda", "mps"] = "auto"
-    """Where to train."""
-    save_seconds: float = Field(60.0, ge=0, le=86_400)
-    """About so often a training writes a checkpoint."""
-    retry_failed: bool = False
-    """Take up again what failed before."""
-    out: Path = Path("runs/laptop")
-    """Folder of the results."""
-    dry_run: bool = False
-    """Print the plan and do nothing."""
-
-    @field_validator("r_max")
-    @classmethod
-    def _ordered(cls, value: tuple[float, float] | None) -> tuple[float, float] | None:
-        if value is not None and not 0 <= value[0] < value[1]:
-            raise ValueError("must be two numbers, the smaller first and at least 0")
-        return value
-
-    @model_validator(mode="after")
-    def _begins_somewhere(self) -> "Preset":
-        if self.bracket and self.r_max is None:
-            raise ValueError("bracket: True is not allowed without r_max, which says what N to begin with")
-        return self
-
-    @field_validator("out", mode="before")
-    @classmethod
-    def _named(cls, value: object) -> object:
-        if value == "":
-            raise ValueError("must name a folder")
-        return value
-
-    def combinations(self) -> Iterator[tuple[str, int, DataConfig]]:
-        """Size, exposures and data of every run, in the order of the lists.
-
-        Raises pydantic's ValidationError for a combination that cannot be.
-        """
-        shared = {name: getattr(self, name) for name in DataOptions.model_fields}
-        for size, people, exposures, junk, seed in product(
-            self.sizes, self.people, self.exposures, self.junk, self.seeds
-        ):
-            yield size, exposures, DataConfig(**shared, people=people, junk=junk, seed=seed)
-
-    def part(self, model: type[Frozen]) -> dict[str, Any]:
-        """The fields that this preset shares with another configuration."""
-        return {name: getattr(self, name) for name in model.model_fields if name in type(self).model_fields}

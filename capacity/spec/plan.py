@@ -1,13 +1,11 @@
 """The plan of a sweep: what every run would be and cost, before anything is spent.
 
-In: a `Preset`. Out: one `Plan` a run. Mistakes in any combination surface here, together.
+In: a `Preset`. Out: one `Plan` a run, and what is left out. Mistakes in any combination surface here, together.
 """
 
-from collections.abc import Iterator
 from copy import copy
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cache
-from itertools import product
 
 import torch
 from pydantic import ValidationError
@@ -17,14 +15,16 @@ from biogen.config import DataConfig
 from biogen.dataset import Dataset, make_dataset, mean_length
 from biogen.datasets import DATASETS
 from biogen.windows import Batches
-from capacity.spec.config import ArchitectureOptions, MeasureOptions, Preset, RunConfig, TrainingOptions
+from capacity.spec.config import ArchitectureOptions, MeasureOptions, RunConfig, RunOptions, TrainingOptions
+from capacity.spec.identity import normal, run_id
+from capacity.spec.preset import Preset
 from capacity.spec.recipes import resolve, settings_of
 from eval.quantizers import QUANTIZERS
 from eval.quantizers.schemes import parse_scheme
-from train.architectures.causal_lm import changed_options, outline
+from train.architectures.causal_lm import CausalLM, changed_options, outline
 from train.checkpoint import KEPT
 from train.devices import pick_device
-from train.sizes import Size, parse_size
+from train.sizes import parse_size
 
 GPU_RATE, GPU_UTILISATION = 989e12, 0.17
 """Dense bf16 FLOP/s of an H100 SXM by its data sheet, and the share of it that 12-12 reached (docs/performance.md)."""
@@ -38,15 +38,20 @@ class Plan:
     params: dict[str, int]
     """Trainable parameters by group."""
     weights: int
-    """Those of the matrices inside the blocks, without biases."""
+    """Weights of the matrices inside the blocks, without biases (Kaplan's N)."""
     tokens: int
     """Tokens to train on, expected."""
     flops: int
-    """Of training: forward and backward."""
+    """Floating-point operations of the training, forward and backward."""
     max_bits: float
     vocab: int
     text_tokens: float
     steps: int
+
+    @property
+    def run_id(self) -> str:
+        """The name of its folder."""
+        return run_id(self.config)
 
     @property
     def parameters(self) -> int:
@@ -60,7 +65,7 @@ class Plan:
 
     @property
     def gpu_hours(self) -> float:
-        """Of training, on a GPU that reaches the share of an H100's rate that was measured for 12-12."""
+        """Hours of training on a GPU that reaches the share of an H100's rate that was measured for 12-12."""
         return self.flops / (GPU_RATE * GPU_UTILISATION) / 3600
 
     @property
@@ -69,49 +74,83 @@ class Plan:
         return 4 * self.parameters * (1 + 3 * (KEPT + 1))
 
 
+@dataclass(frozen=True)
+class Sweep:
+    """The runs of a preset."""
+
+    plans: list[Plan]
+    """Every run once, in the order of the axes."""
+    outside: int = 0
+    """Combinations that r_max leaves out."""
+    impossible: dict[str, int] = field(default_factory=dict)
+    """Why combinations cannot be, and how many for each reason."""
+
+
 def make_plans(preset: Preset) -> list[Plan]:
-    """Every run of a preset, each once. Raises UserError with all mistakes."""
+    """Every run of a preset, each once. Raises UserError as `make_sweep` does."""
+    return make_sweep(preset).plans
+
+
+def make_sweep(preset: Preset) -> Sweep:
+    """Plan every combination of a preset's axes.
+
+    A combination that cannot be is left out as long as each of its values is part of one that can; a value that is
+    part of none is a mistake. Raises UserError with all mistakes.
+    """
+    mistakes = _device_mistakes(preset) + _quantizer_mistakes(preset)
     plans: dict[str, Plan] = {}
-    mistakes: list[str] = []
     ratios: list[float] = []
     low, high = preset.r_max or (0.0, float("inf"))
-    cached = cache(_dataset_like)
-    if not preset.dry_run:
-        mistakes += _device_mistakes(preset.device, preset.processes, preset.engine)
-    for one in _each(preset):
+    planner = _Planner(preset)
+    varied = preset.varied()
+    useful: set[tuple[str, str]] = set()
+    failed: list[tuple[list[tuple[str, str]], list[str]]] = []
+    outside = 0
+    for combination in preset.combinations():
+        values = [(name, repr(combination[name])) for name in varied]
         try:
-            mistakes += _quantizer_mistakes(one)
-            ((size, exposures, data),) = one.combinations()
-            stand_in = DATASETS[data.dataset].stand_in(data).model_dump_json()
-            plan = _plan(preset, parse_size(size), exposures, data, *cached(stand_in))
-            ratios.append(plan.r_max)
-            if low <= plan.r_max <= high:
-                plans[plan.config.run_id] = plan
+            plan = planner.plan(preset.options(combination))
         except ValueError as error:
-            mistakes += explain(error, DataConfig) if isinstance(error, ValidationError) else str(error).splitlines()
+            wrong = isinstance(error, ValidationError)
+            failed.append((values, explain(error, RunOptions) if wrong else str(error).splitlines()))  # type: ignore[arg-type]
+            continue
+        useful |= set(values)
+        ratios.append(plan.r_max)
+        if low <= plan.r_max <= high:
+            plans.setdefault(plan.run_id, plan)
+        else:
+            outside += 1
+    fatal = [lines for values, lines in failed if not varied or not useful or any(one not in useful for one in values)]
+    mistakes += [line for lines in fatal for line in lines]
     if not plans and not mistakes:
-        below, above = [R for R in ratios if low > R], [R for R in ratios if high < R]
-        found = [f"at most {max(below):.3g}"] if below else []
-        found += [f"at least {min(above):.3g}"] if above else []
-        why = f"leaves no run, as R max is {' or '.join(found)}"
-        mistakes.append(f"r_max: {preset.r_max} {why}; widen it, or choose other sizes or people")
+        mistakes.append(_nothing_left(preset, ratios))
     if mistakes:
         raise UserError(list(dict.fromkeys(mistakes)))
-    return list(plans.values())
+    impossible: dict[str, int] = {}
+    for _, lines in failed:
+        reason = "; ".join(lines)
+        impossible[reason] = impossible.get(reason, 0) + 1
+    return Sweep(list(plans.values()), outside, impossible)
 
 
-def _each(preset: Preset) -> Iterator[Preset]:
-    """A preset for each combination of the lists, so that one mistake hides no other."""
-    lists = ("sizes", "people", "exposures", "junk", "seeds")
-    for values in product(*(getattr(preset, name) for name in lists)):
-        yield preset.model_copy(update={name: (value,) for name, value in zip(lists, values, strict=True)})
+def _nothing_left(preset: Preset, ratios: list[float]) -> str:
+    """Why r_max leaves no run."""
+    low, high = preset.r_max or (0.0, float("inf"))
+    below, above = [R for R in ratios if low > R], [R for R in ratios if high < R]
+    found = [f"at most {max(below):.3g}"] if below else []
+    found += [f"at least {min(above):.3g}"] if above else []
+    why = f"leaves no run, as R max is {' or '.join(found)}"
+    return f"r_max: {preset.r_max} {why}; widen it, or choose other sizes or people"
 
 
-def _device_mistakes(device: str, processes: int, engine: str) -> list[str]:
+def _device_mistakes(preset: Preset) -> list[str]:
     """A device that this machine lacks; a dry run may plan for one."""
+    if preset.dry_run:
+        return []
+    device, processes = preset.device, preset.processes
     here = {"cuda": torch.cuda.is_available(), "mps": torch.backends.mps.is_available()}
     if here.get(device, True):
-        on_gpus = engine == "local" and device in ("auto", "cuda") and here["cuda"]
+        on_gpus = preset.engine == "local" and device in ("auto", "cuda") and here["cuda"]
         if on_gpus and processes > (count := torch.cuda.device_count()):
             return [f"processes: {processes} is not allowed; this machine has {count} GPUs"]
         return []
@@ -120,19 +159,72 @@ def _device_mistakes(device: str, processes: int, engine: str) -> list[str]:
 
 
 def _quantizer_mistakes(preset: Preset) -> list[str]:
-    """Quantizers of a user's own that cannot be imported, and groups that fit no matrix."""
+    """Quantizers of a user's own that cannot be imported."""
     lines = []
     for method in dict.fromkeys(parse_scheme(scheme).method for scheme in preset.quantize):
         try:
             QUANTIZERS[method]
         except ValueError as error:
             lines.append(str(error))
-    return lines + [
-        f"quantize: {scheme} is not allowed at size {size}; groups must divide its width"
-        for size in preset.sizes
-        for scheme in preset.quantize
-        if parse_size(size).width % (parse_scheme(scheme).group or 1)
-    ]
+    return lines
+
+
+class _Planner:
+    """Plans runs; what several of them share is made once."""
+
+    def __init__(self, preset: Preset) -> None:
+        self._preset = preset
+        self._dataset = cache(_dataset_like)
+        self._outline = cache(_outline)
+
+    def plan(self, options: RunOptions) -> Plan:
+        """Foresee one run. Raises ValueError for one that cannot be."""
+        size = parse_size(options.size)
+        for scheme in options.quantize:
+            if size.width % (parse_scheme(scheme).group or 1):
+                raise ValueError(f"quantize: {scheme} is not allowed at size {size}; groups must divide its width")
+        data = DataConfig(**options.part(DataConfig))
+        like, text_tokens = self._dataset(DATASETS[data.dataset].stand_in(data).model_dump_json())
+        architecture = ArchitectureOptions(**options.part(ArchitectureOptions))
+        vocab = like.tokenizer.vocab
+        model = self._outline(architecture.model_dump_json(), options.size, vocab)
+        weights, exposures = model.non_embedding, options.exposures
+        training = resolve(
+            TrainingOptions(**options.part(TrainingOptions)),
+            size=size, weights=weights, data=data, exposures=exposures, text_tokens=text_tokens,
+        )  # fmt: skip
+        config = normal(
+            RunConfig(
+                size=options.size,
+                exposures=exposures,
+                data=data,
+                model=_changed(architecture),
+                training=training,
+                measure=MeasureOptions(**options.part(MeasureOptions)),
+            )
+        )
+        if not self._preset.dry_run:  # refuses kernels that this machine lacks
+            on_gpu = pick_device(self._preset.device).type == "cuda"
+            processes = self._preset.processes
+            settings_of(training, exposures, form=model.kernel_form(), on_gpu=on_gpu, processes=processes)
+        dataset = copy(like)
+        dataset.config = data  # the same texts about other people
+        batches = Batches(
+            dataset, layout=training.layout, context=training.context, batch=training.batch, exposures=exposures
+        )
+        tokens = batches.expected_tokens()
+        context = training.context if training.layout == "packed" else round(mean_length(dataset))
+        return Plan(
+            config=config,
+            params=model.parameter_counts(),
+            weights=weights,
+            tokens=tokens,
+            flops=tokens * model.flops_per_token(context),
+            max_bits=dataset.max_bits().total,
+            vocab=vocab,
+            text_tokens=text_tokens,
+            steps=batches.expected_steps(),
+        )
 
 
 def _dataset_like(data: str) -> tuple[Dataset, float]:
@@ -141,50 +233,14 @@ def _dataset_like(data: str) -> tuple[Dataset, float]:
     return dataset, mean_length(dataset)
 
 
-def _plan(preset: Preset, size: Size, exposures: int, data: DataConfig, like: Dataset, text_tokens: float) -> Plan:
-    options = TrainingOptions(**preset.part(TrainingOptions))
-    vocab = like.tokenizer.vocab
-    model = outline(preset.architecture, size, vocab, preset.options)
-    weights = model.non_embedding
-    config = RunConfig(
-        size=str(size),
-        exposures=exposures,
-        data=data,
-        model=_changed(preset),
-        training=resolve(options, size=size, weights=weights, data=data, exposures=exposures, text_tokens=text_tokens),
-        measure=MeasureOptions(**preset.part(MeasureOptions)),
-    )
-    if not preset.dry_run:  # refuses kernels that this machine lacks
-        on_gpu = pick_device(preset.device).type == "cuda"
-        form = model.kernel_form()
-        settings_of(config.training, exposures, form=form, on_gpu=on_gpu, processes=preset.processes)
-    dataset = copy(like)
-    dataset.config = data  # the same texts about other people
-    batches = Batches(
-        dataset,
-        layout=config.training.layout,
-        context=config.training.context,
-        batch=config.training.batch,
-        exposures=exposures,
-    )
-    tokens = batches.expected_tokens()
-    packed = config.training.layout == "packed"
-    context = config.training.context if packed else round(mean_length(dataset))
-    return Plan(
-        config=config,
-        params=model.parameter_counts(),
-        weights=weights,
-        tokens=tokens,
-        flops=tokens * model.flops_per_token(context),
-        max_bits=dataset.max_bits().total,
-        vocab=vocab,
-        text_tokens=text_tokens,
-        steps=batches.expected_steps(),
-    )
+def _outline(architecture: str, size: str, vocab: int) -> CausalLM:
+    """A model without memory for its parameters."""
+    options = ArchitectureOptions.model_validate_json(architecture)
+    return outline(options.architecture, parse_size(size), vocab, options.options)
 
 
-def _changed(preset: Preset) -> ArchitectureOptions:
-    """The architecture of a preset, without options that are at its defaults."""
-    changed = changed_options(preset.architecture, preset.options)
-    named = {name: changed.pop(name) for name in ("mlp", "tied") if name in changed}
-    return ArchitectureOptions(architecture=preset.architecture, **named, architecture_options=changed or None)
+def _changed(options: ArchitectureOptions) -> ArchitectureOptions:
+    """The same architecture, without options that are at its defaults."""
+    changed = changed_options(options.architecture, options.options)
+    named = {name: changed.pop(name, None) for name in ("mlp", "tied")}
+    return ArchitectureOptions(architecture=options.architecture, **named, architecture_options=changed)

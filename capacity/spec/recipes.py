@@ -91,12 +91,14 @@ def settings_of(
         }
         needs = " and ".join(need for need, lacks in missing.items() if lacks)
         raise ValueError(f"kernels: native needs {needs}; otherwise it must be auto or pytorch")
+    found = {name: getattr(training, name) for name in same}
+    values: dict[str, Any] = {name: 0.0 if value is None else value for name, value in found.items()}
     return Settings(
         exposures=exposures,
         bf16=bf16,
         compile=compiled,
         native=native,
-        **{name: getattr(training, name) for name in same},
+        **values,
     )
 
 

@@ -16,12 +16,18 @@ import yaml
 
 from basis.files import replace_file, sync
 from capacity.spec.config import FORMAT, RunConfig
+from capacity.spec.identity import run_id, stored, training_of
 from train.checkpoint import Checkpoints
 
 FAILED, TAKEN, STOPPED = 1, 75, 130
 """Exit codes of a worker besides 0: it wrote a failed.json; another has the run; it left a checkpoint behind."""
 
 _STORE = "store.json"
+
+
+def count_runs(number: int) -> str:
+    """ "1 run", "2 runs"."""
+    return f"{number:,} run{'s' if number != 1 else ''}"
 
 
 @dataclass(frozen=True)
@@ -108,7 +114,7 @@ class RunFolder:
     def write_config(self, config: RunConfig) -> None:
         """Make the folder, with the configuration in it."""
         self.path.mkdir(parents=True, exist_ok=True)
-        replace_file(self.config, yaml.safe_dump(config.model_dump(mode="json"), sort_keys=False).encode())
+        replace_file(self.config, yaml.safe_dump(stored(config), sort_keys=False).encode())
 
     def read_config(self) -> RunConfig:
         """The configuration that `write_config` wrote."""
@@ -117,7 +123,7 @@ class RunFolder:
 
 def run_folder(out: Path, config: RunConfig) -> RunFolder:
     """The folder of a run."""
-    return RunFolder(out / config.run_id)
+    return RunFolder(out / run_id(config))
 
 
 def trained_alike(folder: RunFolder, config: RunConfig) -> Iterator[tuple[RunFolder, dict[str, Any]]]:
@@ -125,14 +131,13 @@ def trained_alike(folder: RunFolder, config: RunConfig) -> Iterator[tuple[RunFol
 
     Those come first that trained the model themselves.
     """
-    ours = config.model_dump(mode="json", exclude={"measure"})
+    ours = training_of(stored(config))
     found = []
     for path in sorted(folder.path.parent.glob(f"{folder.path.name.rpartition('-')[0]}-*")):
         other = RunFolder(path)
         with suppress(OSError, ValueError, KeyError, TypeError, AttributeError):  # somebody may move it away meanwhile
             result = json.loads(other.result.read_text())
-            theirs = {name: value for name, value in result["config"].items() if name != "measure"}
-            if path != folder.path and theirs == ours:
+            if path != folder.path and training_of(result["config"]) == ours:
                 found.append(("training_of" in result["provenance"], other, result))
     yield from ((other, result) for _, other, result in sorted(found, key=lambda one: one[0]))
 
@@ -176,6 +181,8 @@ def check_store(out: Path) -> None:
         return
     except (ValueError, KeyError, TypeError):
         raise ValueError(f"out: {file} is damaged; give another folder") from None
+    if written == FORMAT - 1:
+        raise ValueError(f"out: {out} has the ids of an earlier version; `capacity migrate {out}` gives it today's")
     if written != FORMAT:
         raise ValueError(
             f"out: {out} was written by another version of this project (format {written!r}, this one has {FORMAT}); "

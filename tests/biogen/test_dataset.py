@@ -40,7 +40,7 @@ def test_naming_a_data_set_imports_nothing_slow():
     code = "import sys, biogen.config; print(*sys.modules)"
     root = Path(__file__).parents[2]
     done = subprocess.run([sys.executable, "-c", code], cwd=root, capture_output=True, text=True, check=True)
-    slow = {"torch", "transformers", "tokenizers", "faker", "pandas", "pyarrow", "numpy", "tyro"}
+    slow = {"torch", "transformers", "tokenizers", "faker", "pandas", "pyarrow", "numpy"}
     assert not slow & set(done.stdout.split())
 
 

@@ -9,8 +9,8 @@ import pytest
 import torch
 
 from capacity.runner.worker import Run
-from capacity.spec.config import Preset
 from capacity.spec.plan import make_plans
+from capacity.spec.preset import Preset
 from capacity.store.folders import run_folder
 from eval import interval
 

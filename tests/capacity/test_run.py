@@ -22,10 +22,13 @@ from hypothesis import strategies as st
 
 from basis.flags import UserError, run_main
 from capacity import run, table
+from capacity.report import plans as report
+from capacity.runner import launch
 from capacity.runner.worker import Run
-from capacity.spec.config import FORMAT, Preset
-from capacity.spec.plan import make_plans
-from capacity.store.folders import fail, run_folder
+from capacity.spec.config import FORMAT
+from capacity.spec.plan import Sweep, make_plans
+from capacity.spec.preset import Preset
+from capacity.store.folders import fail, open_store, run_folder
 from capacity.store.records import load
 from tests.capacity.conftest import wait_for, workers_of
 
@@ -47,7 +50,6 @@ def preset(tmp_path_factory):
 def no_plots():
     """Plots take seconds and have tests of their own."""
     with pytest.MonkeyPatch.context() as patched:
-        patched.setattr(run, "draw_all", lambda *_: [])
         patched.setattr("capacity.report.plots.draw_all", lambda *_: [])
         yield
 
@@ -79,10 +81,10 @@ def refused(arguments, capfd):
         ),
         ("--bracket", ["bracket: True is not allowed without r_max, which says what N to begin with"]),
         ("--seeds -1", ["seeds: '-1' is not allowed; must be greater than or equal to 0"]),
-        ("--dataset biox", ["dataset: 'biox' is not allowed; must be 'bios' or 'biod'"]),
+        ("--dataset biox", ["dataset: 'biox' is not allowed; must be bios, biod or your own as module:Name"]),
         ("--variant sometimes", ["variant: 'sometimes' is not allowed; must be fresh, single or multiM"]),
-        ("--questions half", ["questions: half is for dataset bios; allowed with biod is none"]),
-        ("--variant single", ["variant: single is for dataset bios; allowed with biod is fresh"]),
+        ("--questions half", ["questions: half is not an option of bioD; must be none"]),
+        ("--variant single", ["variant: single is not an option of bioD; must be fresh"]),
         ("--r-max 1", ["r_max: .* is not allowed; must be 2 values"]),
         ("--biod.D 9", ["biod.D: 9 different chunks do not exist; allowed is at most T\\^L = 8"]),
         ("--biod.C 0 --biod.T 1", ["biod.C: '0' is not allowed", "biod.T: '1' is not allowed"]),
@@ -121,7 +123,7 @@ def refused(arguments, capfd):
         ("--gpus 1.5", ["gpus: '1.5' is not allowed; must be greater than 0 and less than or equal to 1"]),
         ("--save-seconds -1", ["save_seconds: '-1' is not allowed; must be greater than or equal to 0"]),
         ("--save-seconds nan", ["save_seconds: 'nan' is not allowed"]),
-        ("--retry-failed=maybe", ["maybe: is not a flag's value"]),
+        ("--retry-failed=maybe", ["argument --retry-failed/--no-retry-failed: ignored explicit argument 'maybe'"]),
         ("--exposures 0", ["exposures: '0' is not allowed; must be greater than or equal to 1"]),
         ("--exposures 1e3", ["exposures: '1e3' is not allowed; must be a valid integer"]),
         ("--people 99999999999999999999", ["people: '99999999999999999999' is not allowed"]),
@@ -227,8 +229,8 @@ def test_no_preset_does_more_than_be_refused_or_planned(tmp_path_factory, conten
     file = tmp_path_factory.getbasetemp() / "fuzz.yaml"
     file.write_bytes(content)
     with pytest.MonkeyPatch.context() as patched:
-        patched.setattr(run, "make_plans", lambda preset: [])
-        patched.setattr(run, "show_plans", lambda *_: None)
+        patched.setattr(launch, "make_sweep", lambda preset: Sweep([]))
+        patched.setattr(report, "show_plans", lambda *_: None)
         with suppress(UserError):  # anything else would be raised
             assert run.main(["--config", str(file), "--dry-run", "--out", str(file.parent / "never")]) == 0
 
@@ -317,13 +319,12 @@ def test_a_dry_run_writes_nothing(preset, tmp_path, capfd):
 
 
 def test_a_sweep_goes_on_to_the_N_next_to_the_best(preset, tmp_path):
-    plans = make_plans(Preset.model_validate(PRESET | {"people": (20, 30, 40), "seeds": 0}))
-    low, middle, high = (plan.max_bits / plan.parameters for plan in plans)
+    planned = make_plans(Preset.model_validate(PRESET | {"people": (20, 30, 40), "seeds": 0}))
+    low, middle, high = (plan.max_bits / plan.parameters for plan in planned)
     flags = ["--config", str(preset), "--out", str(tmp_path), "--seeds", "0", "--people", "20", "30", "40"]
     flags += ["--exposures", "4", "--r-max", str((low + middle) / 2), str((middle + high) / 2), "--bracket"]
     before = sweep([*flags, "--dry-run"])
-    assert "2 combinations are left out: their R max is outside r_max" in before.said
-    assert "Those beside a best N will follow." in " ".join(before.said.split())
+    assert "2 combinations wait until the best N so far is beside theirs." in before.said
     done = sweep([*flags, "--workers", "2"])
     assert done.code == 0
     assert done.said.count("added: ") == 2
@@ -331,7 +332,7 @@ def test_a_sweep_goes_on_to_the_N_next_to_the_best(preset, tmp_path):
     assert "3 of 3 runs done" in " ".join(sweep([*flags, "--dry-run"]).said.split())
     again = sweep(flags)
     assert "3 of 3 runs done" in again.said
-    assert "left out" not in again.said
+    assert "wait until" not in again.said
     best = max(read_R(tmp_path).items(), key=lambda one: one[1])[0]
     assert ("Not bracketed: 1x16 after 4 exposures: the best N, " in again.said) == (best != 30)
 
@@ -343,11 +344,11 @@ def read_R(out):
 
 
 def test_a_failure_of_a_run_that_is_added_later_is_forgotten_too(preset, tmp_path):
-    plans = make_plans(Preset.model_validate(PRESET | {"people": (20, 30), "seeds": 0, "exposures": 4}))
-    low, high = (plan.max_bits / plan.parameters for plan in plans)
-    run.open_store(tmp_path)
-    folder = run_folder(tmp_path, plans[1].config)
-    folder.write_config(plans[1].config)
+    planned = make_plans(Preset.model_validate(PRESET | {"people": (20, 30), "seeds": 0, "exposures": 4}))
+    low, high = (plan.max_bits / plan.parameters for plan in planned)
+    open_store(tmp_path)
+    folder = run_folder(tmp_path, planned[1].config)
+    folder.write_config(planned[1].config)
     fail(folder, "of old")
     flags = ["--config", str(preset), "--out", str(tmp_path), "--seeds", "0", "--people", "20", "30", "--bracket"]
     flags += ["--exposures", "4", "--r-max", str(low / 2), str((low + high) / 2), "--workers", "1"]
@@ -355,7 +356,7 @@ def test_a_failure_of_a_run_that_is_added_later_is_forgotten_too(preset, tmp_pat
     assert ended.code == 1
     assert "the best N is not known, as a run has no result" in " ".join(ended.said.split())
     assert "1 of 2 runs failed" in ended.said
-    run_folder(tmp_path, plans[0].config).result.unlink()
+    run_folder(tmp_path, planned[0].config).result.unlink()
     assert sweep([*flags, "--retry-failed"]).code == 0
     assert sorted(read_R(tmp_path)) == [20, 30]
 

@@ -20,8 +20,8 @@ from biogen.dataset import EVALUATION, draw_texts, make_dataset
 from biogen.datasets import title_of
 from biogen.pieces import Role
 from capacity.runner.worker import Run
-from capacity.spec.config import Preset
 from capacity.spec.plan import make_plans
+from capacity.spec.preset import Preset
 from capacity.store.folders import run_folder
 from eval import __main__ as evaluate
 from eval.recall import LanguageModel, recall_people
@@ -154,7 +154,7 @@ def test_options_at_their_defaults_are_left_out():
             "dataset_options.flips: 0 is not allowed; must be greater than or equal to 1 ",
         ),
         ({"dataset_options": {"flip": 3}}, "dataset_options.flip: is not a key; did you mean flips"),
-        ({"dataset_options": "{flips"}, "must be a mapping such as {depth: 3}"),
+        ({"dataset_options": "{flips"}, "must be pairs such as name=value, or a mapping"),
         ({"people": 16**4 + 1}, "people: 65537 people need as many names; allowed is at most N0 = 65536"),
         ({"questions": "half"}, "questions: half is not an option of coins; must be none"),
         ({"variant": "single"}, "variant: single is not an option of coins; must be fresh"),

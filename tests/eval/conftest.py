@@ -18,8 +18,8 @@ from biogen.datasets.bios import BioS
 from biogen.people import describe
 from biogen.templates import ATTRIBUTES, split_template
 from capacity.runner.worker import Run
-from capacity.spec.config import Preset
 from capacity.spec.plan import make_plans
+from capacity.spec.preset import Preset
 from capacity.store.folders import run_folder
 from train.architectures.gpt2 import GPT2
 from train.inference import Inference

@@ -29,3 +29,6 @@ ARCHITECTURES: Registry[Architecture] = Registry(
         "llama": "train.architectures.llama:Llama",
     },
 )
+
+ARCHITECTURE_DEFAULTS: dict[str, dict[str, object]] = {"gpt2": {"mlp": "gelu"}, "llama": {"tied": True}}
+"""What an option that is left out means, so that tables need no class to say it; a test compares with the classes."""

@@ -7,8 +7,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from capacity.runner.bracket import Bracket
-from capacity.spec.config import Preset
 from capacity.spec.plan import make_plans
+from capacity.spec.preset import Preset
 from capacity.store.folders import run_folder
 
 PEOPLE = (20, 25, 30, 40, 50, 64)

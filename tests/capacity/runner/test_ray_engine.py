@@ -13,8 +13,8 @@ from capacity.runner import progress  # noqa: E402
 from capacity.runner.engine import WorkerOptions  # noqa: E402
 from capacity.runner.ray_engine import RayEngine, gpus_of  # noqa: E402
 from capacity.runner.sweep import Stopped, run_all  # noqa: E402
-from capacity.spec.config import Preset  # noqa: E402
 from capacity.spec.plan import make_plans  # noqa: E402
+from capacity.spec.preset import Preset  # noqa: E402
 from tests.capacity.conftest import BIOD, metrics_of, wait_for, workers_of  # noqa: E402
 from tests.capacity.test_faults import nobody_left  # noqa: E402
 

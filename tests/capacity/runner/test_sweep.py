@@ -18,8 +18,8 @@ from capacity.runner import claim, engine, progress, sweep
 from capacity.runner.claim import acquire
 from capacity.runner.engine import LocalEngine, WorkerOptions, default_workers, worker_command
 from capacity.runner.sweep import Stopped, run_all
-from capacity.spec.config import Preset
 from capacity.spec.plan import make_plans
+from capacity.spec.preset import Preset
 from capacity.store.folders import RunFolder, fail, run_folder
 
 PEOPLE = (20, 30, 40)
@@ -53,7 +53,7 @@ def do_all(tmp_path, monkeypatch, plans):
         printed = io.StringIO()
         engine = LocalEngine(workers, WorkerOptions("cpu"))
         failed = run_all(plans, tmp_path, engine, Console(file=printed, width=60), more)
-        people = {plan.config.run_id: plan.config.data.people for plan in plans}
+        people = {plan.run_id: plan.config.data.people for plan in plans}
         return {people[name]: reason for name, reason in failed.items()}, printed.getvalue()
 
     return make
@@ -85,7 +85,7 @@ def test_what_a_finished_run_asks_for_is_done_too(do_all, tmp_path, plans):
     assert failed == {}
     assert wanted == []
     assert [name.split("-")[2] for kind, name in events(tmp_path) if kind == "start"] == ["n30", "n40", "n20"]
-    assert f"added: {plans[2].config.run_id}, as the best N so far is beside it" in printed
+    assert f"added: {plans[2].run_id}, as the best N so far is beside it" in printed
 
 
 def test_a_sweep_grows_from_what_another_driver_did(do_all, tmp_path, plans):

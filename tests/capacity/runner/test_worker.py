@@ -15,6 +15,7 @@ from capacity.runner import worker
 from capacity.runner.claim import Process, acquire, started, this_machine
 from capacity.runner.engine import ONE_THREAD, WorkerOptions, start_worker
 from capacity.runner.worker import Run, log_spaced, main
+from capacity.spec.identity import stored
 from capacity.store import provenance
 from capacity.store.folders import FAILED, STOPPED, TAKEN
 from capacity.store.records import COLUMNS, load
@@ -241,7 +242,7 @@ def test_a_result_says_what_a_table_needs(prepare, do, rows_of):
     assert do(folder)
     result = json.loads(folder.result.read_text())
     assert result["run_id"] == folder.path.name
-    assert result["config"] == folder.read_config().model_dump(mode="json")
+    assert result["config"] == stored(folder.read_config())
     assert result["provenance"].keys() >= {"finished", "commit", "device", "processor", "threads", "torch"}
     assert [row["quantization"] for row in rows_of(folder)] == [
         "none",

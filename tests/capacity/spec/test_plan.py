@@ -12,8 +12,8 @@ from capacity.report.plans import show_plans
 from capacity.runner import estimate
 from capacity.runner.estimate import SpeedEstimate
 from capacity.spec import recipes
-from capacity.spec.config import Preset
 from capacity.spec.plan import make_plans
+from capacity.spec.preset import Preset
 
 TINY = {"dataset": "biod", "sizes": "1x16", "people": 20, "exposures": 2, "biod": {"K": 2, "C": 2, "D": 8, "T": 8}}
 
@@ -54,7 +54,7 @@ def test_a_run_reports_what_was_planned(changes, plan_of, prepare, do, rows_of):
     assert {f"params_{group}": count for group, count in plan.params.items()}.items() <= row.items()
     assert plan.vocab == row["vocab"]
     assert plan.max_bits == row["max_bits"]
-    assert plan.config.run_id == row["run_id"] == folder.path.name
+    assert plan.run_id == row["run_id"] == folder.path.name
 
 
 @pytest.mark.parametrize("dataset", ["bios", "biod"])
@@ -65,9 +65,9 @@ def test_a_run_is_the_same_in_every_sweep(dataset):
     if dataset == "biod":
         options |= {"biod": TINY["biod"] | {"name_length": 9}}
     alone = plans_of(**options, people=100, seeds=1)
-    ids = [plan.config.run_id for plan in plans_of(**options, **lists)]
+    ids = [plan.run_id for plan in plans_of(**options, **lists)]
     assert len(set(ids)) == 12
-    assert alone[0].config.run_id in ids
+    assert alone[0].run_id in ids
 
 
 def test_a_run_that_is_asked_for_twice_is_done_once():

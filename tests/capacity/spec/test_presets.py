@@ -4,7 +4,7 @@ import pytest
 import yaml
 
 from basis.flags import UserError
-from capacity.spec.config import Preset
+from capacity.spec.preset import Preset
 from capacity.spec.presets import DEFAULT, FOLDER, preset_names, preset_path
 
 

@@ -6,6 +6,7 @@ import pytest
 from pydantic import ValidationError
 
 from capacity.runner.progress import progress_of
+from capacity.spec.identity import run_id
 from capacity.store import folders as store
 from capacity.store.folders import RunFolder, fail, open_store, run_folder, write_json
 
@@ -23,9 +24,9 @@ def test_a_config_is_read_as_it_was_written(tmp_path, plan_of, changes):
     config = plan_of(**changes).config
     folder = run_folder(tmp_path / "new", config)
     folder.write_config(config)
-    assert folder.path == tmp_path / "new" / config.run_id
+    assert folder.path == tmp_path / "new" / run_id(config)
     assert folder.read_config() == config
-    assert folder.read_config().run_id == config.run_id
+    assert run_id(folder.read_config()) == run_id(config)
     assert not folder.done
 
 

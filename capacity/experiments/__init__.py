@@ -1,0 +1,20 @@
+"""Named experiments: the sweeps that answer a question, what its source says, and what came out.
+
+In: a name. Out: an `Experiment`. To add one, add its file and its line here; a user's own is named `module:Name`.
+"""
+
+from typing import TYPE_CHECKING
+
+from basis.registry import Registry
+
+if TYPE_CHECKING:
+    from capacity.experiments.experiment import Experiment
+
+EXPERIMENTS: "Registry[Experiment]" = Registry(
+    "experiment",
+    {
+        "law-biod": "capacity.experiments.law:LAW_BIOD",
+        "law-bios": "capacity.experiments.law:LAW_BIOS",
+        "questions": "capacity.experiments.questions:QUESTIONS",
+    },
+)

@@ -1,0 +1,30 @@
+"""`python -m capacity.migrate FOLDER ...`: bring folders that earlier versions wrote to this version."""
+
+import argparse
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+from basis.flags import UserError, run_main
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Migrate each folder. Raises UserError for one that cannot be."""
+    parser = argparse.ArgumentParser("python -m capacity.migrate", description="Give runs of earlier versions new ids.")
+    parser.add_argument("folder", nargs="+", type=Path, help="a sweep's folder, or one of published runs")
+    folders: list[Path] = parser.parse_args(arguments).folder
+    from capacity.store.migration import migrate
+
+    for folder in folders:
+        try:
+            count, lines = migrate(folder)
+        except (OSError, ValueError, KeyError, TypeError) as error:
+            raise UserError([" ".join(str(error).split())]) from None
+        print(f"{folder}: {count} runs have a new id")
+        for line in lines:
+            print(f"{folder}: {line}", file=sys.stderr)
+    return 0
+
+
+if __name__ == "__main__":
+    run_main(main)

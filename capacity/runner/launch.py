@@ -1,0 +1,157 @@
+"""A whole sweep: planned, checked against its folder, done as far as it is not, on the engine that it asks for.
+
+In: a `Preset`. Out: a `Launch`, which can be looked at (a dry run) or done.
+"""
+
+import os
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console
+from rich.markup import escape
+
+from basis.flags import UserError
+from biogen.tokenizer import is_at_hand
+from capacity.runner.bracket import Bracket
+from capacity.runner.engine import Engine, LocalEngine, WorkerOptions, default_workers
+from capacity.runner.sweep import run_all
+from capacity.spec.plan import Plan, make_sweep
+from capacity.spec.preset import Preset
+from capacity.store.folders import RunFolder, check_store, count_runs, open_store, run_folder, trained_alike
+from capacity.store.records import load
+from train.native.library import instruction_set
+
+
+class Launch:
+    """The runs of a preset and their folder. Raises UserError for mistakes; nothing is written before `do`."""
+
+    def __init__(self, preset: Preset, console: Console) -> None:
+        self.preset, self._console = preset, console
+        planned = preset
+        away = [name for name in preset.tokenizer if not is_at_hand(name)]
+        if preset.dry_run and away:
+            self._say(f"Tokenizer {away[0]} is not on this machine: V and tokens are those of whole words.")
+            here = tuple("word" if name in away else name for name in preset.tokenizer)
+            planned = preset.model_copy(update={"tokenizer": here})
+        if preset.bracket:  # whose r_max says where to begin
+            planned = planned.model_copy(update={"r_max": None})
+        sweep = make_sweep(planned)
+        self.bracket = Bracket(sweep.plans, preset.r_max if preset.bracket else None, preset.out)
+        self.bracket.more()
+        later = len(sweep.plans) - len(self.bracket.plans)
+        if sweep.outside:
+            self._say(f"{sweep.outside} combinations are left out: their R max is outside r_max {preset.r_max}.")
+        if later:
+            self._say(f"{later} combinations wait until the best N so far is beside theirs.")
+        for reason, count in sweep.impossible.items():
+            self._say(f"{count} combinations cannot be: {reason}")
+
+    @property
+    def plans(self) -> list[Plan]:
+        """The runs, as far as they are known yet."""
+        return self.bracket.plans
+
+    @property
+    def workers(self) -> int:
+        """Trainings side by side on this machine."""
+        workers: int | None = self.preset.workers
+        return workers or default_workers(self.preset.device, self.preset.processes)
+
+    def check(self) -> None:
+        """See that the folder can hold the results, if it is there, and that what it holds can be read."""
+        _usable(self.preset.out, check_store)
+
+    def done(self) -> tuple[int, int]:
+        """How many runs the folder has, and how many more are trained there and are only to be measured."""
+        folders = [(run_folder(self.preset.out, plan.config), plan) for plan in self.plans]
+        done = sum(folder.done for folder, _ in folders)
+        return done, sum(any(trained_alike(folder, plan.config)) for folder, plan in folders if not folder.done)
+
+    def do(self) -> dict[str, str]:
+        """Do what is missing; returns why runs failed, now or before, by their ids.
+
+        Raises UserError for a folder that cannot be written, `Stopped` after a signal, OSError for a full disk.
+        """
+        preset, out = self.preset, self.preset.out
+        if preset.engine == "ray":
+            from capacity.runner.ray_engine import check_address  # an extra
+
+            check_address(preset.ray_address)
+        _usable(out, open_store)
+        if not os.access(out, os.W_OK):
+            raise UserError([f"out: {out} cannot be written; give a folder that can"])
+        missing = _missing(self.plans, out)
+        while not missing and self.bracket.more():  # another driver ends the last one just now
+            missing = _missing(self.plans, out)
+        if not missing:
+            self._say(f"{len(self.plans)} of {count_runs(len(self.plans))} done; nothing was left to do.")
+        if preset.retry_failed:
+            for folder in _missing(self.bracket.allowed, out).values():
+                folder.failure.unlink(missing_ok=True)
+        failures = {name: why for name, folder in missing.items() if (why := folder.read_failure()) is not None}
+        todo = [plan for plan in self.plans if plan.run_id in missing.keys() - failures.keys()]
+        done = [plan for plan in self.plans if plan.run_id not in missing]
+        return failures | self._run(todo, done) if todo else failures
+
+    def unfinished(self) -> list[str]:
+        """A line for each size whose best N is not bracketed, if that was asked for."""
+        return self.bracket.unfinished() if self.preset.bracket else []
+
+    def _run(self, todo: list[Plan], done: list[Plan]) -> dict[str, str]:
+        preset = self.preset
+        if "auto" in preset.kernels and preset.device in ("auto", "cpu") and instruction_set() is None:
+            self._say("No compiled kernels on this machine: PyTorch trains instead, about half as fast.")
+        engine = _engine(preset, self.workers)
+        try:
+            counts = f"{len(todo)} of {count_runs(len(self.plans))} to do, {engine.slots()} side by side"
+            self._say(f"{counts}, into {preset.out}")
+            return run_all(todo, preset.out, engine, self._console, self.bracket.more, done)
+        finally:
+            engine.close()
+
+    def _say(self, text: str) -> None:
+        self._console.print(escape(text), soft_wrap=True, highlight=False)
+
+
+def make_preset(options: Any) -> Preset:
+    """A preset from a mapping of options, a preset's name or file, or a `Preset`. Raises UserError for mistakes."""
+    from pydantic import ValidationError
+
+    from basis.flags import explain, read_yaml
+    from capacity.spec.presets import preset_path
+
+    if isinstance(options, Preset):
+        return options
+    values = read_yaml(preset_path(str(options))) if isinstance(options, str | Path) else dict(options)
+    try:
+        return Preset.model_validate(values)
+    except ValidationError as error:
+        raise UserError(explain(error, Preset)) from None
+
+
+def _usable(out: Path, check: Callable[[Path], None]) -> None:
+    """See that a folder can hold results, and that those that are there can be read. Raises UserError."""
+    try:
+        check(out)
+        if out.exists():
+            load(out)
+    except OSError as error:
+        raise UserError([f"out: {out} cannot be made ({error.strerror}); give a folder that can be written"]) from None
+    except ValueError as error:
+        raise UserError([str(error)]) from None
+
+
+def _missing(plans: Sequence[Plan], out: Path) -> dict[str, RunFolder]:
+    """The folders of the runs that are not done."""
+    folders = [run_folder(out, plan.config) for plan in plans]
+    return {folder.path.name: folder for folder in folders if not folder.done}
+
+
+def _engine(preset: Preset, workers: int) -> Engine:
+    options = WorkerOptions(preset.device, preset.processes, preset.save_seconds)
+    if preset.engine == "ray":
+        from capacity.runner.ray_engine import RayEngine
+
+        return RayEngine(preset.workers, options, preset.gpus, preset.ray_address)
+    return LocalEngine(workers, options)

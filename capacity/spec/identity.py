@@ -1,0 +1,127 @@
+"""What a run is: the options that decide its result, and nothing else.
+
+In: a `RunConfig`. Out: what is stored of it, its id, and its options as flat columns. Options at their defaults and
+options that do not apply are left out, so an option that a later version adds changes no id.
+"""
+
+import hashlib
+import json
+import re
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from pydantic import BaseModel
+
+from basis.flags import section_of
+from biogen.config import COMMON, DataConfig
+from biogen.datasets import DATASETS
+from capacity.spec.config import ArchitectureOptions, RunConfig, Training
+from train.architectures import ARCHITECTURE_DEFAULTS
+from train.optimizers import OPTIMIZERS
+
+_LABELS = {"training": "recipe"}
+"""Options that name a setting of others and decide nothing themselves: stored, but in no id."""
+_SECTIONS = ("data", "model", "training")
+_FIRST = ("dataset", "architecture", "size", "people", "exposures", "seed", "junk", "recipe")
+
+
+def stored(config: RunConfig) -> dict[str, Any]:
+    """What config.yaml and result.json hold of a run; `RunConfig.model_validate` makes the run of it again."""
+    return normal(config).model_dump(mode="json", exclude_defaults=True)
+
+
+def run_id(config: RunConfig) -> str:
+    """Readable in front, unique by a hash of all that decides the run."""
+    content = stored(config)
+    for section, name in _LABELS.items():
+        content[section].pop(name, None)
+    digest = hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()[:10]
+    data = config.data
+    dataset = re.sub("[^A-Za-z0-9_]+", "-", data.dataset)
+    return f"{dataset}-{config.size}-n{data.people}-e{config.exposures}-{digest}"
+
+
+def training_of(content: Mapping[str, Any]) -> dict[str, Any]:
+    """What decides the training alone, out of what is stored: runs that are alike in it share a trained model."""
+    parts = {name: value for name, value in content.items() if name != "measure"}
+    return parts | {
+        section: {key: value for key, value in parts[section].items() if key != name}
+        for section, name in _LABELS.items()
+    }
+
+
+def normal(config: RunConfig) -> RunConfig:
+    """The same run, with every option that does not apply at its default."""
+    idle = idle_options(config)
+    changes = {}
+    for section in ("data", "model", "training"):
+        model: BaseModel = getattr(config, section)
+        fields = type(model).model_fields
+        defaults = {name: fields[name].get_default(call_default_factory=True) for name in idle if name in fields}
+        changes[section] = model.model_copy(update=defaults)
+    people, measure = config.data.people, config.measure
+    most = type(measure).model_fields["eval_people"].default
+    if min(measure.eval_people, people) == min(most, people):
+        measure = measure.model_copy(update={"eval_people": most})
+    return config.model_copy(update={**changes, "measure": measure})
+
+
+def idle_options(config: RunConfig) -> set[str]:
+    """The options that do not apply to a run, by field name; a section's name stands for all of it."""
+    data, training = config.data, config.training
+    idle = set(DataConfig.model_fields) - COMMON - DATASETS[data.dataset].options
+    if not data.junk:
+        idle.add("junk_people")
+    if data.tokenizer != "bpe":
+        idle.add("vocab")
+    settings = {"lr", "embedding_lr", "weight_decay", "beta1", "beta2", "eps", "momentum"}
+    return idle | (settings - OPTIMIZERS[training.optimizer].uses)
+
+
+def flat(content: Mapping[str, Any]) -> dict[str, Any]:
+    """Every option that decides a training and applies, by its flag's name, in canonical order.
+
+    content: what is stored of a run, by this version or an earlier one; it is not validated, and nothing of a user's
+    own is imported. Options of a section have its name in front, as in `pools.first_names`.
+    """
+    inner: dict[str, Any] = {}
+    for name, value in content.items():
+        inner |= value if name in _SECTIONS else {name: value} if name not in ("measure", "format") else {}
+    dataset = inner.get("dataset", _DEFAULTS["dataset"])
+    own = set(DATASETS[dataset].options) if dataset in DATASETS.names else set(inner)
+    idle = set(DataConfig.model_fields) - COMMON - own
+    given = dict(_flattened(inner))
+    found = {**_DEFAULTS, **ARCHITECTURE_DEFAULTS.get(str(given.get("architecture", "gpt2")), {})}
+    found |= {name: value for name, value in given.items() if value is not None or name not in found}
+    if str(found["junk"]) == "0":
+        idle.add("junk_people")
+    if found["tokenizer"] != "bpe":
+        idle.add("vocab")
+    found = {name: value for name, value in found.items() if name.partition(".")[0] not in idle and value != {}}
+    return {name: found[name] for name in dict.fromkeys((*OPTIONS, *found)) if name in found}
+
+
+def _flattened(content: Mapping[str, Any], section: str = "") -> Iterator[tuple[str, Any]]:
+    for name, value in content.items():
+        if isinstance(value, dict):
+            yield from _flattened(value, f"{section}{name}.")
+        else:
+            yield f"{section}{name}", value
+
+
+def _names(model: type[BaseModel], section: str = "") -> Iterator[str]:
+    for name, field in model.model_fields.items():
+        inner = section_of(field)
+        if inner is None:
+            yield f"{section}{name}"
+        else:
+            yield from _names(inner, f"{section}{name}.")
+
+
+OPTIONS: tuple[str, ...] = tuple(
+    dict.fromkeys((*_FIRST, *_names(DataConfig), *_names(ArchitectureOptions), *_names(Training)))
+)
+"""The names of all options that decide a training, in canonical order."""
+_DEFAULTS: dict[str, Any] = dict(
+    _flattened(DataConfig().model_dump(mode="json") | ArchitectureOptions().model_dump(mode="json"))
+) | {name: field.default for name, field in Training.model_fields.items() if not field.is_required()}

@@ -1,0 +1,190 @@
+"""A sweep: one run for every combination of its options, and how they are done.
+
+In: keys of a preset and flags. Out: a `Preset`, whose options that decide a result are all lists: the axes of the
+sweep. What only says how runs are done is no axis.
+"""
+
+from collections.abc import Callable, Iterator
+from itertools import product
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal, get_origin
+
+from pydantic import BaseModel, BeforeValidator, Field, create_model, field_validator, model_validator
+from pydantic.fields import FieldInfo
+
+from basis.flags import holds_several, section_of, split_values, takes_none
+from basis.yaml_text import read_mapping
+from biogen.config import DataConfig, Frozen
+from capacity.spec.config import ArchitectureOptions, MeasureOptions, RunOptions, TrainingOptions
+
+PLURAL = {"size": "sizes", "seed": "seeds"}
+"""Options whose axis has another name."""
+
+
+class SweepOptions(Frozen):
+    """How a sweep is chosen and done: nothing here decides a result."""
+
+    r_max: tuple[float, float] | None = None
+    """Leave out combinations whose largest possible bits per parameter lie outside these two numbers."""
+    bracket: bool = False
+    """Begin with the `people` within r_max, and go on to those beside the best N of each size, as far as there are."""
+    engine: Literal["local", "ray"] = "local"
+    """local: this machine; ray: a Ray cluster, all of whose nodes see the folder `out`."""
+    ray_address: str | None = None
+    """Address of the Ray cluster (default: the one that Ray finds, else a new one on this machine)."""
+    workers: int | None = Field(None, ge=1, le=4096)
+    """Trainings side by side (default: one a GPU, or one a core, of this machine or the cluster)."""
+    processes: int = Field(1, ge=1, le=64)
+    """Processes that train one model together, each on its own GPU where there are some."""
+    gpus: float | None = Field(None, gt=0, le=1)
+    """ray: the share of a GPU that a training takes (default: more for larger models)."""
+    device: Literal["auto", "cpu", "cuda", "mps"] = "auto"
+    """Where to train."""
+    save_seconds: float = Field(60.0, ge=0, le=86_400)
+    """Seconds between two checkpoints of a training."""
+    retry_failed: bool = False
+    """Try again what failed before."""
+    out: Path = Path("runs/laptop")
+    """Folder of the results."""
+    dry_run: bool = False
+    """Print the plan and do nothing."""
+
+    @field_validator("r_max", mode="before")
+    @classmethod
+    def _two_numbers(cls, value: object) -> object:
+        return None if value is None else tuple(split_values(value))
+
+    @field_validator("r_max")
+    @classmethod
+    def _ordered(cls, value: tuple[float, float] | None) -> tuple[float, float] | None:
+        if value is not None and not 0 <= value[0] < value[1]:
+            raise ValueError("must be two numbers, the smaller first and at least 0")
+        return value
+
+    @model_validator(mode="after")
+    def _begins_somewhere(self) -> "SweepOptions":
+        if self.bracket and self.r_max is None:
+            raise ValueError("bracket: True is not allowed without r_max, which says what N to begin with")
+        return self
+
+    @field_validator("out", mode="before")
+    @classmethod
+    def _named(cls, value: object) -> object:
+        if value == "":
+            raise ValueError("must name a folder")
+        return value
+
+
+def _axis(field: FieldInfo) -> tuple[Any, Any]:
+    """The field of an axis: a tuple of what the option may be."""
+    kind = Annotated[field.annotation, *field.metadata] if field.metadata else field.annotation
+    several = Annotated[tuple[kind, ...], BeforeValidator(_list_of(field)), Field(min_length=1)]  # type: ignore[valid-type]
+    default = (field.get_default(call_default_factory=True),)
+    return several, Field(default, description=field.description)
+
+
+def _list_of(field: FieldInfo) -> Callable[[object], object]:
+    """Reads an axis: one value stands for a list of one, `none` for a value that is left open."""
+    optional = takes_none(field)
+    mapping = get_origin(field.annotation) is dict
+
+    def read(value: object) -> object:
+        if mapping:
+            return _mappings(value)
+        values = split_values(value)
+        return tuple(None if optional and one in ("none", "None") else one for one in values)
+
+    return read
+
+
+def _mappings(value: object) -> object:
+    """A mapping whose values may be lists, as one mapping for each combination of them."""
+    if isinstance(value, list | tuple) and all(isinstance(part, str) for part in value):
+        value = " ".join(value)
+    value = read_mapping(value)
+    if not isinstance(value, dict):
+        return value if isinstance(value, list | tuple) else (value,)
+    lists = [split_values(one) for one in value.values()]
+    return tuple(dict(zip(value, one, strict=True)) for one in product(*lists))
+
+
+def _axes_of(model: type[BaseModel]) -> dict[str, Any]:
+    """The fields of the axes of all options of a model, sections as models of axes."""
+    fields: dict[str, Any] = {}
+    for name, field in model.model_fields.items():
+        if (section := section_of(field)) is not None:
+            axes = create_model(f"{section.__name__}Axes", __base__=Frozen, **_axes_of(section))
+            fields[name] = axes, Field(axes(), description=field.description)
+        elif holds_several(field):
+            fields[name] = Annotated[field.annotation, *field.metadata], field
+        else:
+            fields[PLURAL.get(name, name)] = _axis(field)
+    return fields
+
+
+_Axes: Any = create_model("_Axes", __base__=SweepOptions, **_axes_of(RunOptions))
+
+
+class Preset(_Axes):
+    """A sweep: one run for every combination of the axes, and how they are done."""
+
+    groups: ClassVar[dict[str, list[str]]] = {
+        "sweep": ["sizes", "people", "exposures", "seeds", "r_max", "bracket", "dry_run"],
+        "model": list(ArchitectureOptions.model_fields),
+        "data": [name for name in DataConfig.model_fields if name not in ("people", "seed")],
+        "training": list(TrainingOptions.model_fields),
+        "measuring": list(MeasureOptions.model_fields),
+        "running": [
+            *("out", "workers", "device", "processes", "engine", "ray_address", "gpus"),
+            *("save_seconds", "retry_failed"),
+        ],
+    }
+
+    if TYPE_CHECKING:  # the axes are made from the options of a run
+
+        def __getattr__(self, name: str) -> Any: ...
+
+    def axes(self) -> dict[str, tuple[Any, ...]]:
+        """The values of every axis by its flag's name, each value once."""
+        return dict(_values_of(self))
+
+    def varied(self) -> list[str]:
+        """The axes with several values."""
+        return [name for name, values in self.axes().items() if len(values) > 1]
+
+    def combinations(self) -> Iterator[dict[str, Any]]:
+        """The values of every combination by the axes' names, in the order of the lists."""
+        axes = self.axes()
+        return (dict(zip(axes, values, strict=True)) for values in product(*axes.values()))
+
+    def options(self, combination: dict[str, Any]) -> RunOptions:
+        """The options of one combination. Raises pydantic's ValidationError for one that cannot be."""
+        singular = {plural: name for name, plural in PLURAL.items()}
+        values: dict[str, Any] = {"quantize": self.quantize}
+        for name, value in combination.items():
+            section, _, last = name.rpartition(".")
+            place = values.setdefault(section, {}) if section else values
+            place[singular.get(last, last)] = value
+        return RunOptions.model_validate(values)
+
+
+_FIRST = ("sizes", "people", "exposures", "junk", "seeds")
+"""The axes whose values vary slowest, in this order, behind all others."""
+
+
+def _values_of(model: BaseModel, section: str = "") -> list[tuple[str, tuple[Any, ...]]]:
+    found: list[tuple[str, tuple[Any, ...]]] = []
+    for name, field in type(model).model_fields.items():
+        value = getattr(model, name)
+        if section_of(field) is not None:
+            found += _values_of(value, f"{section}{name}.")
+        elif isinstance(model, Preset) and (name in SweepOptions.model_fields or name == "quantize"):
+            continue
+        else:
+            found.append((f"{section}{name}", _distinct(value)))
+    return found if section else sorted(found, key=lambda one: _FIRST.index(one[0]) if one[0] in _FIRST else -1)
+
+
+def _distinct(values: tuple[Any, ...]) -> tuple[Any, ...]:
+    """Each value once; mappings cannot be keys."""
+    return tuple(value for place, value in enumerate(values) if value not in values[:place])
