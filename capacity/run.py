@@ -95,8 +95,8 @@ def run(preset: "Preset | Mapping[str, Any] | Path | str" = DEFAULT, *, quiet: b
     """
     from rich.console import Console
 
-    from capacity.report.table import collect as load
     from capacity.runner.launch import Launch, make_preset
+    from capacity.store.records import load
 
     launch = Launch(make_preset(preset), Console(quiet=quiet))
     if failures := launch.do():

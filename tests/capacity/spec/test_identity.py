@@ -144,13 +144,13 @@ def test_an_option_that_a_later_version_adds_changes_no_id(monkeypatch):
 
 
 def test_the_flat_options_are_those_that_apply_in_canonical_order():
-    options = flat(CONFIGS["biod"])
+    options = flat(stored(CONFIGS["biod"]))
     assert list(options) == [name for name in OPTIONS if name in options]
     assert options["biod.K"] == 2
     assert options["junk"] == "0"
     assert options["optimizer"] == "muon"
     assert not any(name.startswith("pools") for name in options)
-    assert "pools.first_names" in flat(CONFIGS["bios"])
+    assert "pools.first_names" in flat(stored(CONFIGS["bios"]))
     assert "quantize" not in options
 
 

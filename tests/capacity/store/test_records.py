@@ -88,7 +88,7 @@ def test_no_two_runs_of_a_table_are_alike_in_all_options(tmp_path_factory, chang
 
 
 def test_a_row_has_every_option_that_decides_it_by_its_flat_name(tmp_path):
-    row = make_row("a", vocab=69)
+    row = make_row("a", dataset="bios", vocab=69)
     config = make_config(row, {"optimizer": "muon", "lr": 0.01, "batch": 32})
     config["data"] |= {"vocab": 1024, "pools": {"first_names": 40}, "junk_people": None, "junk": str(Fraction(7, 8))}
     write_store(tmp_path, [row | {"junk": "7/8"}], a={"config": config})

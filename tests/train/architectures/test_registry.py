@@ -1,5 +1,6 @@
 """Architectures by name, a user's own among them; what is no model, or no option, is refused in one line."""
 
+import inspect
 import subprocess
 import sys
 from pathlib import Path
@@ -8,7 +9,7 @@ import pytest
 import torch
 
 from tests.train.architectures.conftest import FORMS
-from train.architectures import ARCHITECTURES
+from train.architectures import ARCHITECTURE_DEFAULTS, ARCHITECTURES
 from train.architectures.causal_lm import changed_options, make_model, outline
 from train.sizes import Size
 
@@ -161,3 +162,9 @@ def test_what_is_no_model_is_refused(own, name, message) -> None:
 def test_neither_kernels_nor_transformers_take_a_subclass_for_what_it_may_not_be(own) -> None:
     changed = make_model(own("Changed"), SIZE, 20)
     assert changed.kernel_form() is changed.huggingface() is None
+
+
+@pytest.mark.parametrize("name", ARCHITECTURES.names)
+def test_what_an_option_left_out_means_is_said_without_the_class(name):
+    parameters = [*inspect.signature(ARCHITECTURES[name]).parameters.values()][2:]
+    assert ARCHITECTURE_DEFAULTS[name] == {parameter.name: parameter.default for parameter in parameters}
