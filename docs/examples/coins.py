@@ -1,6 +1,6 @@
 """Coins: a data set in one file. People have a code for a name and a row of coins to be known by.
 
-python -m capacity.run --dataset coins:Coins --dataset-options '{flips: 16}' --people 1000 --sizes 1x32
+capacity run --dataset coins:Coins --dataset-options '{flips: 16}' --people 1000 --sizes 1x32
 """
 
 import numpy as np

@@ -3,7 +3,7 @@
 Scales that follow from the largest weight of a row leave coarse steps for all the others. Here each scale is, of many
 smaller ones too, the one with the least squared error; the few large weights are cut off.
 
-python -m capacity.run --quantize int4 least_error:least_error-int4+embedding --sizes 2x48 --people 500
+capacity run --quantize int4 least_error:least_error-int4+embedding --sizes 2x48 --people 500
 """
 
 from collections.abc import Callable, Mapping, Sequence

@@ -2,7 +2,7 @@
 
 It moves every weight by the same length: the sign of an average of gradients.
 
-python -m capacity.run --optimizer lion:lion --lr 0.001 --beta1 0.9 --beta2 0.99 --sizes 2x48 --people 500
+capacity run --optimizer lion:lion --lr 0.001 --beta1 0.9 --beta2 0.99 --sizes 2x48 --people 500
 """
 
 from collections.abc import Callable

@@ -2,7 +2,7 @@
 
 Feng et al. 2024, arXiv 2410.01201: h_t = (1 - z_t) h_{t-1} + z_t c_t, where z_t = sigmoid(Z x_t) and c_t = C x_t.
 
-python -m capacity.run --architecture mingru:MinGRU --architecture-options '{gain: 0.5}' --sizes 2x48 --people 500
+capacity run --architecture mingru:MinGRU --architecture-options '{gain: 0.5}' --sizes 2x48 --people 500
 """
 
 import torch

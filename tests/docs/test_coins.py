@@ -76,10 +76,6 @@ def record_of(model, dataset):
     return make_record(recall, dataset, parameters=100)
 
 
-def test_it_is_one_short_file():
-    assert len((EXAMPLES / "coins.py").read_text().splitlines()) <= 80
-
-
 def test_texts_are_spliced_as_they_are_tokenized(coins):
     texts = draw_texts(coins, np.arange(PEOPLE), 0)
     assert (texts.lengths == coins.longest_text).all()

@@ -44,7 +44,3 @@ def test_a_sweep_takes_it_by_its_name():
 def test_a_quantizer_that_is_not_there_is_refused_before_anything_runs():
     with pytest.raises(UserError, match=r"^quantize: 'least_error:most_error' cannot be imported"):
         make_plans(Preset.model_validate(BIOD | {"quantize": ["least_error:most_error-int4"]}))
-
-
-def test_it_is_short():
-    assert len((EXAMPLES / "least_error.py").read_text().splitlines()) <= 80

@@ -1,0 +1,154 @@
+"""docs/extending.md: its files are those of docs/examples, its commands work, and its changes do what it says."""
+
+import json
+import os
+import re
+import shlex
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pandas as pd
+import pytest
+
+from basis.start import PACKAGES
+
+ROOT = Path(__file__).parents[2]
+EXAMPLES = ROOT / "docs" / "examples"
+PAGE = (ROOT / "docs" / "extending.md").read_text(encoding="utf-8")
+SECTIONS = {text.partition("\n")[0]: text for text in PAGE.split("\n## ")[1:]}
+SMALL = ["--sizes", "1x16", "--people", "20", "--exposures", "2", "--device", "cpu", "--workers", "1"]
+
+
+def blocks(language, text=PAGE):
+    return re.findall(rf"^```{language}\n(.*?)^```$", text, re.MULTILINE | re.DOTALL)
+
+
+def commands(text=PAGE):
+    lines = "".join(blocks("sh", text)).replace("\\\n", " ").splitlines()
+    return [shlex.split(line) for line in lines]
+
+
+def call(command, *, at, root):
+    """What a command of the page prints, of the project in `root`. Its exit code must be 0."""
+    program = ["capacity", *command] if command[0] == "biogen" else command
+    found = os.environ | {"PYTHONPATH": str(root), "COLUMNS": "200"}
+    done = subprocess.run([sys.executable, "-m", *program], cwd=at, env=found, capture_output=True, text=True)
+    assert done.returncode == 0, done.stdout + done.stderr
+    return done.stdout
+
+
+def apply(changes, root):
+    """Make the changes of a block; returns the files. What a change takes away or begins with stands there once."""
+    files = re.split(r"^--- (\S+)\n", changes, flags=re.MULTILINE)[1:]
+    for name, lines in zip(files[::2], files[1::2], strict=True):
+        old, new = ("".join(re.findall(rf"^[{kept}](.*\n)", lines, re.MULTILINE)) for kept in (" -", " +"))
+        text = (root / name).read_text(encoding="utf-8")
+        assert text.count(old) == 1, f"{name} has {text.count(old)} times:\n{old}"
+        (root / name).write_text(text.replace(old, new), encoding="utf-8")
+    return set(files[::2])
+
+
+def test_it_shows_the_examples_as_they_are():
+    shown = dict(re.findall(r"^\[(\w+\.py)\]\(examples/\1\):\n\n```python\n(.*?)^```$", PAGE, re.MULTILINE | re.DOTALL))
+    assert shown == {path.name: path.read_text(encoding="utf-8") for path in EXAMPLES.glob("*.py")}
+
+
+def test_an_example_is_short():
+    lengths = {path.name: len(path.read_text().splitlines()) for path in EXAMPLES.glob("*.py")}
+    assert max(lengths.values()) <= 80, lengths
+
+
+@pytest.mark.parametrize("command", [c for c in commands() if "--schedule" not in c], ids=lambda words: words[-1])
+def test_a_command_works_as_it_stands(command, tmp_path):
+    place = shutil.copytree(EXAMPLES, tmp_path / "examples")
+    call(command, at=place, root=ROOT)
+    out = place / command[command.index("--out") + 1]
+    if command[0] == "biogen":
+        assert len(pd.read_parquet(out / "data.parquet")) == 20
+        return
+    rows = pd.read_csv(out / "results.csv")
+    plain = rows[rows["quantization"] == "none"]
+    assert (plain["bits"] > 0).all()
+    options = {"--optimizer": "optimizer", "--architecture": "architecture", "--dataset": "dataset"}
+    for flag, column in options.items():
+        if flag in command:
+            assert set(plain[column]) >= {command[command.index(flag) + 1]}
+    if "--quantize" in command:
+        assert set(rows["quantization"]) == {"none", "rtn-int4", "least_error:least_error-int4"}
+    if "--architecture" in command:
+        assert (plain["params_recurrence"] == 3 * 16**2).all()
+
+
+@pytest.fixture(scope="module")
+def changed(tmp_path_factory):
+    """A copy of the project with every change of the page, and the files that each section touches."""
+    root = tmp_path_factory.mktemp("changed")
+    for name in (*PACKAGES, "configs"):
+        shutil.copytree(ROOT / name, root / name, ignore=shutil.ignore_patterns("__pycache__"))
+    touched = {}
+    for title, text in SECTIONS.items():
+        files = set().union(*(apply(block, root) for block in blocks("diff", text)))
+        for old, new in re.findall(r"To make it part of the project, move it to `((?:\w+/)*(\w+\.py))`", text):
+            shutil.copy(EXAMPLES / new, root / old)
+            files.add(old)
+        touched[title] = files
+    return root, touched
+
+
+def test_it_says_how_many_files_are_touched(changed):
+    said = {title: int(found[1]) for title, text in SECTIONS.items() if (found := re.search(r"touched: (\d+)", text))}
+    assert said == {title: len(files) for title, files in changed[1].items() if files}
+    notebook = (ROOT / "docs" / "notebook.md").read_text(encoding="utf-8")
+    table = dict(
+        re.findall(r"^\| (\w[\w ]*) \| \d+ \| (\d+) \|$", notebook.partition("## Files to touch")[2], re.MULTILINE)
+    )
+    assert {title.lower(): str(number) for title, number in said.items()} == table
+
+
+def test_all_of_them_are_part_of_the_project(changed, tmp_path):
+    """With short names, in one sweep."""
+    root, _ = changed
+    flags = ["--dataset", "coins", "--architecture", "mingru", "--optimizer", "lion", "--lr", "0.003"]
+    flags += ["--schedule", "cosine", "linear", "--quantize", "least_error-int4", *SMALL, "--out", "out"]
+    call(["capacity", "run", *flags], at=tmp_path, root=root)
+    rows = pd.read_csv(tmp_path / "out" / "results.csv")
+    assert set(zip(rows["schedule"], rows["quantization"], strict=True)) == {
+        (schedule, scheme) for schedule in ("cosine", "linear") for scheme in ("none", "least_error-int4")
+    }
+    assert set(rows["gain"]) == {1.0}
+
+
+def evaluated(expressions, root):
+    """The values of some expressions in a project."""
+    script = (
+        "from capacity.spec.identity import run_id\n"
+        "from capacity.spec.plan import make_plans\n"
+        "from capacity.spec.preset import Preset\n"
+        "from train.loop import learning_rate\n"
+        "from train.settings import Settings\n"
+        "def ids(**options):\n"
+        "    return [run_id(plan.config) for plan in make_plans(Preset(dataset='biod', r_max=None, **options))]\n"
+        "def shares(**options):\n"
+        "    others = dict.fromkeys(set(Settings.__dataclass_fields__) - {'schedule'}, 0)\n"
+        "    settings = Settings(**{**others, 'final_lr': 0.2, 'exposures': 4, **options})\n"
+        "    return [learning_rate(settings, 9, seen) for seen in (0, 1, 2, 4)]\n"
+        f"import json; print(json.dumps([{expressions}]))"
+    )
+    found = os.environ | {"PYTHONPATH": str(root)}
+    done = subprocess.run([sys.executable, "-c", script], cwd=root, env=found, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    return json.loads(done.stdout)
+
+
+def test_the_option_does_what_it_says_and_changes_no_id(changed):
+    root, _ = changed
+    straight, fallen, before, same, other = evaluated(
+        "shares(schedule='linear'), shares(), ids(), ids(schedule='cosine'), ids(schedule=['linear', 'cosine'])", root
+    )
+    assert straight == pytest.approx([1, 0.8, 0.6, 0.2])
+    assert [fallen, before] == evaluated("shares(), ids()", ROOT)
+    assert same == before
+    assert len(set(other)) == 2
+    assert set(before) < set(other)
