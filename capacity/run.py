@@ -131,7 +131,7 @@ def _show_plan(launch: "Launch", console: "Console") -> None:
 
 
 def _show_results(out: Path, console: "Console") -> None:
-    from capacity.report.plots import draw_all
+    from capacity.report.figures.runs import draw_all
     from capacity.report.table import show
     from capacity.store.records import load, write_csv
 

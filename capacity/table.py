@@ -1,4 +1,4 @@
-"""`python -m capacity.table A [B ...]`: one table, results.csv and the plots of all runs in some folders together."""
+"""`python -m capacity.table A [B ...]`: one table, results.csv and the figures of all runs in some folders together."""
 
 import argparse
 import sys
@@ -9,23 +9,23 @@ from rich.console import Console
 
 from basis.flags import run_main
 from basis.program import called_as
-from capacity.report.plots import draw_all
+from capacity.report.figures import FIGURES
+from capacity.report.figures.runs import draw_all
 from capacity.report.table import show
+from capacity.store.parquet import RECORDS
 from capacity.store.records import load, write_csv
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Write results.csv and plots, and print the table; the exit code is 2 if there are no runs."""
-    parser = argparse.ArgumentParser(
-        prog=called_as("capacity.table"),
-        description="Put the runs of some folders into one table, results.csv and plots.",
-    )
-    parser.add_argument("folders", type=Path, nargs="+", help="folders of sweeps")
-    parser.add_argument("--out", type=Path, help="where results.csv and plots are written (default: the first folder)")
-    options = parser.parse_args(arguments)
+    """Print the table, and write results.csv and figures; the exit code is 2 if there are no runs."""
+    options = _parser().parse_args(arguments)
     folders: list[Path] = options.folders
-    out: Path = options.out or folders[0]
+    names: list[str] = options.figure or list(FIGURES.names)
+    # Published results have their figures already, and no results.csv.
+    out: Path | None = options.out or (None if (folders[0] / RECORDS).exists() else folders[0])
     try:
+        for name in names:
+            FIGURES[name]
         frame = load(*folders)
         if frame.empty:
             named = ", ".join(f"'{folder}'" for folder in folders)
@@ -33,14 +33,36 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except ValueError as error:
         print(f"error: {error}", file=sys.stderr)
         return 2
-    out.mkdir(parents=True, exist_ok=True)
-    write_csv(frame, out / "results.csv")
-    plots = draw_all(frame, out, folders)
     # A pipe or a file has no width of its own, and the 80 columns that rich assumes are too few.
     console = Console(width=None if sys.stdout.isatty() else 120)
     show(frame, console)
-    console.print(f"Wrote {out / 'results.csv'} and {len(plots)} files in {out / 'plots'}.", soft_wrap=True)
+    if out is not None:
+        out.mkdir(parents=True, exist_ok=True)
+        write_csv(frame, out / "results.csv")
+        plots = draw_all(frame, out, folders, names)
+        console.print(f"Wrote {out / 'results.csv'} and {len(plots)} files in {out / 'plots'}.", soft_wrap=True)
     return 0
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog=called_as("capacity.table"),
+        description="Put the runs of some folders into one table, results.csv and figures. Runs are averaged over "
+        "seeds alone; whatever else differs has a column, and a line in figures.",
+    )
+    parser.add_argument("folders", type=Path, nargs="+", metavar="FOLDER", help="of a sweep, or of published results")
+    parser.add_argument(
+        "--out",
+        type=Path,
+        help="where results.csv and plots/ go (default: the first folder; of published results nothing is written)",
+    )
+    parser.add_argument(
+        "--figure",
+        action="append",
+        metavar="NAME",
+        help=f"draw this instead of all figures: {', '.join(FIGURES.names)}, or your own as module:Name; repeatable",
+    )
+    return parser
 
 
 if __name__ == "__main__":

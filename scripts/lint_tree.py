@@ -14,7 +14,6 @@ MOST_LINES, MOST_BYTES = 400, 5_000_000
 CHECK_BYTES = False
 """Whether the tree's size is checked, as it shall be once results/ is converted."""
 NOT_YET = {
-    "capacity/report/plots.py",
     "capacity/runner/worker.py",
     "tests/biogen/test_bios.py",
     "tests/biogen/test_windows.py",

@@ -66,7 +66,7 @@ def phrase(name: str, value: Any) -> str:
         case "junk":
             return "no junk" if str(value) == "0" else f"{value} junk"
         case _:
-            return f"{name} {value:.10g}" if isinstance(value, float) else f"{name} {value}"
+            return f"{name.replace('_', ' ')} {f'{value:.10g}' if isinstance(value, float) else value}"
 
 
 def _varies_within(values: pd.DataFrame, keys: Sequence[str], name: str) -> bool:

@@ -1,65 +1,99 @@
-"""The plan of a sweep as a table: what `--dry-run` prints."""
+"""The plan of a sweep as tables of 80 columns: what `--dry-run` prints."""
 
+from collections.abc import Iterable, Sequence
+
+import pandas as pd
+from rich.box import SIMPLE_HEAD
 from rich.console import Console
 from rich.table import Table
 
+from capacity.laws.groups import kinds, label
 from capacity.runner.estimate import UTILISATION, SpeedEstimate
+from capacity.spec.identity import stored
 from capacity.spec.plan import GPU_UTILISATION, Plan
+from capacity.store.folders import count_runs
+from capacity.store.options import OPTIONS, options_of
 
 _GROUPS = ("embedding", "head"), ("attention",), ("mlp",), ("norm",)
 """Groups of parameters that share a column."""
 
 
 def show_plans(plans: list[Plan], workers: int, console: Console) -> None:
-    """Print what `--dry-run` promises."""
-    table = Table(title=f"{len(plans)} runs, {workers} side by side")
-    for heading in ("size", "data", "params"):
-        table.add_column(heading, no_wrap=True)
-    for heading in (
-        "embedding",
-        "attention",
-        "MLP",
-        "norms",
-        "weights",
-        "V",
-        "tokens",
-        "steps",
-        "FLOPs",
-        "GPU h",
-        "disk",
-        "R max",
-        "time",
-    ):
-        table.add_column(heading, justify="right", no_wrap=True)
+    """Print what `--dry-run` promises: each run and what it costs, each model, and all together."""
     speed = SpeedEstimate()
     seconds = [speed.seconds(plan) for plan in plans]
-    for plan, time_needed in zip(plans, seconds, strict=True):
-        data = plan.config.data
-        junk = f" junk {data.junk}" if data.junk else ""
+    console.print(_runs(plans, seconds, workers))
+    console.print(_models(plans))
+    console.print(
+        "P: parameters; R max: the most bits per parameter that the data can teach; weights: those of the matrices "
+        "inside the layers; V: tokens in use; disk: at most, with checkpoints. Time: training alone on one core of "
+        f"this machine, from a few timed steps (large models: from {UTILISATION:.0%} of its matrix rate); to start "
+        "and to measure, each run takes some seconds more.",
+        highlight=False,
+    )
+    console.print(
+        f"All runs: about {_duration(_makespan(seconds, workers))} here; {sum(p.flops for p in plans):.1e} FLOPs, or "
+        f"{_hours(sum(p.gpu_hours for p in plans))} hours of an H100 at {GPU_UTILISATION:.0%} of its bf16 rate; "
+        f"at most {_bytes(_disk(plans, workers))} of disk.",
+        highlight=False,
+    )
+
+
+def _runs(plans: Sequence[Plan], seconds: Sequence[float], workers: int) -> Table:
+    """A line for each run: its data, what else differs between runs, and its cost."""
+    table = _table(f"{count_runs(len(plans))}, {workers} side by side", ("size", "runs"))
+    for heading in ("P", "R max", "tokens", "steps", "FLOPs", "time"):
+        table.add_column(heading, justify="right", no_wrap=True)
+    for plan, name, time_needed in zip(plans, _names(plans), seconds, strict=True):
         table.add_row(
             plan.config.size,
-            f"{data.dataset} N={_short(data.people)} ×{plan.config.exposures}{junk}",
+            f"N={_short(plan.config.data.people)} ×{plan.config.exposures}{name}",
+            _short(plan.parameters),
+            f"{plan.r_max:.2f}",
+            _short(plan.tokens),
+            _short(plan.steps),
+            f"{plan.flops:.1e}",
+            _duration(time_needed),
+        )
+    return table
+
+
+def _names(plans: Sequence[Plan]) -> list[str]:
+    """What tells each run apart besides size, people and exposures."""
+    frame = pd.DataFrame([options_of({"config": stored(plan.config)}) for plan in plans])
+    several_seeds = frame["seed"].nunique() > 1
+    names = [name for name in kinds(frame, OPTIONS) if name != "exposures"] + ["seed"] * several_seeds
+    return [f" {label({name: row[name] for name in names})}" if names else "" for row in frame.to_dict("records")]
+
+
+def _models(plans: Iterable[Plan]) -> Table:
+    """A line for each model: its parameters by group."""
+    table = _table("Models", ("size",))
+    for heading in ("P", "embedding", "attention", "MLP", "norms", "weights", "V", "disk"):
+        table.add_column(heading, justify="right", no_wrap=True)
+    lines = {
+        (
+            plan.config.size,
             _short(plan.parameters),
             *(_short(sum(plan.params.get(part, 0) for part in group)) for group in _GROUPS),
             _short(plan.weights),
             f"{plan.vocab:,}",
-            _short(plan.tokens),
-            _short(plan.steps),
-            f"{plan.flops:.1e}",
-            _hours(plan.gpu_hours),
             _bytes(plan.disk),
-            f"{plan.r_max:.2f}",
-            _duration(time_needed),
-        )
-    table.caption = (
-        "weights: those of the matrices inside the layers; V: tokens in use; R max: the most bits per parameter that "
-        "the data can teach. Time: training alone on one core of this machine, from a few timed steps (large models: "
-        f"from {UTILISATION:.0%} of its matrix rate); to start and to measure, each run takes some seconds more. "
-        f"All runs: about {_duration(_makespan(seconds, workers))} here; {sum(p.flops for p in plans):.1e} FLOPs, or "
-        f"{_hours(sum(p.gpu_hours for p in plans))} hours of an H100 at {GPU_UTILISATION:.0%} of its bf16 rate; "
-        f"at most {_bytes(_disk(plans, workers))} of disk, checkpoints included."
+        ): None
+        for plan in plans
+    }
+    for line in lines:
+        table.add_row(*line)
+    return table
+
+
+def _table(title: str, left: Sequence[str]) -> Table:
+    table = Table(
+        title=title, title_justify="left", box=SIMPLE_HEAD, show_edge=False, pad_edge=False, padding=(0, 1, 0, 0)
     )
-    console.print(table)
+    for heading in left:
+        table.add_column(heading)
+    return table
 
 
 def _disk(plans: list[Plan], workers: int) -> int:
@@ -88,6 +122,8 @@ def _short(number: int | float) -> str:
 
 
 def _hours(hours: float) -> str:
+    if hours < 0.01:
+        return "less than 0.01"
     return f"{hours:.2g}" if hours < 99.5 else f"{hours:,.0f}"
 
 

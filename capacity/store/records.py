@@ -5,7 +5,6 @@ In: folders of sweeps, or of published results. Out: a DataFrame with a row for 
 
 import json
 import math
-import os
 import re
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
@@ -17,6 +16,8 @@ import pandas as pd
 
 from basis.files import replace_file
 from capacity.store.options import deciding, options_of
+from capacity.store.parquet import column
+from capacity.store.sources import Record, not_a_result, records_in
 from eval.quantizers.schemes import parse_scheme
 
 COLUMNS = (
@@ -39,9 +40,9 @@ _MEASURED_VOCAB = "tokens_in_use"
 def load(*folders: Path | str) -> pd.DataFrame:
     """Every finished run of some folders, a row for each run and quantization.
 
-    A folder is that of a sweep (a folder with a result.json for each run; runs still going or cut off have none and
-    are left out). A training that was measured several times counts once, under the run that did it, with each of its
-    quantizations once; so does a run that several folders have, where the first folder's numbers stand.
+    A folder is that of a sweep (runs still going or cut off are left out) or of published results. A training that was
+    measured several times counts once, under the run that did it, with each of its quantizations once; so does a run
+    that several folders have, where the first folder's numbers stand.
 
     Columns are `COLUMNS`, every option that decides a result (`capacity.store.options.OPTIONS`), and further
     measurements in order of first appearance. Rows are sorted by data set, exposures, junk, recipe, params, people,
@@ -57,7 +58,7 @@ def load(*folders: Path | str) -> pd.DataFrame:
     options = deciding(present)
     rows.sort(key=lambda row: _sort_key(row, options))
     names = dict.fromkeys((*COLUMNS, *options, *(name for row in rows for name in row)))
-    return pd.DataFrame({name: _column([row.get(name) for row in rows]) for name in names})
+    return pd.DataFrame({name: column([row.get(name) for row in rows]) for name in names})
 
 
 def write_csv(frame: pd.DataFrame, path: Path) -> None:
@@ -95,23 +96,14 @@ class _Measured:
 
 def _measured(folder: Path) -> Iterator[_Measured]:
     """The finished runs of a folder."""
-    if not folder.is_dir():
-        raise ValueError(f"out = '{folder}': no such folder")
-    with os.scandir(folder) as entries:
-        paths = sorted(os.path.join(entry.path, "result.json") for entry in entries if entry.is_dir())
-    for path in paths:
+    for where, record in records_in(folder):
         try:
-            with open(path, encoding="utf-8") as file:
-                yield _read(json.load(file))
-        except FileNotFoundError:
-            continue
+            yield _read(record)
         except (ValueError, LookupError, TypeError, AttributeError) as error:
-            raise ValueError(
-                f"{path}: not the result of a run ({type(error).__name__}: {error}); delete it to do the run again"
-            ) from error
+            raise ValueError(f"{where}: {not_a_result(error)}") from error
 
 
-def _read(result: dict[str, Any]) -> _Measured:
+def _read(result: Record) -> _Measured:
     """What a run measured, by its record."""
     options = options_of(result)
     embedding = result["config"].get("measure", {}).get("quantize_embedding", True)
@@ -155,15 +147,3 @@ def _share(junk: str) -> tuple[float, str]:
     """Sort key of a share of junk such as "0" or "7/8": its size, then its text."""
     found = re.match(r"([0-9]+\.?[0-9]*)(?:/([1-9][0-9]*))?", junk)
     return (float(found[1]) / float(found[2] or 1) if found else math.inf), junk
-
-
-def _column(values: list[Any]) -> "pd.Series[Any]":
-    """A column with whole numbers kept whole beside missing ones, where pandas would make them floats."""
-    present = [value for value in values if value is not None]
-    if not present:
-        return pd.Series(values, dtype=float)
-    if not all(type(value) is int for value in present):
-        return pd.Series(values)
-    if max(map(abs, present)) >= 2**63:  # the FLOPs of a large run
-        return pd.Series(values, dtype=float)
-    return pd.Series(values, dtype="int64" if len(present) == len(values) else "Int64")

@@ -50,7 +50,7 @@ def preset(tmp_path_factory):
 def no_plots():
     """Plots take seconds and have tests of their own."""
     with pytest.MonkeyPatch.context() as patched:
-        patched.setattr("capacity.report.plots.draw_all", lambda *_: [])
+        patched.setattr("capacity.report.figures.runs.draw_all", lambda *_: [])
         yield
 
 

@@ -67,7 +67,7 @@ def test_labels_are_as_many_as_kinds(frame):
     [
         ({"optimizer": "muon"}, "muon"),
         ({"lr": 0.01}, "lr 0.01"),
-        ({"junk": "7/8", "junk_people": 1000}, "7/8 junk, junk_people 1000"),
+        ({"junk": "7/8", "junk_people": 1000}, "7/8 junk, junk people 1000"),
         ({"junk": "0", "junk_people": None}, "no junk"),
         ({"dataset": "bios", "exposures": 1000.0, "recipe": "fast"}, "bioS, 1,000 exposures, recipe fast"),
         ({"mlp": None}, "mlp none"),

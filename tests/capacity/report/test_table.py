@@ -11,9 +11,11 @@ import pandas as pd
 import pytest
 from rich.console import Console
 
-from capacity.report.table import count_runs, short_number, show
+from capacity.publish import publish
+from capacity.report.table import short_number, show
+from capacity.store.folders import count_runs
 from capacity.store.options import OPTIONS
-from capacity.store.records import COLUMNS
+from capacity.store.records import COLUMNS, load
 from capacity.table import main
 from tests.capacity.records import make_row, write_store
 
@@ -163,6 +165,29 @@ def test_the_guide_explains_every_column():
     section = guide.partition("### The columns of results.csv")[2].partition("\n## ")[0]
     explained = [*re.findall(r"`(\w+\*?)`", section), *OPTIONS]
     assert "every option that decides a result" in section
-    published = [pd.read_csv(file, nrows=0).columns for file in (ROOT / "results").glob("*/results.csv")]
+    published = [load(folder).columns for folder in (ROOT / "results").iterdir() if folder.joinpath("plots").is_dir()]
     for column in {name for names in (COLUMNS, *published) for name in names}:
         assert any(fnmatch(column, name) for name in explained), column
+
+
+def test_the_program_draws_a_figure_of_ones_own(tmp_path, capsys, monkeypatch):
+    write_store(tmp_path / "A", [make_row("a")])
+    (tmp_path / "mine.py").write_text(
+        "from matplotlib.figure import Figure\n\ndef empty(runs):\n    return {'': Figure()}\n"
+    )
+    monkeypatch.syspath_prepend(tmp_path)
+    assert main([str(tmp_path / "A"), "--figure", "mine:empty"]) == 0
+    assert sorted(path.name for path in (tmp_path / "A" / "plots").iterdir()) == ["empty.png", "empty.svg"]
+    assert main([str(tmp_path / "A"), "--figure", "mine:nothing"]) == 2
+    assert capsys.readouterr().err.startswith("error: figure: 'mine:nothing' cannot be imported")
+
+
+def test_of_published_results_the_program_writes_nothing_unasked(tmp_path, capsys):
+    write_store(tmp_path / "A", [make_row("a")])
+    publish(tmp_path / "published", [tmp_path / "A"])
+    before = sorted((tmp_path / "published").iterdir())
+    assert main([str(tmp_path / "published")]) == 0
+    assert "1.65" in capsys.readouterr().out
+    assert sorted((tmp_path / "published").iterdir()) == before
+    assert main([str(tmp_path / "published"), "--out", str(tmp_path / "out")]) == 0
+    assert (tmp_path / "out" / "results.csv").read_text().count("\n") == 2

@@ -1,0 +1,82 @@
+"""`python -m capacity.publish FOLDER [STORE ...]`: put finished runs into two small files, with figures of them.
+
+In: folders of sweeps, and what FOLDER holds already. Out, in FOLDER: `records.parquet`, `curves.parquet` and the
+figures of all kinds of runs together (PNG; of the law SVG, too). `capacity.table FOLDER` prints their table and draws
+the other figures.
+"""
+
+import argparse
+import shutil
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+from basis.flags import run_main
+from basis.program import called_as
+from capacity.report.best import best_table
+from capacity.report.figures import OF_ALL
+from capacity.report.figures.runs import draw_all
+from capacity.store.folders import count_runs
+from capacity.store.parquet import CURVES, RECORDS, write_curves, write_records
+from capacity.store.records import load
+from capacity.store.sources import RECALL, TRAIN, Record, load_curves, records_in
+
+_OLD = ("runs", "results.csv")
+"""What published results were before they were Parquet."""
+
+
+def publish(folder: Path, stores: Sequence[Path] = ()) -> int:
+    """Put the finished runs of some stores, and those that are there, into `folder`; returns how many there are then.
+
+    Where a run is in several places, the first store's numbers stand, then the folder's. The JSON files of an earlier
+    layout of `folder` are read, and removed once the new files are written.
+
+    Raises:
+        ValueError: a store is no folder, has a broken record, or there is no finished run at all.
+
+    """
+    sources = [*stores, *([folder] if folder.is_dir() else [])]
+    if load(*sources).empty:
+        raise ValueError(f"folders = {', '.join(map(str, sources)) or folder}: no finished run in there")
+    records: dict[str, Record] = {}
+    for source in sources:
+        for _, record in records_in(source):
+            records.setdefault(record["run_id"], record)
+    recall, losses = (load_curves(*sources, runs=records, kind=kind) for kind in (RECALL, TRAIN))
+    folder.mkdir(parents=True, exist_ok=True)
+    write_curves(recall, losses, folder / CURVES)
+    write_records(list(records.values()), folder / RECORDS)
+    shutil.rmtree(folder / _OLD[0], ignore_errors=True)
+    (folder / _OLD[1]).unlink(missing_ok=True)
+    return len(records)
+
+
+def draw(folder: Path) -> list[Path]:
+    """Draw the figures of all kinds of runs of published results, in place of those that were there."""
+    shutil.rmtree(folder / "plots", ignore_errors=True)
+    drawn = draw_all(load(folder), folder, names=OF_ALL)
+    for path in drawn:
+        if path.suffix == ".svg" and path.stem != "law":  # vectors take much space
+            path.unlink()
+    return [path for path in drawn if path.exists()]
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Publish, draw, and print the best N of each size in Markdown; the exit code is 2 if there are no runs."""
+    parser = argparse.ArgumentParser(prog=called_as("capacity.publish"), description=__doc__)
+    parser.add_argument("folder", type=Path, help="where the results go, such as results/law-laptop")
+    parser.add_argument("stores", type=Path, nargs="*", metavar="STORE", help="folders of sweeps")
+    options = parser.parse_args(arguments)
+    try:
+        number = publish(options.folder, options.stores)
+    except ValueError as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 2
+    figures = draw(options.folder)
+    print(best_table(load(options.folder)))
+    print(f"{count_runs(number)} and {len(figures)} files of figures in {options.folder}.")
+    return 0
+
+
+if __name__ == "__main__":
+    run_main(main)

@@ -1,0 +1,44 @@
+"""The figures there are, one file each; `capacity.report.figures.runs` says what they are drawn from.
+
+To add one: a file with a `draw` here, and a line below. A user's own, in any module, needs no line: it is named as
+`module:Name`. This file imports no matplotlib, so that programs that merely list names start fast.
+"""
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Protocol
+
+from basis.registry import Registry
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+    from capacity.report.figures.runs import Runs
+
+
+class Drawing(Protocol):
+    """Draws a figure, or one for each kind of run."""
+
+    def __call__(self, runs: "Runs") -> "Mapping[str, Figure]":
+        """The figures by what their file names end in: "" for a single one, else the name of a kind of run.
+
+        None where there is nothing to show. They are drawn in the style of this project, and laid out and written
+        by the caller.
+        """
+        ...
+
+
+FIGURES: Registry[Drawing] = Registry(
+    "figure",
+    {
+        "law": "capacity.report.figures.law:draw",
+        "compare": "capacity.report.figures.compare:draw",
+        "quantization": "capacity.report.figures.quantization:draw",
+        "capacity": "capacity.report.figures.capacity:draw",
+        "bits_per_param": "capacity.report.figures.bits_per_param:draw",
+        "bits_against_people": "capacity.report.figures.bits_against_people:draw",
+        "learning_curves": "capacity.report.figures.learning_curves:draw",
+    },
+)
+
+OF_ALL = ("law", "compare", "quantization")
+"""Figures that show all kinds of runs at once."""

@@ -1,0 +1,131 @@
+"""What figures are drawn from, and the files that they become.
+
+In: the frame of `capacity.store.records.load`, and the folders that it was read from. Out: PNG and SVG files.
+"""
+
+import io
+import re
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import matplotlib.style
+import pandas as pd
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.backends.backend_svg import FigureCanvasSVG
+from matplotlib.figure import Figure
+
+from basis.files import replace_file
+from capacity.laws.capacity import compared
+from capacity.laws.groups import kinds, label
+from capacity.report.figures import FIGURES
+from capacity.report.figures.style import STYLE, fix_layout
+from capacity.store.options import deciding
+from capacity.store.sources import load_curves
+
+_TITLE = ("dataset", "exposures", "junk", "architecture", "recipe")
+"""Options that a title names where all runs share them."""
+_USUAL = {"junk": "0", "architecture": "gpt2"}
+"""Values that it leaves out."""
+
+
+@dataclass(frozen=True)
+class Runs:
+    """The runs of a figure."""
+
+    frame: pd.DataFrame
+    """A row for each run and quantization, as `capacity.store.records.load` gives it, of what can be compared."""
+    folders: Sequence[Path] = ()
+    """Where they were read from."""
+
+    @classmethod
+    def of(cls, frame: pd.DataFrame, folders: Sequence[Path] = ()) -> "Runs":
+        """All runs of a frame that can be compared."""
+        return cls(compared(frame, kinds(frame, deciding(frame))), folders)
+
+    @cached_property
+    def kind(self) -> list[str]:
+        """The options that tell kinds of runs apart; runs alike in them, in size and in N differ in the seed alone."""
+        return kinds(self.frame, deciding(self.frame))
+
+    @property
+    def plain(self) -> pd.DataFrame:
+        """The rows of models as trained, without quantization."""
+        return self.frame[self.frame["quantization"] == "none"]
+
+    @property
+    def title(self) -> str:
+        """What all runs have in common, in words."""
+        row = self.frame.iloc[0]
+        shared = {name: row[name] for name in _TITLE if name in self.frame and name not in self.kind}
+        return label({name: value for name, value in shared.items() if value != _USUAL.get(name)}) if shared else ""
+
+    def each_kind(self) -> "Iterator[tuple[str, Runs]]":
+        """The runs of each kind, with the kind's name; "" if there is one kind only."""
+        for values, rows in groups(self.frame, self.kind):
+            yield label(values) if values else "", Runs(rows, self.folders)
+
+    def curves(self, runs: Sequence[str]) -> pd.DataFrame:
+        """Learning curves of some runs: `run_id`, `exposures`, `bits_per_param`, `qa_accuracy` and more."""
+        return load_curves(*self.folders, runs=runs)
+
+
+def groups(frame: pd.DataFrame, names: Sequence[str]) -> Iterator[tuple[dict[str, Any], pd.DataFrame]]:
+    """The rows of each combination of values in some columns, with these values; without columns all rows."""
+    if not names:
+        yield from [({}, frame)] if len(frame) else []
+        return
+    for values, rows in frame.groupby(list(names), sort=False, dropna=False):
+        yield dict(zip(names, values, strict=True)), rows
+
+
+def draw_all(
+    frame: pd.DataFrame, out: Path, folders: Sequence[Path] = (), names: Sequence[str] = FIGURES.names
+) -> list[Path]:
+    """Write figures to `out`/plots as PNG (200 dpi) and SVG, and return the paths.
+
+    Equal runs give equal bytes. Figures of an earlier call that this one has no runs for are removed.
+
+    Args:
+        frame: of `capacity.store.records.load`.
+        out: where `plots` is made.
+        folders: where the runs were read from; `out`, unless given.
+        names: of figures, or `module:Name` of a user's own.
+
+    Raises:
+        ValueError: there is no such figure.
+
+    """
+    drawings = {name: FIGURES[name] for name in names}
+    runs = Runs.of(frame, folders or [out])
+    folder = out / "plots"
+    folder.mkdir(parents=True, exist_ok=True)
+    written: list[Path] = []
+    with matplotlib.style.context(["default", STYLE]):
+        for name, draw in drawings.items():
+            for kind, figure in draw(runs).items() if len(runs.frame) else ():
+                written += _save(figure, folder / file_name(name, kind))
+    ours = re.compile(rf"({'|'.join(FIGURES.names)})(_bio[sd]_[^/]*|-[^/]*)?\.(png|svg)")
+    for path in sorted(folder.iterdir()):
+        if ours.fullmatch(path.name) and path not in written:
+            path.unlink()
+    return written
+
+
+def file_name(figure: str, kind: str) -> str:
+    """The name of a figure's files, without their ending."""
+    return re.sub("[^A-Za-z0-9._]+", "-", f"{figure.rpartition(':')[2]}-{kind.replace(',', '')}").strip("-")
+
+
+def _save(figure: Figure, stem: Path) -> list[Path]:
+    fix_layout(figure)
+    paths = [stem.with_name(f"{stem.name}.{extension}") for extension in ("png", "svg")]
+    png, svg = io.BytesIO(), io.BytesIO()
+    # Each canvas by itself, as `savefig` draws everything twice; neither date nor version, to give the same bytes.
+    FigureCanvasAgg(figure).print_png(png, metadata={"Software": None})
+    FigureCanvasSVG(figure).print_svg(svg, metadata={"Date": None, "Creator": None})
+    for path, content in zip(paths, (png, svg), strict=True):
+        replace_file(path, content.getvalue())
+    return paths

@@ -1,0 +1,173 @@
+"""The look that all figures share: sizes, colors, axes, legends."""
+
+import math
+from collections.abc import Iterable, Sequence
+from typing import Any, SupportsFloat
+
+import matplotlib
+import numpy as np
+import pandas as pd
+from matplotlib.axes import Axes
+from matplotlib.axis import Axis
+from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
+from matplotlib.patheffects import withStroke
+from matplotlib.ticker import FixedLocator, FuncFormatter, NullFormatter
+
+from capacity.report.table import short_number
+
+LEAST = 0.01
+"""Points with fewer bits than this share of both P and the most bits are left out of logarithmic axes."""
+
+PEOPLE_COLORS, SIZE_COLORS = "viridis", "plasma"  # both ordered to the eye and in gray print
+KIND_COLORS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")
+"""Colors that all eyes tell apart (Okabe and Ito 2008, jfly.uni-koeln.de/color)."""
+MARKERS = "osD^vPX*<>"
+
+LEVELS = {2: "2 bits/param", 1: "1 bit/param"}  # the law after 1000 and after 100 exposures
+LEVEL_LINE: dict[str, Any] = {"color": "0.35", "linewidth": 0.6, "zorder": 1}
+LABEL: dict[str, Any] = {"fontsize": 6.5, "color": "0.25", "zorder": 4}
+LABEL["path_effects"] = [withStroke(linewidth=2, foreground="white")]
+P_AXIS, N_AXIS, R_AXIS = "Model parameters P", "People N", "Bits per parameter R = bits / P"
+
+STYLE: dict[str, Any] = {
+    "font.family": "DejaVu Sans",  # comes with matplotlib, so the files are the same everywhere
+    "font.size": 8,
+    **dict.fromkeys(("axes.titlesize", "axes.labelsize", "figure.titlesize"), 8),
+    **dict.fromkeys(("xtick.labelsize", "ytick.labelsize", "legend.fontsize", "legend.title_fontsize"), 7.5),
+    **dict.fromkeys(("axes.linewidth", "xtick.major.width", "ytick.major.width"), 0.6),
+    **dict.fromkeys(("axes.spines.top", "axes.spines.right", "legend.frameon"), False),
+    **dict.fromkeys(("axes.grid", "axes.axisbelow"), True),
+    **{"grid.color": "0.9", "grid.linewidth": 0.5, "lines.linewidth": 1.2, "lines.markersize": 4},
+    "errorbar.capsize": 1.5,
+    "svg.hashsalt": "knowledge-capacity",
+}
+
+
+def new_figure(width: float, height: float, title: str) -> Figure:
+    """An empty figure, sizes in inches, with a title; wider if the title asks for it."""
+    figure = Figure(figsize=(max(width, 0.3 + 0.064 * len(title)), height), dpi=200, layout="constrained")
+    figure.suptitle(title, x=0.01, ha="left")
+    return figure
+
+
+def fix_layout(figure: Figure) -> None:
+    """Lay the figure out for good: what comes later fits itself to it, and no drawing repeats it."""
+    engine = figure.get_layout_engine()
+    if engine is not None:
+        engine.execute(figure)
+    figure.set_layout_engine("none")
+
+
+def legend(figure: Figure, keys: Sequence[Line2D], title: str | None = None) -> None:
+    """A legend on the right below the title, in as many columns as the height asks for; the width grows with them."""
+    if not keys:
+        return
+    columns = math.ceil(len(keys) / (math.floor(5.5 * figure.get_figheight()) - 2 - (title is not None)))
+    longest = max(len(str(key.get_label())) for key in keys)
+    figure.set_figwidth(figure.get_figwidth() + (0.5 + 0.06 * longest) * (columns - 1))
+    where: dict[str, Any] = {"loc": "outside right upper", "alignment": "left", "ncols": columns}
+    figure.legend(handles=keys, title=below_title(title or ""), **where)
+
+
+def below_title(text: str) -> str:
+    """The title of a legend in the upper right corner, a line lower, where the figure's title does not reach."""
+    return f"\n{text}"
+
+
+def shades(name: str, number: int) -> list[Any]:
+    """Colors in order, from one of matplotlib's maps; its light end is too faint on white."""
+    return [matplotlib.colormaps[name](share) for share in np.linspace(0, 0.88, number)]
+
+
+def kind_colors(number: int) -> list[Any]:
+    """Colors for kinds of runs."""
+    return list(KIND_COLORS[:number]) if number <= len(KIND_COLORS) else shades(SIZE_COLORS, number)
+
+
+def spread(values: "pd.Series[Any]", most: int) -> list[Any]:
+    """At most `most` of the distinct values, evenly spread from the first to the last."""
+    distinct = sorted(values.unique())
+    places = np.linspace(0, len(distinct) - 1, min(most, len(distinct))).round().astype(int)
+    return [distinct[place] for place in places]
+
+
+def plot_points(axes: Axes, rows: pd.DataFrame, x: str, y: str, color: Any, *, interval: bool = False) -> None:
+    """A mark at the mean over seeds, with a bar over them (of a single one, over its 95 % interval if wanted)."""
+    rows = rows.dropna(subset=[y])
+    single = (rows.groupby(x)[y].transform("size") == 1) & interval
+    low, high = (rows[f"{y}_{end}"].where(single, rows[y]) if interval else rows[y] for end in ("low", "high"))
+    spans = rows.assign(mean=rows[y], low=low, high=high).groupby(x)
+    points = spans.agg({"mean": "mean", "low": "min", "high": "max"})
+    bars = np.array([points["mean"] - points["low"], points["high"] - points["mean"]])
+    bars = np.nan_to_num(bars).clip(min=0)  # a run may lack an interval
+    bar = bars if bars.any() else None
+    axes.errorbar(points.index, points["mean"], bar, fmt="o-", color=color, elinewidth=0.8, zorder=2)
+
+
+def bar_keys(seeds: "pd.Series[int]", *, interval: bool = False) -> list[Line2D]:
+    """Entries of a legend that say what bars are. seeds: how many each point has."""
+    told = ["bars: lowest and highest seed"] if (seeds > 1).any() else []
+    if interval and (seeds == 1).any():
+        told.append("bars of one seed: 95 %, people" if told else "bars: 95 % over people")
+    return [Line2D([], [], color="0.4", linestyle="", marker="|", markersize=7, label=text) for text in told]
+
+
+def limits(values: Iterable[SupportsFloat], margin: float = 1.6) -> tuple[float, float]:
+    """The ends of a logarithmic axis: room around the values, and at least one decade."""
+    numbers = [float(value) for value in values]
+    low, high = min(numbers) / margin, max(numbers) * margin
+    widen = max(1.0, math.sqrt(10 * low / high))
+    return low / widen, high * widen
+
+
+def logarithmic(axis: Axis, low: float, high: float) -> None:
+    """A logarithmic axis with ticks such as 10K, 100K, 1M; between the decades too where they are few."""
+    name = "x" if axis is axis.axes.xaxis else "y"
+    axis.axes.set(**{f"{name}scale": "log", f"{name}lim": (low, high)})
+    decades = math.log10(high / low)
+    steps = (1, 2, 5) if decades < 1.2 else (1, 3) if decades < 2.5 else (1,)
+    powers = [10.0**power for power in range(math.floor(math.log10(low)), math.ceil(math.log10(high)) + 1)]
+    for set_locator, multiples in ((axis.set_major_locator, steps), (axis.set_minor_locator, range(2, 10))):
+        ticks = [step * power for power in powers for step in multiples]
+        set_locator(FixedLocator([tick for tick in ticks if low <= tick <= high]))
+    axis.set_major_formatter(FuncFormatter(lambda number, _: short_number(float(f"{number:.6g}"))))
+    axis.set_minor_formatter(NullFormatter())
+
+
+def level_lines(axes: Axes, *, named: bool = True) -> None:
+    """Lines at 2 and 1 bits per parameter, each with its name at its end, where no data can be."""
+    for R in LEVELS:
+        if axes.get_ylim()[1] > R:
+            axes.axhline(R, **LEVEL_LINE)
+            if named:
+                axes.text(1.01, R, LEVELS[R], va="center", transform=axes.get_yaxis_transform(), **LABEL)
+
+
+def label_outer(panels: Any, shown: int, x: str, y: str) -> None:
+    """Name the axes of the lowest and of the leftmost panels, and hide those that are not used.
+
+    panels: an array [lines, columns] of axes that share theirs; shown: how many of them are used, line by line.
+    """
+    columns = panels.shape[1]
+    for place, panel in enumerate(panels.flat):
+        if place >= shown:
+            panel.set_visible(False)
+        elif place + columns >= shown:
+            panel.set_xlabel(x)
+            panel.tick_params(labelbottom=True)
+        if place % columns == 0:
+            panel.set_ylabel(y)
+
+
+def visible(rows: pd.DataFrame) -> "pd.Series[bool]":
+    """Which points have a place on a logarithmic axis; a little above zero they would only stretch it."""
+    return rows["bits"] >= LEAST * rows[["params", "max_bits"]].min(axis=1)
+
+
+def note_left_out(axes: Axes, rows: pd.DataFrame) -> None:
+    """Say in the corner below the curves how many points are not visible."""
+    left_out = int((~visible(rows)).sum())
+    if left_out:
+        text = f"{left_out} point{'s' if left_out > 1 else ''} near zero not shown"
+        axes.text(0.98, 0.02, text, ha="right", va="bottom", transform=axes.transAxes, **LABEL)

@@ -1,0 +1,53 @@
+"""What a dry run prints."""
+
+import io
+
+import pytest
+from rich.console import Console
+
+from capacity.report import plans
+from capacity.report.plans import show_plans
+from capacity.spec.plan import make_plans
+from capacity.spec.preset import Preset
+
+BIOD = {"dataset": "biod", "biod": {"K": 2, "C": 2, "D": 8, "L": 1, "T": 8}, "sizes": ["1x16", "2x32"], "people": 40}
+
+
+@pytest.fixture(autouse=True)
+def same_speed(monkeypatch):
+    """No test here times anything."""
+    monkeypatch.setattr(plans.SpeedEstimate, "seconds", lambda self, plan: 59.0)
+
+
+def printed(**changes):
+    made = make_plans(Preset.model_validate(BIOD | {"device": "cpu", "quantize": [], "dry_run": True} | changes))
+    text = io.StringIO()
+    show_plans(made, 2, Console(file=text, width=80))
+    return text.getvalue()
+
+
+def test_it_fits_into_80_columns():
+    text = printed(junk=["0", "7/8"], junk_people=9, optimizer=["adamw", "muon"], exposures=1000, people=[40, 500])
+    assert max(map(len, text.splitlines())) <= 80
+    assert "…" not in text
+    assert text.startswith("16 runs, 2 side by side")
+
+
+def test_a_run_is_named_by_what_differs():
+    text = printed(sizes="1x16", optimizer=["adamw", "muon"], seeds=[0, 1])
+    for name in ("adamw, seed 0", "adamw, seed 1", "muon, seed 0", "muon, seed 1"):
+        assert f"N=40 ×100 {name}" in text
+
+
+def test_a_model_has_one_line_whatever_is_done_with_it():
+    text = printed(optimizer=["adamw", "muon"], seeds=[0, 1])
+    runs, models = text.split("Models")
+    assert runs.count("2x32 ") == 4
+    assert models.count("2x32 ") == 1
+
+
+def test_one_run_and_next_to_no_gpu_hours_are_said_plainly():
+    text = " ".join(printed(sizes="1x16").split())
+    assert text.startswith("1 run, 2 side by side")
+    assert "or less than 0.01 hours of an H100" in text
+    assert "All runs: about 59 s here" in text

@@ -1,0 +1,97 @@
+"""Published results: two small files that say what the runs said."""
+
+import json
+
+import numpy as np
+import pandas as pd
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from capacity.store.parquet import LOSSES, read_curves, read_records, thin, write_curves, write_records
+from capacity.store.records import load
+from capacity.store.sources import load_curves, records_in
+from tests.capacity.records import make_config, make_record, make_row, write_store
+
+NUMBERS = st.none() | st.integers(-(2**62), 2**62) | st.floats(allow_nan=False)
+ROWS = st.lists(st.dictionaries(st.sampled_from(["bits", "seconds", "tokens", "new.name"]), NUMBERS), min_size=1)
+
+
+def without_null(record):
+    rows = [{name: value for name, value in row.items() if value is not None} for row in record["rows"]]
+    return record | {"rows": rows}
+
+
+@given(st.dictionaries(st.text("abc-0", min_size=1), ROWS, min_size=1, max_size=4))
+def test_records_come_back_as_they_were(tmp_path_factory, runs):
+    path = tmp_path_factory.mktemp("out") / "records.parquet"
+    records = [
+        make_record(
+            [{"run_id": name, "quantization": str(place)} | row for place, row in enumerate(rows)], {"a": [1, {}]}
+        )
+        for name, rows in runs.items()
+    ]
+    write_records(records[::-1], path)
+    expected = sorted(map(without_null, records), key=lambda record: record["run_id"])
+    for found, record in zip(read_records(path), expected, strict=True):
+        assert {**found, "rows": 0} == {**record, "rows": 0}
+        for row, written in zip(found["rows"], record["rows"], strict=True):
+            assert row.keys() == written.keys()
+            assert all(value == float(written[name]) for name, value in row.items() if isinstance(value, float))
+            assert all(value == written[name] for name, value in row.items() if not isinstance(value, float))
+
+
+def test_a_table_of_published_runs_is_that_of_their_stores(tmp_path):
+    rows = [make_row("a", flops=10**21, zebra=1), make_row("a", "int8"), make_row("b", seed=1, apple=0.5)]
+    write_store(tmp_path / "store", rows, b={"taken_over": True, "config": make_config(rows[2], {"lr": 0.1})})
+    write_records([record for _, record in records_in(tmp_path / "store")], tmp_path / "records.parquet")
+    pd.testing.assert_frame_equal(load(tmp_path), load(tmp_path / "store"))
+
+
+def test_equal_records_give_equal_bytes(tmp_path):
+    for name in ("one", "two"):
+        write_records([make_record([make_row("a")])], tmp_path / name)
+    assert (tmp_path / "one").read_bytes() == (tmp_path / "two").read_bytes()
+
+
+@pytest.mark.parametrize("content", [b"", b"text", b"PAR1"])
+def test_another_file_is_no_record(tmp_path, content):
+    (tmp_path / "records.parquet").write_bytes(content)
+    with pytest.raises(ValueError, match=r"records\.parquet: no records of runs"):
+        load(tmp_path)
+
+
+@given(st.integers(1, 1000))
+def test_thinned_losses_are_means_of_parts_of_nearly_one_length(number):
+    loss = np.random.default_rng(number).normal(size=number)
+    losses = pd.DataFrame({"run_id": "a", "exposures": np.arange(number) + 1.0, "loss": loss})
+    thinned = thin(losses)
+    assert len(thinned) == min(number, LOSSES)
+    ends = thinned["exposures"].astype(int).tolist()
+    assert ends[-1] == number
+    parts = np.split(loss, ends[:-1])
+    assert thinned["loss"].tolist() == pytest.approx([part.mean() for part in parts])
+    assert max(map(len, parts)) - min(map(len, parts)) <= 1
+
+
+def test_curves_come_back_in_single_precision(tmp_path):
+    lines = [{"kind": "train", "exposures": n / 2, "loss": 3.0 / n, "lr": 1.0} for n in range(1, 301)]
+    lines += [
+        {"kind": "recall", "exposures": n, "bits_per_param": n / 3, "qa_accuracy": 0.5, "seconds": 1} for n in (1, 2)
+    ]
+    lines += [{"kind": "recall", "exposures": 2, "bits_per_param": 0.9, "qa_accuracy": 0.25}]  # measured again
+    write_store(tmp_path / "store", [make_row("a"), make_row("b", seed=1)])
+    (tmp_path / "store" / "a" / "metrics.jsonl").write_text(
+        "\n".join([*map(json.dumps, lines), '{"kind": "recall", "expo'])
+    )
+    recall, train = load_curves(tmp_path / "store"), load_curves(tmp_path / "store", kind="train")
+    assert recall[["run_id", "exposures", "bits_per_param"]].to_numpy().tolist() == [["a", 1, 1 / 3], ["a", 2, 0.9]]
+    assert len(train) == 300
+    write_curves(recall, train, tmp_path / "curves.parquet")
+    again, losses = load_curves(tmp_path), load_curves(tmp_path, kind="train")
+    assert list(again) == ["run_id", "exposures", "bits_per_param", "qa_accuracy"]
+    np.testing.assert_allclose(again[list(again)[1:]], recall[list(again)[1:]], rtol=1e-7)
+    assert len(losses) == LOSSES
+    assert losses["loss"].mean() == pytest.approx(train["loss"].mean())
+    assert load_curves(tmp_path, runs=["b"]).empty
+    assert {line["kind"] for line in read_curves(tmp_path / "curves.parquet")} == {"train", "recall"}
