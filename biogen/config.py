@@ -124,7 +124,9 @@ class DataOptions(Frozen):
 
     dataset: Annotated[str, AfterValidator(DATASETS.check)] = "bios"
     """bios: biographies in English; biod: the abstract data set; or your own as module:Name."""
-    dataset_options: Mapped = Field({}, validate_default=True, exclude_if=operator.not_)
+    dataset_options: Mapped = Field(
+        {}, validate_default=True, exclude_if=operator.not_, json_schema_extra={"since": "0.2"}
+    )
     """Options of a data set of your own: such as flips=16."""
     variant: Annotated[str, BeforeValidator(_variant)] = "fresh"
     """bios: fresh (a new text at every exposure), single, multiM (M texts); then +permute, +fullname."""

@@ -5,12 +5,18 @@ from dataclasses import dataclass, field
 from typing import Any, Literal, Protocol, runtime_checkable
 
 import pandas as pd
-from matplotlib.figure import Figure
 
 Scale = Literal["laptop", "gpu", "paper"]
 SCALES: tuple[Scale, ...] = ("laptop", "gpu", "paper")
 """laptop: two cores and about an hour; gpu: one GPU and a day; paper: the source's own settings."""
 Status = Literal["reproduced", "reproduced in part", "not reproduced", "not enough runs"]
+
+
+def together(parts: Sequence[Status]) -> Status:
+    """The status of a claim with several parts: that of all where they agree, else "reproduced in part"."""
+    if "not enough runs" in parts or not parts:
+        return "not enough runs"
+    return parts[0] if len(set(parts)) == 1 else "reproduced in part"
 
 
 @dataclass(frozen=True)
@@ -25,31 +31,51 @@ class Verdict:
 class Experiment(Protocol):
     """A question, the runs that answer it, and how to read them."""
 
-    title: str
-    """In a few words."""
-    question: str
-    """What is asked, in one sentence."""
-    source: str
-    """What the source says, with a citation."""
-    published: tuple[str, ...]
-    """Folders of results/ that hold runs of it."""
+    @property
+    def title(self) -> str:
+        """In a few words."""
+        ...
+
+    @property
+    def question(self) -> str:
+        """What is asked, in one sentence."""
+        ...
+
+    @property
+    def source(self) -> str:
+        """What the source says, with a citation."""
+        ...
+
+    @property
+    def published(self) -> tuple[str, ...]:
+        """Folders of results/ that hold its runs."""
+        ...
+
+    @property
+    def figures(self) -> tuple[str, ...]:
+        """Names of the figures that show it (`capacity.report.figures`)."""
+        ...
 
     def sweeps(self, scale: Scale) -> Sequence[Mapping[str, Any]]:
         """Options of the sweeps, as in a preset's file. Raises ValueError for a scale that it does not have."""
         ...
 
     def select(self, frame: pd.DataFrame) -> pd.DataFrame:
-        """The rows of a table of runs that belong to it."""
+        """The rows of a table of runs (`capacity.store.records.load`) that belong to it."""
         ...
 
     def table(self, frame: pd.DataFrame) -> pd.DataFrame:
-        """What came out, ready to print: a row each, columns named as a reader should see them."""
-        ...
-
-    def figure(self, frame: pd.DataFrame) -> Figure | None:
-        """The picture of it, or None if there are too few runs."""
+        """What came out, as texts: a row each, columns named as a reader should see them."""
         ...
 
     def verdict(self, frame: pd.DataFrame) -> Verdict:
         """What the data say about the source's claim."""
         ...
+
+
+def preset_options(name: str, **changes: Any) -> dict[str, Any]:
+    """The options of a preset that comes along, with changes."""
+    from basis.flags import read_yaml
+    from capacity.spec.presets import preset_path
+
+    return read_yaml(preset_path(name)) | changes

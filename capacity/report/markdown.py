@@ -1,11 +1,14 @@
-"""Tables and marked blocks of Markdown: what programs print into documents."""
+"""Tables in Markdown, and blocks of documents that programs print.
+
+A block begins with the line `<!-- print: NAME -->` and ends with `<!-- end -->`.
+"""
 
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 
 import pandas as pd
 
-_BLOCK = re.compile(r"<!-- print: (?P<name>[\w-]+) -->\n(?P<body>.*?)<!-- end -->", re.DOTALL)
+_BLOCK = re.compile(r"<!-- print: (?P<name>[^\n]+?) -->\n(?P<body>.*?)<!-- end -->", re.DOTALL)
 
 
 def table(frame: pd.DataFrame) -> str:
@@ -15,21 +18,8 @@ def table(frame: pd.DataFrame) -> str:
     return "\n".join("| " + " | ".join(cell.replace("|", "\\|") for cell in row) + " |" for row in rows) + "\n"
 
 
-def fill(text: str, blocks: Mapping[str, Callable[[], str]]) -> str:
-    """A document with each block `<!-- print: NAME -->` ... `<!-- end -->` printed anew.
-
-    Raises ValueError for a block that no program prints.
-    """
-
-    def printed(found: re.Match[str]) -> str:
-        name = found["name"]
-        if name not in blocks:
-            raise ValueError(f"print: {name!r} is not a block; must be one of {', '.join(sorted(blocks))}")
-        return f"<!-- print: {name} -->\n{blocks[name]().rstrip()}\n<!-- end -->"
-
-    return _BLOCK.sub(printed, text)
-
-
-def block_names(text: str) -> list[str]:
-    """The names of a document's blocks, in order."""
-    return [found["name"] for found in _BLOCK.finditer(text)]
+def fill(text: str, block: Callable[[str], str]) -> str:
+    """A document with each of its blocks printed anew; `block` prints one by name (ValueError: there is none)."""
+    return _BLOCK.sub(
+        lambda found: f"<!-- print: {found['name']} -->\n{block(found['name']).strip()}\n<!-- end -->", text
+    )

@@ -93,13 +93,13 @@ class TrainingOptions(Frozen):
 class ArchitectureOptions(Frozen):
     """Which models are trained; an option that is left out (None) has the architecture's default."""
 
-    architecture: ArchitectureName = "gpt2"
+    architecture: ArchitectureName = Field("gpt2", json_schema_extra={"since": "0.2"})
     """gpt2, llama, or your own as module:Class."""
-    mlp: Literal["gelu", "gated", "quarter", "none"] | None = None
+    mlp: Literal["gelu", "gated", "quarter", "none"] | None = Field(None, json_schema_extra={"since": "0.2"})
     """gpt2: gelu, two matrices, four times the width inside; gated, three of as many weights; quarter, the width."""
-    tied: bool | None = None
+    tied: bool | None = Field(None, json_schema_extra={"since": "0.2"})
     """llama: whether the embedding is also the output head."""
-    architecture_options: Mapped = Field(default_factory=dict)
+    architecture_options: Mapped = Field({}, json_schema_extra={"since": "0.2"})
     """Options of an architecture of your own, such as depth=3."""
 
     @field_validator("architecture_options")

@@ -21,6 +21,8 @@ from train.optimizers import OPTIMIZERS
 
 _LABELS = {"training": "recipe"}
 """Options that name a setting of others and decide nothing themselves: stored, but in no id."""
+_FIRST_VERSION = "0.1"
+"""The version of options that name none."""
 _SECTIONS = ("data", "model", "training")
 _FIRST = ("dataset", "architecture", "size", "people", "exposures", "seed", "junk", "recipe")
 
@@ -99,6 +101,12 @@ def flat(content: Mapping[str, Any]) -> dict[str, Any]:
         idle.add("vocab")
     found = {name: value for name, value in found.items() if name.partition(".")[0] not in idle and value != {}}
     return {name: found[name] for name in dict.fromkeys((*OPTIONS, *found)) if name in found}
+
+
+def since(model: type[BaseModel], name: str) -> str:
+    """The version of this project that brought an option: a run of an earlier one means its default."""
+    extra = model.model_fields[name].json_schema_extra
+    return str(extra.get("since", _FIRST_VERSION)) if isinstance(extra, dict) else _FIRST_VERSION
 
 
 def _flattened(content: Mapping[str, Any], section: str = "") -> Iterator[tuple[str, Any]]:

@@ -1,6 +1,7 @@
 """A run is what decides its result: such an option changes its id, nothing else does, and a new option changes none."""
 
 import json
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -10,7 +11,7 @@ from pydantic import Field, create_model
 from biogen.config import DataConfig
 from capacity.spec import identity
 from capacity.spec.config import ArchitectureOptions, MeasureOptions, RunConfig, Training
-from capacity.spec.identity import OPTIONS, flat, idle_options, normal, run_id, stored, training_of
+from capacity.spec.identity import OPTIONS, flat, idle_options, normal, run_id, since, stored, training_of
 from capacity.spec.plan import make_plans
 from capacity.spec.preset import Preset
 
@@ -167,3 +168,23 @@ def test_a_training_is_the_same_whatever_is_measured_and_whatever_its_recipe_is_
 @pytest.mark.parametrize("change", [{"workers": 7}, {"device": "cpu"}, {"out": "elsewhere"}, {"save_seconds": 3}])
 def test_where_and_how_it_is_done_is_in_no_id(change):
     assert config_of(BIOD | change) == CONFIGS["biod"]
+
+
+SECTIONS = {"data": DataConfig, "model": ArchitectureOptions, "training": Training, "measure": MeasureOptions}
+OPTIONS_FILE = Path(__file__).with_name("options.json")
+"""Every option with the version that brought it and the value that a run means that does not name it."""
+
+
+def test_no_option_changes_its_default_or_comes_without_its_version():
+    """A stored run leaves defaults out: another default would change in silence what it says. A new option names the
+    version that brings it in `json_schema_extra={"since": ...}`, and its line is added to options.json.
+    """
+    found = {
+        f"{section}.{name}": [
+            since(model, name),
+            None if field.is_required() else str(field.get_default(call_default_factory=True)),
+        ]
+        for section, model in SECTIONS.items()
+        for name, field in model.model_fields.items()
+    }
+    assert found == json.loads(OPTIONS_FILE.read_text())

@@ -1,0 +1,49 @@
+"""The page of an experiment: question, source, verdict, table, figures, and where the numbers come from."""
+
+import re
+from collections.abc import Sequence
+from pathlib import Path
+
+import pandas as pd
+
+from capacity.experiments.experiment import Experiment
+from capacity.report.documents import made_by
+from capacity.report.markdown import table
+
+
+def page(
+    experiment: Experiment, frame: pd.DataFrame, folders: Sequence[Path], pictures: Sequence[str], command: str
+) -> str:
+    """The page of an experiment: question, source, verdict, table, figure, and where the numbers come from."""
+    verdict = experiment.verdict(frame)
+    lines = [
+        f"# {experiment.title[:1].upper()}{experiment.title[1:]}: {verdict.status}",
+        "",
+        experiment.question,
+        "",
+        "**Source.** " + re.sub(r"(?<=[.?]) (?=[A-Z])", "\n", experiment.source),
+        "",
+        f"**Verdict: {verdict.status}.**",
+        "",
+        *(f"- {sentence}" for sentence in verdict.evidence),
+        "",
+        *(f"![{experiment.title}]({picture})" for picture in pictures),
+        "",
+        table(experiment.table(frame)),
+        "",
+        "≥ marks a lower bound: the best N is the smallest or the largest that was tried." if _bounds(frame) else "",
+        "",
+        "```sh",
+        command,
+        "```",
+        "",
+        "Where the numbers come from:",
+        "",
+        made_by(frame, folders),
+        "",
+    ]
+    return re.sub("\n{3,}", "\n\n", "\n".join(lines))
+
+
+def _bounds(frame: pd.DataFrame) -> bool:
+    return bool(frame["people"].nunique() > 1)

@@ -1,0 +1,133 @@
+"""`python -m capacity.reproduce NAME ...`: run a named experiment and say what its source found and what came out.
+
+What is missing of its sweeps is run; `--dry-run` plans them, `--published` shows the results that come with a checkout.
+"""
+
+import argparse
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from basis.flags import UserError, run_main
+from basis.program import called_as
+from capacity.experiments import EXPERIMENTS
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from capacity.experiments.experiment import Experiment
+
+RESULTS = Path(__file__).parent.parent / "results"
+"""Published results, in a checkout."""
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Reproduce experiments; the exit code is 1 if a run failed. Raises UserError for mistakes."""
+    from capacity.experiments.experiment import SCALES
+
+    parser = argparse.ArgumentParser(
+        called_as("capacity.reproduce"), description="Run a named experiment and say what came out.", allow_abbrev=False
+    )
+    parser.add_argument("name", nargs="*", help=f"{', '.join(EXPERIMENTS.names)}, all, or your own as module:Name")
+    parser.add_argument("--list", action="store_true", help="list the experiments and what their sources say")
+    parser.add_argument("--scale", choices=SCALES, default="laptop", help="laptop: two cores and an hour (default)")
+    parser.add_argument(
+        "--out", type=Path, default=Path("runs"), help="folder of the experiments' folders (default: runs)"
+    )
+    parser.add_argument("--dry-run", action="store_true", help="plan the sweeps: hours, FLOPs, and do nothing")
+    parser.add_argument("--published", action="store_true", help="show the results in this checkout; run nothing")
+    options = parser.parse_args(arguments)
+    if options.list:
+        _show_list()
+        return 0
+    names = list(EXPERIMENTS.names) if options.name == ["all"] else options.name
+    if not names:
+        raise UserError([f"name: is required; must be {', '.join(EXPERIMENTS.names)} or all"])
+    try:
+        experiments = {name: EXPERIMENTS[name] for name in names}
+        for experiment in experiments.values():
+            experiment.sweeps(options.scale)
+    except ValueError as error:
+        raise UserError([str(error)]) from None
+    failed = False
+    for name, experiment in experiments.items():
+        if options.dry_run:
+            _plan(experiment, options.scale, options.out / name)
+        elif options.published:
+            folders = [RESULTS / folder for folder in experiment.published]
+            _show(name, experiment, folders, options.out / name)
+        else:
+            failed |= _run(experiment, options.scale, options.out / name)
+            _show(name, experiment, [options.out / name], options.out / name)
+    return 1 if failed else 0
+
+
+def _show_list() -> None:
+    for name in EXPERIMENTS.names:
+        experiment = EXPERIMENTS[name]
+        print(f"{name}\n  {experiment.question}\n  {experiment.source}")
+
+
+def _plan(experiment: "Experiment", scale: str, out: Path) -> None:
+    from rich.console import Console
+
+    from capacity.report.plans import show_plans
+    from capacity.runner.launch import Launch, make_preset
+
+    console = Console()
+    for options in experiment.sweeps(scale):  # type: ignore[arg-type]
+        launch = Launch(make_preset({**options, "out": out, "dry_run": True}), console)
+        show_plans(launch.plans, launch.workers, console)
+
+
+def _run(experiment: "Experiment", scale: str, out: Path) -> bool:
+    """Do what is missing of the sweeps; returns whether a run failed."""
+    from rich.console import Console
+
+    from capacity.runner.launch import Launch, make_preset
+
+    console = Console()
+    failures: dict[str, str] = {}
+    for options in experiment.sweeps(scale):  # type: ignore[arg-type]
+        failures |= Launch(make_preset({**options, "out": out}), console).do()
+    for run, reason in failures.items():
+        print(f"failed: {run}: {reason}")
+    return bool(failures)
+
+
+def _show(name: str, experiment: "Experiment", folders: Sequence[Path], out: Path) -> None:
+    """Print what came out, and write the page and its figures."""
+    from capacity.store.records import load
+
+    try:
+        frame = experiment.select(load(*folders))
+    except ValueError as error:
+        raise UserError([str(error)]) from None
+    if frame.empty:
+        raise UserError([f"name: {name!r} has no finished run in {', '.join(map(str, folders))}"])
+    page = write_page(name, experiment, frame, folders, out / "README.md")
+    verdict = experiment.verdict(frame)
+    print(f"\n{experiment.question}\n\nSource: {experiment.source}\n")
+    print(experiment.table(frame).to_string(index=False))
+    print(f"\nVerdict: {verdict.status}.")
+    for sentence in verdict.evidence:
+        print(f"- {sentence}")
+    print(f"\nPage: {page}")
+
+
+def write_page(name: str, experiment: "Experiment", frame: "pd.DataFrame", folders: Sequence[Path], path: Path) -> Path:
+    """Write the page of an experiment and, beside it, its figures as PNG files."""
+    from basis.files import replace_file
+    from capacity.experiments.page import page
+    from capacity.report.figures.runs import draw_all
+
+    path.parent.mkdir(parents=True, exist_ok=True)
+    pictures = draw_all(frame, path.parent, folders, experiment.figures)
+    shown = [picture.relative_to(path.parent).as_posix() for picture in pictures if picture.suffix == ".png"]
+    text = page(experiment, frame, folders, shown, f"capacity reproduce {name}")
+    replace_file(path, text.encode())
+    return path
+
+
+if __name__ == "__main__":
+    run_main(main)

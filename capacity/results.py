@@ -1,0 +1,148 @@
+"""`python -m capacity.results`: print every table and page of results/ and of the documents from the published data.
+
+`--check` changes nothing and ends with 1 where a document disagrees with the data.
+"""
+
+import argparse
+import sys
+from collections.abc import Iterator, Sequence
+from functools import cache
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from basis.flags import UserError, run_main
+from basis.program import called_as
+from capacity.experiments import EXPERIMENTS
+from capacity.reproduce import RESULTS
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+ROOT = RESULTS.parent
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Print the documents; returns 1 if `--check` found one that disagrees. Raises UserError outside a checkout."""
+    parser = argparse.ArgumentParser(called_as("capacity.results"), description="Print the documents from the data.")
+    parser.add_argument("--check", action="store_true", help="only look whether the documents agree with the data")
+    check = parser.parse_args(arguments).check
+    if not (RESULTS / "README.md").is_file():
+        raise UserError(["results: is not here; this command is for a checkout of the project"])
+    from basis.files import replace_file
+
+    if not check:
+        draw_figures()
+    wrong = []
+    for path, text in documents():
+        if not path.exists() or path.read_text(encoding="utf-8") != text:
+            wrong.append(path.relative_to(ROOT))
+            if not check:
+                replace_file(path, text.encode())
+    for name in wrong:
+        print(f"{name}: {'disagrees with results/; run make results' if check else 'printed anew'}", file=sys.stderr)
+    return 1 if check and wrong else 0
+
+
+def draw_figures() -> None:
+    """Draw the figures of every published folder and experiment."""
+    from capacity.publish import draw
+    from capacity.report.figures.runs import draw_all
+
+    for folder in _folders():
+        draw(folder)
+    for name in EXPERIMENTS.names:
+        experiment = EXPERIMENTS[name]
+        draw_all(_selected(name), RESULTS / name, _published(name), experiment.figures)
+
+
+def documents() -> Iterator[tuple[Path, str]]:
+    """Every document with the text that it should have."""
+    from capacity.experiments.page import page
+    from capacity.report.markdown import fill
+
+    for name in EXPERIMENTS.names:
+        folder = RESULTS / name
+        pictures = [f"plots/{picture.name}" for picture in sorted((folder / "plots").glob("*.png"))]
+        command = f"capacity reproduce {name}"
+        yield folder / "README.md", page(EXPERIMENTS[name], _selected(name), _published(name), pictures, command)
+    for path in [ROOT / "README.md", RESULTS / "README.md", *sorted((ROOT / "docs").glob("*.md"))]:
+        try:
+            yield path, fill(path.read_text(encoding="utf-8"), block)
+        except ValueError as error:
+            raise UserError([f"{path.relative_to(ROOT)}: {error}"]) from None
+
+
+def block(name: str) -> str:
+    """What stands in a block of a document. Raises ValueError for no block.
+
+    `best FOLDER`: the best R over N; `runs FOLDER`: every run; `made FOLDER`: where its numbers come from;
+    `text FILE`: a file of results/ as it is; `experiments`: all verdicts; `finding`: the law in a sentence.
+    """
+    from capacity.report.best import best_table
+    from capacity.report.documents import made_by, runs_table
+
+    kind, _, folder = name.partition(" ")
+    if name in ("experiments", "finding"):
+        return _experiments() if name == "experiments" else _finding()
+    if kind == "text" and (RESULTS / folder).is_file():
+        return f"```text\n{(RESULTS / folder).read_text(encoding='utf-8').rstrip()}\n```"
+    if kind not in ("best", "runs", "made") or RESULTS / folder not in _folders():
+        raise ValueError(f"print: {name!r} is not a block; must be best, runs or made with a folder of results/")
+    frame = _load(folder)
+    if kind == "made":
+        return made_by(frame, [RESULTS / folder])
+    return best_table(frame) if kind == "best" else runs_table(frame)
+
+
+def _experiments() -> str:
+    import pandas as pd
+
+    from capacity.report.markdown import table
+
+    rows = []
+    for name in EXPERIMENTS.names:
+        experiment = EXPERIMENTS[name]
+        verdict = experiment.verdict(_selected(name))
+        rows.append(
+            {"experiment": f"[{name}]({name}/README.md)", "question": experiment.question, "verdict": verdict.status}
+        )
+    return table(pd.DataFrame(rows))
+
+
+def _finding() -> str:
+    """The law on bioD as the source trains, in a sentence."""
+    from capacity.laws.capacity import best_over_people
+
+    frame = _selected("law-biod")
+    frame = frame[(frame["quantization"] == "none") & (frame["recipe"] == "paper")]
+    best = best_over_people(frame, ["exposures"]).groupby("exposures")["R"].agg(["min", "max"])
+    many, few = (f"{best['min'][at]:.2f} to {best['max'][at]:.2f}" for at in (1000, 100))
+    P = f"{frame['params'].min():,} to {frame['params'].max():,}"
+    return (
+        f"Models of {P} parameters, trained with AdamW on two CPU cores, store {many} bits per parameter\n"
+        f"when each fact was seen 1000 times, and {few} after 100 times."
+    )
+
+
+def _folders() -> list[Path]:
+    """The folders of published results."""
+    return sorted(path.parent for path in RESULTS.glob("*/records.parquet"))
+
+
+def _published(name: str) -> list[Path]:
+    return [RESULTS / folder for folder in EXPERIMENTS[name].published]
+
+
+def _selected(name: str) -> "pd.DataFrame":
+    return EXPERIMENTS[name].select(_load(*EXPERIMENTS[name].published))
+
+
+@cache
+def _load(*folders: str) -> "pd.DataFrame":
+    from capacity.store.records import load
+
+    return load(*(RESULTS / folder for folder in folders))
+
+
+if __name__ == "__main__":
+    run_main(main)
