@@ -21,7 +21,7 @@ def page(
         "",
         experiment.question,
         "",
-        "**Source.** " + re.sub(r"(?<=[.?]) (?=[A-Z])", "\n", experiment.source),
+        "Source: " + re.sub(r"(?<=[.?]) (?=[A-Z])", "\n", experiment.source),
         "",
         f"**Verdict: {verdict.status}.**",
         "",
