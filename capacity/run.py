@@ -111,7 +111,7 @@ def _what_is_given_is_run(values: dict[str, Any], given: set[str]) -> None:
         return
     if values.get("bracket") and "people" not in given:  # it begins in r_max, with every size
         return
-    if "bracket" in given:
+    if "bracket" in given and values.get("bracket"):
         raise UserError(["r_max: is required with --bracket and --people; say which R max to begin with"])
     names = " and ".join(f"--{name}" for name in sorted(by_hand, reverse=True))
     print(f"{names} given: the preset's r_max {values['r_max']} leaves nothing out.", file=sys.stderr)

@@ -41,11 +41,11 @@ class Launch:
         self.bracket.more()
         later = len(sweep.plans) - len(self.bracket.plans)
         if sweep.outside:
-            self._say(f"{sweep.outside} combinations are left out: their R max is outside r_max {preset.r_max}.")
+            self._say(f"Combinations left out, as their R max is outside r_max {preset.r_max}: {sweep.outside}.")
         if later:
-            self._say(f"{later} combinations wait until the best N so far is beside theirs.")
+            self._say(f"Combinations that wait until the best N so far is beside theirs: {later}.")
         for reason, count in sweep.impossible.items():
-            self._say(f"{count} combinations cannot be: {reason}")
+            self._say(f"Combinations that cannot be: {count} ({reason}).")
 
     @property
     def plans(self) -> list[Plan]:

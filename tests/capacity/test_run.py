@@ -324,7 +324,7 @@ def test_a_sweep_goes_on_to_the_N_next_to_the_best(preset, tmp_path):
     flags = ["--config", str(preset), "--out", str(tmp_path), "--seeds", "0", "--people", "20", "30", "40"]
     flags += ["--exposures", "4", "--r-max", str((low + middle) / 2), str((middle + high) / 2), "--bracket"]
     before = sweep([*flags, "--dry-run"])
-    assert "2 combinations wait until the best N so far is beside theirs." in before.said
+    assert "Combinations that wait until the best N so far is beside theirs: 2." in before.said
     done = sweep([*flags, "--workers", "2"])
     assert done.code == 0
     assert done.said.count("added: ") == 2
