@@ -11,12 +11,9 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parents[1]
 CODE = (".py", ".h", ".cpp")
 MOST_LINES, MOST_BYTES = 400, 5_000_000
-CHECK_BYTES = False
+CHECK_BYTES = True
 """Whether the tree's size is checked, as it shall be once results/ is converted."""
 NOT_YET = {
-    "capacity/runner/worker.py",
-    "tests/biogen/test_bios.py",
-    "tests/biogen/test_windows.py",
     "tests/capacity/runner/test_worker.py",
     "tests/capacity/test_run.py",
 }

@@ -79,7 +79,7 @@ def pin(changes: dict[str, Any], folder: Path) -> dict[str, Any]:
     import torch
     from safetensors.torch import load_file
 
-    from capacity.runner.worker import Run
+    from capacity.runner.run_in_folder import Run
     from capacity.spec.plan import make_plans
     from capacity.spec.preset import Preset
     from capacity.store.folders import run_folder

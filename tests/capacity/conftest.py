@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from capacity.runner.worker import Run
+from capacity.runner.run_in_folder import Run
 from capacity.spec.plan import make_plans
 from capacity.spec.preset import Preset
 from capacity.store.folders import run_folder

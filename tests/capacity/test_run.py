@@ -24,7 +24,7 @@ from basis.flags import UserError, run_main
 from capacity import run, table
 from capacity.report import plans as report
 from capacity.runner import launch
-from capacity.runner.worker import Run
+from capacity.runner.run_in_folder import Run
 from capacity.spec.config import FORMAT
 from capacity.spec.plan import Sweep, make_plans
 from capacity.spec.preset import Preset

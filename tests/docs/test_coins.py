@@ -19,7 +19,7 @@ from biogen.config import DataConfig
 from biogen.dataset import EVALUATION, draw_texts, make_dataset
 from biogen.datasets import title_of
 from biogen.pieces import Role
-from capacity.runner.worker import Run
+from capacity.runner.run_in_folder import Run
 from capacity.spec.plan import make_plans
 from capacity.spec.preset import Preset
 from capacity.store.folders import run_folder

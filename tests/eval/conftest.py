@@ -17,7 +17,7 @@ from biogen.dataset import make_dataset
 from biogen.datasets.bios import BioS
 from biogen.people import describe
 from biogen.templates import ATTRIBUTES, split_template
-from capacity.runner.worker import Run
+from capacity.runner.run_in_folder import Run
 from capacity.spec.plan import make_plans
 from capacity.spec.preset import Preset
 from capacity.store.folders import run_folder

@@ -11,10 +11,11 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
-from capacity.runner import worker
+from capacity.runner import run_in_folder, worker
 from capacity.runner.claim import Process, acquire, started, this_machine
 from capacity.runner.engine import ONE_THREAD, WorkerOptions, start_worker
-from capacity.runner.worker import Run, log_spaced, main
+from capacity.runner.run_in_folder import Run, log_spaced
+from capacity.runner.worker import main
 from capacity.spec.identity import stored
 from capacity.store import provenance
 from capacity.store.folders import FAILED, STOPPED, TAKEN
@@ -23,6 +24,7 @@ from tests.capacity.conftest import metrics_of, wait_for
 from tests.train.test_loop import SETTINGS
 from train.devices import pick_device
 from train.export import load_weights
+from train.loop import Trainer
 from train.native.library import instruction_set
 
 CPU = torch.device("cpu")
@@ -137,7 +139,7 @@ def test_a_trained_model_is_measured_in_another_way_without_training(prepare, do
     with monkeypatch.context() as patched:
         patched.setattr(provenance, "processor", lambda: "another one")
         assert do(first)
-    monkeypatch.setattr(worker.Trainer, "step", no_step)
+    monkeypatch.setattr(Trainer, "step", no_step)
     assert do(second)
     alike(alone, second, rows_of)
     assert capfd.readouterr().err == f"trained already, as {first.path.name}; it is only measured\n"
@@ -158,7 +160,7 @@ def test_of_measurements_in_a_chain_none_is_taken_for_the_training(prepare, do, 
         assert do(folder)
         if number == 1:
             folders[0].result.unlink()  # so that only those are left that trained nothing
-        monkeypatch.setattr(worker.Trainer, "step", no_step)
+        monkeypatch.setattr(Trainer, "step", no_step)
     for number, folder in list(enumerate(folders))[1:]:
         made = json.loads(folder.result.read_text())["provenance"]
         assert made["training_of"] == folders[0].path.name
@@ -176,7 +178,7 @@ def test_a_measurement_that_was_cut_off_trains_nothing_either(prepare, do, rows_
     alone, first, second = prepare("alone", quantize="int8"), prepare(), prepare(quantize="int8")
     assert do(alone)
     assert do(first)
-    monkeypatch.setattr(worker.Trainer, "step", no_step)
+    monkeypatch.setattr(Trainer, "step", no_step)
     run = Run(second, CPU)
     assert not run.go(lambda: True)
     second.metrics.write_text(second.metrics.read_text() + '{"kind": "rec')
@@ -232,7 +234,7 @@ def test_a_run_that_is_lost_takes_nothing_over(prepare, do, monkeypatch):
         (second.path / "claim-2").write_text("{}")
         return load_weights(*_)
 
-    monkeypatch.setattr(worker, "load_weights", taken_over)
+    monkeypatch.setattr(run_in_folder, "load_weights", taken_over)
     assert main([str(second.path)]) == TAKEN
     assert not second.metrics.exists()
 
@@ -300,14 +302,14 @@ def test_a_worker_ends_with_zero_when_its_run_is_done(prepare, capfd):
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_a_signal_stops_a_worker_with_a_checkpoint(prepare, monkeypatch, number):
     folder = prepare()
-    step = worker.Trainer.step
+    step = Trainer.step
 
     def interrupted(self, batch):
         if self.steps == 4:
             signal.raise_signal(number)
         return step(self, batch)
 
-    monkeypatch.setattr(worker.Trainer, "step", interrupted)
+    monkeypatch.setattr(Trainer, "step", interrupted)
     assert main([str(folder.path)]) == STOPPED
     monkeypatch.undo()
     assert Run(folder, CPU).trainer.steps == 5
@@ -321,7 +323,7 @@ def test_a_worker_stops_when_its_driver_is_gone(prepare, monkeypatch):
     process = Process(this_machine(), driver.pid, started(driver.pid))
     monkeypatch.setenv(worker.PARENT, json.dumps(vars(process)))
     monkeypatch.setattr(worker, "_LOOK_SECONDS", 0.0)
-    step = worker.Trainer.step
+    step = Trainer.step
 
     def orphaned(self, batch):
         if self.steps == 4:
@@ -329,7 +331,7 @@ def test_a_worker_stops_when_its_driver_is_gone(prepare, monkeypatch):
             driver.wait()
         return step(self, batch)
 
-    monkeypatch.setattr(worker.Trainer, "step", orphaned)
+    monkeypatch.setattr(Trainer, "step", orphaned)
     assert main([str(folder.path)]) == STOPPED
     monkeypatch.undo()
     assert Run(folder, CPU).trainer.steps == 5
@@ -343,7 +345,7 @@ def test_a_signal_while_measuring_ends_a_worker_at_once(prepare, monkeypatch):
         signal.raise_signal(signal.SIGTERM)
         time.sleep(60)
 
-    monkeypatch.setattr(worker, "measure_copies", endless)
+    monkeypatch.setattr(run_in_folder, "measure_copies", endless)
     assert main([str(folder.path)]) == STOPPED
     monkeypatch.undo()
     assert Run(folder, CPU).trainer.exposures == 4
@@ -362,14 +364,14 @@ def test_a_worker_leaves_a_run_alone_that_another_has(prepare):
 @pytest.mark.usefixtures("handlers")
 def test_a_worker_that_has_lost_its_run_writes_no_more(prepare, monkeypatch):
     folder = prepare()
-    step = worker.Trainer.step
+    step = Trainer.step
 
     def taken_over(self, batch):
         if self.steps == 4:
             (folder.path / "claim-2").write_text("{}")
         return step(self, batch)
 
-    monkeypatch.setattr(worker.Trainer, "step", taken_over)
+    monkeypatch.setattr(Trainer, "step", taken_over)
     assert main([str(folder.path), "--save-seconds", "0"]) == TAKEN
     assert [int(path.stem) for path in folder.checkpoints.paths] == [3, 4]
 
@@ -388,7 +390,7 @@ def test_a_training_that_diverges_says_so(prepare, capfd, monkeypatch):
     def step(self, batch):
         self.since.steps, self.since.loss = self.since.steps + 1, torch.tensor(math.nan)
 
-    monkeypatch.setattr(worker.Trainer, "step", step)
+    monkeypatch.setattr(Trainer, "step", step)
     reason = "loss: nan after 0.0 exposures; a smaller lr may help"
     assert fails(folder, capfd) == [f"error: {reason}"]
     assert folder.read_failure() == reason
@@ -416,7 +418,7 @@ def test_a_failure_is_recorded_with_its_reason(prepare, do, rows_of, capfd, monk
         raise error
 
     with monkeypatch.context() as patched:
-        patched.setattr(worker.Trainer, "step" if "memory" in reason else "state", broken)
+        patched.setattr(Trainer, "step" if "memory" in reason else "state", broken)
         assert fails(folder, capfd)[-1].startswith(f"error: {reason}")
     assert folder.read_failure().startswith(reason)
     assert [int(path.stem) for path in folder.checkpoints.paths] == [5]
@@ -438,13 +440,13 @@ def test_a_measurement_that_fails_costs_no_training(prepare, rows_of, capfd, mon
         raise error
 
     undisturbed, folder = prepare("other"), prepare()
-    monkeypatch.setattr(worker, "measure_copies", broken)
+    monkeypatch.setattr(run_in_folder, "measure_copies", broken)
     printed = fails(folder, capfd)
     assert printed[-1].startswith(last)
     assert lines is None or len(printed) == lines
     monkeypatch.undo()
 
-    monkeypatch.setattr(worker.Trainer, "step", broken)  # nothing is left to train
+    monkeypatch.setattr(Trainer, "step", broken)  # nothing is left to train
     assert main([str(folder.path)]) == 0
     monkeypatch.undo()
     assert main([str(undisturbed.path)]) == 0

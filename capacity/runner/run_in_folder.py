@@ -1,0 +1,305 @@
+"""A run in its folder: trained from where it stands, measured, written.
+
+In: a folder with a resolved config.yaml. Out, in the same folder: metrics.jsonl while it goes on, the model in
+Hugging Face form, and result.json at the end. Where a finished run beside it trained the same model and measured it in
+another way, that training is taken over. It works under a claim (claim.py), and writes nothing once it has lost it.
+
+Where several processes train one model together, the first of them does all else.
+"""
+
+import json
+import os
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+from basis.files import replace_file
+from biogen.config import DataConfig
+from biogen.dataset import EVALUATION, Dataset, make_dataset, mean_length
+from biogen.windows import Batches
+from capacity.runner.claim import Claim
+from capacity.spec.config import RunConfig
+from capacity.spec.identity import run_id, stored
+from capacity.spec.recipes import settings_of
+from capacity.store.folders import RunFolder, trained_alike, write_json
+from capacity.store.provenance import provenance
+from eval.recall import recall_people
+from eval.record import make_record, measure_copies
+from eval.source import OwnTokens
+from train.architectures.causal_lm import CausalLM, make_model
+from train.checkpoint import restore_training, training_tensors
+from train.export import load_weights, save_pretrained
+from train.inference import Inference
+from train.loop import Trainer, train
+from train.ranks import ALONE, Ranks
+from train.sizes import parse_size
+
+_CURVE_PEOPLE = 2000
+"""People measured at each point of a learning curve, at most; the result measures `eval_people`."""
+_RECORDS = 500
+"""Records of the training loss in a run's metrics, about."""
+_BATCHES, _RANDOM = "batches.", "random"
+
+
+def log_spaced(exposures: int) -> list[int]:
+    """1, 2, 5, 10, 20, 50, ... below `exposures`: where a learning curve is measured."""
+    marks = [digit * 10**power for power in range(len(str(exposures))) for digit in (1, 2, 5)]
+    return [mark for mark in marks if mark < exposures]
+
+
+class Run:
+    """A run in its folder."""
+
+    def __init__(
+        self,
+        folder: RunFolder,
+        device: torch.device,
+        claim: Claim | None = None,
+        save_seconds: float = 60.0,
+        ranks: Ranks = ALONE,
+    ) -> None:
+        self.folder, self.device, self.claim, self.save_seconds = folder, device, claim, save_seconds
+        self.ranks = ranks
+        self.measuring = False
+        self.config = folder.read_config()
+        self.dataset: Dataset = make_dataset(self.config.data)
+        self.size = parse_size(self.config.size)
+        named = self.config.model
+        self.model = make_model(named.architecture, self.size, self.dataset.tokenizer.vocab, named.options)
+        self.model.initialize(self.config.training.initialization, self.config.data.seed)
+        self.settings = settings_of(
+            self.config.training,
+            self.config.exposures,
+            form=self.model.kernel_form(),
+            on_gpu=device.type == "cuda",
+            processes=ranks.size,
+        )
+        self.trainer = Trainer(self.model, self.settings, device, ranks)
+        training = self.config.training
+        self.batches = Batches(
+            self.dataset,
+            layout=training.layout,
+            context=training.context,
+            batch=training.batch,
+            exposures=self.config.exposures,
+        )
+        self.log_steps = max(1, self.batches.expected_steps() // _RECORDS)
+        self.counts = self.model.parameter_counts()
+        self.seconds = 0.0
+        self.parts: list[dict[str, Any]] = []
+        """What each part of an interrupted training was done with."""
+        self.training_of: str | None = None
+        """The finished run whose training this one has taken over."""
+        self._resume()
+
+    def go(self, stop: Any) -> bool:
+        """Train, measure, write; returns False if `stop` said so before the end."""
+        self.started = time.monotonic() - self.seconds
+        if not self.ranks.first:
+            return self._help()
+        with self.folder.metrics.open("a") as self._metrics:
+            if not self._trained:
+                finished = train(
+                    self.trainer,
+                    self.batches,
+                    marks=log_spaced(self.config.exposures),
+                    observe=self._observe,
+                    log=lambda record: self._write({"kind": "train", **record}),
+                    log_steps=self.log_steps,
+                    show=self._report,
+                    save=self._save,
+                    save_seconds=self.save_seconds,
+                    stop=stop,
+                )
+                if not finished:
+                    return False
+                self.seconds = time.monotonic() - self.started
+                self._save(self.batches.state())  # a measurement that fails does not cost the training
+            self.measuring = True
+            if stop():
+                return False
+            self._finish()
+        return True
+
+    def _help(self) -> bool:
+        """Train along with the first process, which does all else."""
+        if self._trained:
+            return True
+        quiet: dict[str, Any] = {"observe": lambda mark: None, "log": lambda record: None, "save": lambda state: None}
+        return train(self.trainer, self.batches, marks=[], log_steps=self.log_steps, **quiet)
+
+    def _resume(self) -> None:
+        checkpoints, keep = self.folder.checkpoints, 0
+        found = None
+        if self.ranks.first:
+            self.folder.clear_leftovers()
+            found = checkpoints.load()  # and deletes what is damaged, before the others look
+        self.ranks.agree(0)
+        if not self.ranks.first:
+            found = checkpoints.load()
+        if found is not None:
+            tensors, record = found.tensors, found.record
+            batches = {k.removeprefix(_BATCHES): v.numpy() for k, v in tensors.items() if k.startswith(_BATCHES)}
+            restore_training(self.model, self.trainer.optimizers, tensors)
+            self.batches.restore(batches)
+            self.trainer.restore(record["training"])
+            torch.set_rng_state(tensors[_RANDOM])
+            self.seconds, self.parts, keep = record["seconds"], record["parts"], record["metrics_bytes"]
+        elif self.ranks.first:
+            keep = self._take_over()
+        self._trained = bool(self.ranks.agree(self.training_of is not None))
+        if not self.ranks.first:
+            return
+        self.parts = [*self.parts[-99:], {"from": self.trainer.exposures, **self._where()}]
+        for line in checkpoints.damaged:
+            print(f"warning: {line}; going on from {self.trainer.exposures:.1f} exposures", file=sys.stderr)
+        self._check_claim()
+        self.folder.metrics.touch()
+        os.truncate(self.folder.metrics, min(keep, self.folder.metrics.stat().st_size))
+
+    def _take_over(self) -> int:
+        """Take over a finished training that was measured in another way, if there is one; returns bytes of metrics."""
+        for other, result in trained_alike(self.folder, self.config):
+            try:
+                row, made = result["rows"][0], result["provenance"]
+                measured = RunConfig.model_validate(result["config"]).measure
+                *curve, end = other.metrics.read_bytes().splitlines(keepends=True)
+                last = json.loads(end)
+                if (last["kind"], last["exposures"]) != ("recall", self.config.exposures):
+                    continue
+                if self._curve_people(measured.eval_people) != self._curve_people(self.config.measure.eval_people):
+                    continue
+                counts = {name: row[name] for name in ("steps", "tokens", "exposures")} | {"loss_since": [0, 0.0]}
+                parts = made["parts"][:-1] if "training_of" in made else made.get("parts") or [{"from": 0.0, **made}]
+                seconds = float(row["seconds"])
+                load_weights(self.model, other.model)
+            except (OSError, ValueError, LookupError, TypeError, RuntimeError):  # damaged, or its model is gone
+                continue
+            self._check_claim()
+            replace_file(self.folder.metrics, b"".join(curve))
+            self.trainer.restore(counts)
+            self.seconds, self.parts = seconds, parts
+            self.training_of = made.get("training_of", other.path.name)
+            print(f"trained already, as {other.path.name}; it is only measured", file=sys.stderr)
+            return self.folder.metrics.stat().st_size
+        return 0
+
+    def _curve_people(self, eval_people: int) -> int:
+        """People measured at each point of the learning curve."""
+        return min(_CURVE_PEOPLE, eval_people, self.config.data.people)
+
+    def _save(self, batches: dict[str, np.ndarray]) -> None:
+        self._check_claim()
+        tensors = training_tensors(self.model, self.trainer.optimizers)
+        tensors |= {_BATCHES + name: torch.from_numpy(array) for name, array in batches.items()}
+        tensors[_RANDOM] = torch.get_rng_state()
+        self._metrics.flush()
+        os.fsync(self._metrics.fileno())  # the checkpoint says how much of it there is
+        record = {
+            "training": self.trainer.state(),
+            "seconds": time.monotonic() - self.started,
+            "parts": self.parts,
+            "metrics_bytes": self.folder.metrics.stat().st_size,
+        }
+        self.folder.checkpoints.save(self.trainer.steps, tensors, record)
+
+    def _check_claim(self) -> None:
+        if self.claim is not None:
+            self.claim.check()
+
+    def _report(self, record: dict[str, Any]) -> None:
+        if self.claim is not None:
+            self.claim.tell(record)
+
+    def _write(self, record: dict[str, Any]) -> None:
+        if self.claim is not None and self.claim.lost:
+            return
+        record["seconds"] = time.monotonic() - self.started
+        self._metrics.write(json.dumps(record) + "\n")
+        self._metrics.flush()
+
+    def _read(self, model: CausalLM) -> Inference:
+        return Inference(model, self.device, native=self.settings.native)
+
+    def _observe(self, exposures: int) -> None:
+        people = np.arange(self._curve_people(self.config.measure.eval_people))
+        recall = recall_people(self._read(self.model), OwnTokens(self.dataset), people, EVALUATION)
+        record = make_record(recall, self.dataset, sum(self.counts.values()), interval=False)
+        self._write({"kind": "recall", "exposures": exposures, **record})
+
+    def _finish(self) -> None:
+        options = self.config.measure
+        self._report({"exposures": self.config.exposures, "measuring": True})
+        records = measure_copies(
+            self.model,
+            self._read,
+            OwnTokens(self.dataset),
+            sum(self.counts.values()),
+            schemes=options.quantize,
+            people=options.eval_people,
+        )
+        self._check_claim()
+        self._write({"kind": "recall", "exposures": self.config.exposures, **records[0]})
+        os.fsync(self._metrics.fileno())
+        self.folder.write_model(self._write_model)
+        write_json(
+            self.folder.result,
+            {
+                "run_id": run_id(self.config),
+                "config": stored(self.config),
+                "provenance": self._provenance(),
+                "rows": [self._description() | record for record in records],
+            },
+        )
+        self.folder.clear_finished()
+        if self.claim is not None:
+            self.claim.finished = True
+
+    def _write_model(self, folder: Path) -> None:
+        save_pretrained(self.model.cpu(), folder, context=self.config.training.context, end_id=0)
+        self.dataset.tokenizer.save_pretrained(folder)
+
+    def _where(self) -> dict[str, Any]:
+        return provenance(self.device, self.settings) | {"processes": self.ranks.size}
+
+    def _provenance(self) -> dict[str, Any]:
+        """Of the end; and of the parts before, where they were done with anything else, or by another run."""
+        last = self._where()
+        if self.training_of is not None:
+            return last | {"training_of": self.training_of, "parts": self.parts}
+        same = [{key: value for key, value in part.items() if key not in ("from", "finished")} for part in self.parts]
+        return last if all(part == same[-1] for part in same) else last | {"parts": self.parts}
+
+    def _description(self) -> dict[str, Any]:
+        data: DataConfig = self.config.data
+        return {
+            "run_id": run_id(self.config),
+            "size": self.config.size,
+            "layers": self.size.layers,
+            "width": self.size.width,
+            "heads": self.size.heads,
+            "params": sum(self.counts.values()),
+            **{f"params_{group}": count for group, count in self.counts.items()},
+            "vocab": self.dataset.tokenizer.vocab,
+            "dataset": data.dataset,
+            "people": data.people,
+            "exposures": self.config.exposures,
+            "junk": str(data.junk),
+            "recipe": self.config.training.recipe,
+            "steps": self.trainer.steps,
+            "tokens": self.trainer.tokens,
+            "flops": training_flops(self.model, self.config, self.dataset) * self.trainer.tokens,
+            "seconds": self.seconds,
+            "seed": data.seed,
+        }
+
+
+def training_flops(model: CausalLM, config: RunConfig, dataset: Dataset) -> int:
+    """Floating-point operations a token, forward and backward."""
+    packed = config.training.layout == "packed"
+    context = config.training.context if packed else round(mean_length(dataset))
+    return model.flops_per_token(context)
