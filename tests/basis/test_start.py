@@ -1,8 +1,10 @@
-"""The names of our packages mean ours, in a folder of a user's modules of the same names, too."""
+"""The names of our packages mean ours, even beside a user's modules of the same names; Ctrl-C ends a start quietly."""
 
 import os
+import signal
 import subprocess
 import sys
+from functools import partial
 from types import ModuleType
 
 import pytest
@@ -73,3 +75,21 @@ def test_a_module_without_a_file_is_refused(monkeypatch):
     monkeypatch.setitem(sys.modules, "eval", ModuleType("eval"))
     with pytest.raises(ImportError, match="a module eval is already imported, from memory"):
         start.start()
+
+
+@pytest.mark.parametrize("program", ["capacity.run", "capacity.table", "eval", "biogen"])
+def test_an_interrupt_while_a_program_is_imported_leaves_no_traceback(program):
+    command = [sys.executable, "-X", "importtime", "-m", program, "--help"]
+    heed = partial(signal.signal, signal.SIGINT, signal.SIG_DFL)  # which a job in the background does not by itself
+    pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True}
+    codes = []
+    for _ in range(5):  # on a busy machine a signal may come when the imports are over
+        with subprocess.Popen(command, preexec_fn=heed, cwd=start.FOLDER, **pipes) as process:
+            imported = iter(process.stderr.readline, "")  # a line for each module that is there
+            assert any(line.endswith(" basis\n") for line in imported)
+            process.send_signal(signal.SIGINT)
+            assert "Traceback" not in process.communicate(timeout=60)[1]
+        codes.append(process.returncode)
+        if codes[-1] == -signal.SIGINT:
+            break
+    assert codes[-1] == -signal.SIGINT, codes

@@ -1,7 +1,7 @@
 """The sweep: side by side, largest first, failures named and alone, signals passed on, deaths made good, work shared.
 
-The workers here are shell scripts in place of Python, so that they do exactly what a test says; `test_run.py` starts
-the real ones, and `test_faults.py` kills them.
+The workers here are shell scripts in place of Python, so that they do exactly what a test says; `run/` starts the
+real ones, and `test_faults.py` kills them.
 """
 
 import io

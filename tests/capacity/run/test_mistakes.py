@@ -1,57 +1,24 @@
-"""The command line: mistakes cost nothing, a run is done once, and what is cut off goes on to the same result."""
+"""The command line: a mistake is a line, and costs nothing."""
 
-import io
-import json
 import os
 import re
-import shlex
-import signal
 import subprocess
 import sys
-import time
-from contextlib import redirect_stdout, suppress
-from functools import partial
-from pathlib import Path
-from types import SimpleNamespace
+from contextlib import suppress
 
 import pytest
-import torch
 import yaml
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from basis.flags import UserError, run_main
-from capacity import run, table
+from capacity import run
 from capacity.report import plans as report
 from capacity.runner import launch
-from capacity.runner.run_in_folder import Run
 from capacity.spec.config import FORMAT
-from capacity.spec.plan import Sweep, make_plans
+from capacity.spec.plan import Sweep
 from capacity.spec.preset import Preset
-from capacity.store.folders import fail, open_store, run_folder
-from capacity.store.records import load
-from tests.capacity.conftest import wait_for, workers_of
-
-ROOT = Path(__file__).parents[2]
-PRESET = {
-    **{"dataset": "biod", "sizes": ["1x16"], "people": 60, "exposures": 400, "batch": 60, "seeds": [0, 1]},
-    **{"biod": {"K": 2, "C": 2, "D": 8, "L": 1, "T": 8}, "optimizer": "adamw", "device": "cpu", "quantize": "int8"},
-}
-
-
-@pytest.fixture(scope="module")
-def preset(tmp_path_factory):
-    file = tmp_path_factory.mktemp("preset") / "tiny.yaml"
-    file.write_text(yaml.safe_dump(PRESET))
-    return file
-
-
-@pytest.fixture(scope="module", autouse=True)
-def no_plots():
-    """Plots take seconds and have tests of their own."""
-    with pytest.MonkeyPatch.context() as patched:
-        patched.setattr("capacity.report.figures.runs.draw_all", lambda *_: [])
-        yield
+from tests.capacity.run.conftest import ROOT
 
 
 def refused(arguments, capfd):
@@ -281,24 +248,6 @@ def test_a_folder_of_something_else_is_no_place_for_runs(preset, tmp_path, capfd
     assert [path.name for path in (tmp_path / "data").iterdir()] == ["data.parquet"]
 
 
-@pytest.mark.parametrize("program", ["capacity.run", "capacity.table", "eval", "biogen"])
-def test_an_interrupt_while_a_program_is_imported_leaves_no_traceback(program):
-    command = [sys.executable, "-X", "importtime", "-m", program, "--help"]
-    heed = partial(signal.signal, signal.SIGINT, signal.SIG_DFL)  # which a job in the background does not by itself
-    pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True}
-    codes = []
-    for _ in range(5):  # on a busy machine a signal may come when the imports are over
-        with subprocess.Popen(command, preexec_fn=heed, cwd=ROOT, **pipes) as process:
-            imported = iter(process.stderr.readline, "")  # a line for each module that is there
-            assert any(line.endswith(" basis\n") for line in imported)
-            process.send_signal(signal.SIGINT)
-            assert "Traceback" not in process.communicate(timeout=60)[1]
-        codes.append(process.returncode)
-        if codes[-1] == -signal.SIGINT:
-            break
-    assert codes[-1] == -signal.SIGINT, codes
-
-
 def test_a_fresh_process_prints_mistakes_and_no_traceback(preset, tmp_path):
     command = [sys.executable, "-m", "capacity.run", "--config", preset, "--sizes", "1x17", "--lr", "9"]
     done = subprocess.run(
@@ -316,197 +265,3 @@ def test_a_dry_run_writes_nothing(preset, tmp_path, capfd):
     assert run.main(["--config", str(preset), "--out", str(tmp_path / "never"), "--dry-run", "--workers", "3"]) == 0
     assert "2 runs, 3 side by side" in capfd.readouterr().out
     assert list(tmp_path.iterdir()) == []
-
-
-def test_a_sweep_goes_on_to_the_N_next_to_the_best(preset, tmp_path):
-    planned = make_plans(Preset.model_validate(PRESET | {"people": (20, 30, 40), "seeds": 0}))
-    low, middle, high = (plan.max_bits / plan.parameters for plan in planned)
-    flags = ["--config", str(preset), "--out", str(tmp_path), "--seeds", "0", "--people", "20", "30", "40"]
-    flags += ["--exposures", "4", "--r-max", str((low + middle) / 2), str((middle + high) / 2), "--bracket"]
-    before = sweep([*flags, "--dry-run"])
-    assert "Combinations that wait until the best N so far is beside theirs: 2." in before.said
-    done = sweep([*flags, "--workers", "2"])
-    assert done.code == 0
-    assert done.said.count("added: ") == 2
-    assert sorted(load(tmp_path)["people"]) == [20, 20, 30, 30, 40, 40]  # with int8 of each
-    assert "3 of 3 runs done" in " ".join(sweep([*flags, "--dry-run"]).said.split())
-    again = sweep(flags)
-    assert "3 of 3 runs done" in again.said
-    assert "wait until" not in again.said
-    best = max(read_R(tmp_path).items(), key=lambda one: one[1])[0]
-    assert ("Not bracketed: 1x16 after 4 exposures: the best N, " in again.said) == (best != 30)
-
-
-def read_R(out):
-    """R without quantization, by N."""
-    rows = load(out)
-    return dict(rows[rows["quantization"] == "none"].set_index("people")["bits_per_param"])
-
-
-def test_a_failure_of_a_run_that_is_added_later_is_forgotten_too(preset, tmp_path):
-    planned = make_plans(Preset.model_validate(PRESET | {"people": (20, 30), "seeds": 0, "exposures": 4}))
-    low, high = (plan.max_bits / plan.parameters for plan in planned)
-    open_store(tmp_path)
-    folder = run_folder(tmp_path, planned[1].config)
-    folder.write_config(planned[1].config)
-    fail(folder, "of old")
-    flags = ["--config", str(preset), "--out", str(tmp_path), "--seeds", "0", "--people", "20", "30", "--bracket"]
-    flags += ["--exposures", "4", "--r-max", str(low / 2), str((low + high) / 2), "--workers", "1"]
-    ended = sweep(flags)
-    assert ended.code == 1
-    assert "the best N is not known, as a run has no result" in " ".join(ended.said.split())
-    assert "1 of 2 runs failed" in ended.said
-    run_folder(tmp_path, planned[0].config).result.unlink()
-    assert sweep([*flags, "--retry-failed"]).code == 0
-    assert sorted(read_R(tmp_path)) == [20, 30]
-
-
-def losses_of(rows):
-    names = ("loss", "qa_", "steps", "tokens", "bits")
-    intervals = ("bits_per_param_low", "bits_per_param_high")  # of fewer resamples in this process
-    return [{key: row[key] for key in row if key.startswith(names) and key not in intervals} for row in rows]
-
-
-def processes_of(text):
-    """Command lines of running processes that name a text."""
-    listed = subprocess.run(["ps", "-eo", "args"], capture_output=True, text=True, check=True).stdout
-    return [line for line in listed.splitlines() if text in line and "ps -eo" not in line]
-
-
-def sweep(flags):
-    """Exit code and printed text of a sweep in this process."""
-    with redirect_stdout(io.StringIO()) as printed:
-        code = run.main(flags)
-    return SimpleNamespace(code=code, said=printed.getvalue())
-
-
-# One store through what can happen to it, a fixture a chapter: interrupted, gone on with beside a run that fails, asked
-# for again. So a test sees the same whichever ran before it, or in whichever of pytest-xdist's processes.
-
-
-@pytest.fixture(scope="module")
-def store(preset, tmp_path_factory):
-    out = tmp_path_factory.mktemp("store")
-    folders = [run_folder(out, plan.config) for plan in make_plans(Preset.model_validate(PRESET))]
-    flags = ["--config", str(preset), "--out", str(out), "--workers", "1", "--seeds", "0"]
-    return SimpleNamespace(out=out, flags=flags, good=folders[0], bad=folders[1])
-
-
-@pytest.fixture(scope="module")
-def interrupted(store):
-    driver = subprocess.Popen(
-        [sys.executable, "-m", "capacity.run", *store.flags],
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        text=True,
-        cwd=ROOT,
-        env=os.environ | {"COLUMNS": "80"},
-    )
-    metrics = store.good.metrics
-    wait_for(lambda: driver.poll() is not None or (metrics.exists() and metrics.stat().st_size))
-    workers = workers_of(store.out)
-    for worker in workers:  # so that it can not end before it is told to stop
-        os.kill(worker, signal.SIGSTOP)
-    driver.send_signal(signal.SIGINT)
-    time.sleep(1)
-    for worker in workers:
-        os.kill(worker, signal.SIGCONT)
-    said, _ = driver.communicate(timeout=600)
-    return SimpleNamespace(
-        code=driver.returncode,
-        said=said,
-        checkpoints=len(store.good.checkpoints.paths),
-        metrics=store.good.metrics.read_text(),
-        done=store.good.done,
-        processes=processes_of(str(store.out)),
-    )
-
-
-@pytest.fixture(scope="module")
-def failed(store, interrupted):
-    store.bad.metrics.mkdir(parents=True)  # in the way
-    ended = sweep([*store.flags, "1"])  # --seeds 0 1
-    return SimpleNamespace(**vars(ended), reason=store.bad.read_failure(), done=store.bad.done)
-
-
-@pytest.fixture(scope="module")
-def asked_again(store, failed):
-    before = store.bad.failure.stat().st_mtime_ns
-    ended = sweep([*store.flags, "1"])
-    return SimpleNamespace(**vars(ended), untouched=store.bad.failure.stat().st_mtime_ns == before)
-
-
-@pytest.fixture(scope="module")
-def finished(store, asked_again):
-    store.bad.metrics.rmdir()
-    return sweep([*store.flags, "1", "--retry-failed"])
-
-
-def test_an_interrupted_sweep_says_how_to_go_on(store, interrupted):
-    assert interrupted.code == 130
-    said, _, again = interrupted.said.splitlines()[-1].partition(" To go on: ")
-    assert said == "Stopped by SIGINT; runs go on from their last checkpoints."
-    program, *arguments = shlex.split(again)
-    assert arguments == ["-m", "capacity.run", *store.flags]
-    assert subprocess.run([program, "-c", "import capacity"], cwd=ROOT, check=False).returncode == 0
-    assert interrupted.checkpoints == 1
-    assert not interrupted.metrics.startswith("\0")
-    assert not interrupted.done
-    assert interrupted.processes == []
-
-
-def test_it_goes_on_and_names_what_fails(store, failed):
-    assert failed.code == 1
-    *_, line, advice = failed.said.splitlines()
-    assert line.startswith(f"failed: {store.bad.path.name}: IsADirectoryError: ")
-    assert advice == "1 of 2 runs failed; --retry-failed takes them up again."
-    assert store.good.done
-    assert not failed.done
-    assert not store.good.checkpoints.paths
-    assert failed.reason == line.partition(f"{store.bad.path.name}: ")[2]
-
-
-def test_what_failed_waits_to_be_asked_for(store, asked_again, finished):
-    assert asked_again.code == 1
-    assert f"failed: {store.bad.path.name}: " in asked_again.said
-    assert asked_again.untouched
-    assert finished.code == 0
-    assert store.bad.done
-    assert not store.bad.failure.exists()
-    assert "failed" not in finished.said
-
-
-def test_its_result_is_that_of_an_undisturbed_run(store, finished, tmp_path):
-    folder = run_folder(tmp_path, store.good.read_config())
-    folder.write_config(store.good.read_config())
-    torch.set_num_threads(1)
-    assert Run(folder, torch.device("cpu")).go(lambda: False)
-    expected, found = (json.loads(each.result.read_text())["rows"] for each in (folder, store.good))
-    assert [row["quantization"] for row in found] == ["none", "rtn-int8+embedding"]
-    assert losses_of(found) == losses_of(expected)
-
-
-def test_what_is_done_is_not_done_again(store, finished):
-    before = {file: file.stat().st_mtime_ns for file in store.good.path.rglob("*")}
-    ended = sweep(store.flags)
-    assert ended.code == 0
-    assert "1 of 1 run done; nothing was left to do." in ended.said
-    assert {file: file.stat().st_mtime_ns for file in store.good.path.rglob("*")} == before
-
-
-def test_a_dry_run_tells_what_is_there(store, finished, preset, tmp_path):
-    flags = [*store.flags, "1", "2", "--dry-run"]
-    assert f"In {store.out}: 2 of 3 runs done." in sweep(flags).said
-    there = f"In {store.out}: 0 of 3 runs done, 2 trained, and only to be measured."
-    assert there in sweep([*flags, "--quantize", "int4"]).said
-    assert "these" not in sweep([*flags, "--out", str(tmp_path / "new")]).said
-
-
-def test_the_table_is_rebuilt_byte_by_byte(store, finished, capfd):
-    csv = store.out / "results.csv"
-    before = csv.read_bytes()
-    csv.unlink()
-    assert table.main([str(store.out)]) == 0
-    capfd.readouterr()
-    assert csv.read_bytes() == before
-    assert before.count(b"\n") == 5  # a heading, two runs, their quantized copies
