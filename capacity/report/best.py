@@ -27,7 +27,7 @@ def best_table(frame: pd.DataFrame) -> str:
     schemes = sorted(set(frame["quantization"]) - {"none"}, key=by_precision)
     lines = []
     for _, row in best[best["quantization"] == "none"].iterrows():
-        same = means[_alike(means, row, [*kind, "size"])]
+        same = means[_same_in(means, row, [*kind, "size"])]
         of_best = same[same["people"] == row["people"]].set_index("quantization")["R"]
         tried = ", ".join(f"{N:,}" for N in sorted(set(same["people"])))
         lines.append(
@@ -43,7 +43,7 @@ def best_table(frame: pd.DataFrame) -> str:
     return table(pd.DataFrame(lines))
 
 
-def _alike(frame: pd.DataFrame, row: "pd.Series[Any]", names: Sequence[str]) -> "pd.Series[bool]":
+def _same_in(frame: pd.DataFrame, row: "pd.Series[Any]", names: Sequence[str]) -> "pd.Series[bool]":
     """Which rows of a frame are like a row in some columns, where missing values are alike."""
     same = pd.Series(True, index=frame.index)
     for name in names:

@@ -63,6 +63,9 @@ def test_an_example_is_short():
 @pytest.mark.parametrize("command", [c for c in commands() if "--schedule" not in c], ids=lambda words: words[-1])
 def test_a_command_works_as_it_stands(command, tmp_path):
     place = shutil.copytree(EXAMPLES, tmp_path / "examples")
+    if command[1] == "table":
+        sweep = ["capacity", "run", "--dataset", "biod", *SMALL, "--exposures", "200", "--out", command[2]]
+        call(sweep, at=place, root=ROOT)
     call(command, at=place, root=ROOT)
     out = place / command[command.index("--out") + 1]
     if command[0] == "biogen":
@@ -75,6 +78,8 @@ def test_a_command_works_as_it_stands(command, tmp_path):
     for flag, column in options.items():
         if flag in command:
             assert set(plain[column]) >= {command[command.index(flag) + 1]}
+    if "--figure" in command:
+        assert {path.name for path in (out / "plots").iterdir()} == {"known.png", "known.svg"}
     if "--quantize" in command:
         assert set(rows["quantization"]) == {"none", "rtn-int4", "least_error:least_error-int4"}
     if "--architecture" in command:
@@ -118,6 +123,7 @@ def test_all_of_them_are_part_of_the_project(changed, tmp_path):
         (schedule, scheme) for schedule in ("cosine", "linear") for scheme in ("none", "least_error-int4")
     }
     assert set(rows["gain"]) == {1.0}
+    assert (tmp_path / "out" / "plots" / "known.png").exists()
 
 
 def evaluated(expressions, root):

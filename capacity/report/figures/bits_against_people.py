@@ -28,7 +28,7 @@ def draw(runs: Runs) -> dict[str, Figure]:
 
 def _draw(runs: Runs) -> Figure:
     rows = runs.plain
-    figure = new_figure(4.9, 3.0, runs.title)
+    figure = new_figure(3.9, 3.0, runs.title)
     axes = figure.subplots()
     curves = by_size(rows)
     shown = rows["bits_per_param"][visible(rows)]

@@ -34,7 +34,7 @@ def draw(runs: Runs) -> dict[str, Figure]:
 
 def _draw(runs: Runs) -> Figure:
     rows = runs.plain
-    figure = new_figure(4.9, 3.0, runs.title)
+    figure = new_figure(3.6, 3.0, runs.title)
     axes = figure.subplots()
     curves = by_people(rows)
     P_low, P_high = limits(rows["params"])

@@ -54,7 +54,7 @@ def draw(runs: Runs) -> dict[str, Figure]:
     shown = dict(list(looks.items())[:MOST_LINES])
     columns = min(2, len(panels))
     lines = math.ceil(len(panels) / columns)
-    figure = new_figure(2.2 + 2.5 * columns, 0.5 + 2.4 * lines, _title(runs, x, len(shown), len(looks)))
+    figure = new_figure(1.2 + 2.2 * columns, 0.5 + 2.4 * lines, _title(runs, x, len(shown), len(looks)))
     axes = figure.subplots(lines, columns, sharex=True, sharey=lines == 1, squeeze=False)
     for panel, (values, rows) in zip(axes.flat, panels, strict=False):
         for name, (color, marker) in shown.items():
@@ -95,7 +95,11 @@ def _line(axes: Axes, rows: pd.DataFrame, x: str, color: Any, marker: str) -> No
 
 def _rows(runs: Runs, panels: list[Any], others: list[str], looks: dict[str, Any]) -> Figure:
     """A row for each kind of run, a panel for each data."""
-    figure = new_figure(2.2 + 2.6 * len(panels), 0.9 + 0.24 * len(looks), ": ".join(("Bits per parameter", runs.title)))
+    figure = new_figure(
+        0.4 + 0.058 * max(map(len, looks)) + 2.4 * len(panels),
+        0.9 + 0.24 * len(looks),
+        ": ".join(("Bits per parameter", runs.title)),
+    )
     axes = figure.subplots(1, len(panels), sharey=True, squeeze=False)[0]
     places = {name: -place for place, name in enumerate(looks)}
     for panel, (values, points) in zip(axes, panels, strict=True):

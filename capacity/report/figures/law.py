@@ -42,7 +42,7 @@ def draw(runs: Runs) -> dict[str, Figure]:
     names = [name for name in runs.kind if name != "exposures"]
     first, others = names[0] if names else None, names[1:]
     colors, markers = _colors(best, first), _markers(best, others)
-    figure = new_figure(2.3 + 2.3 * len(panels), 3.0, _title(runs, panels, best))
+    figure = new_figure(0.9 + 2.1 * len(panels), 3.0, _title(runs, panels, best))
     axes = figure.subplots(1, len(panels), sharex=True, sharey=True, squeeze=False)[0]
     top = max(2.3, 1.08 * best["high"].max())
     for panel, (title, shown) in zip(axes, panels, strict=True):

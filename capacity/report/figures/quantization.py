@@ -32,7 +32,7 @@ def draw(runs: Runs) -> dict[str, Figure]:
     lines = math.ceil(len(shown) / columns)
     part = "" if len(shown) == len(schemes) else f" ({len(shown)} of {len(schemes)} schemes)"
     title = ": ".join(filter(None, ("Bits per parameter after quantization", runs.title)))
-    figure = new_figure(2.0 + 2.1 * columns, 0.5 + 2.4 * lines, title + part)
+    figure = new_figure(0.6 + 2.0 * columns, 0.5 + 2.4 * lines, title + part)
     panels = figure.subplots(lines, columns, sharex=True, sharey=True, squeeze=False)
     high = 1.08 * max(pairs["R"].max(), pairs["R_trained"].max(), 0.1)
     low = min(0, 1.1 * pairs[["R", "R_trained"]].to_numpy().min()) - 0.02 * high

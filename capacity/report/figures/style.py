@@ -45,8 +45,8 @@ STYLE: dict[str, Any] = {
 
 
 def new_figure(width: float, height: float, title: str) -> Figure:
-    """An empty figure, sizes in inches, with a title; wider if the title asks for it."""
-    figure = Figure(figsize=(max(width, 0.3 + 0.064 * len(title)), height), dpi=200, layout="constrained")
+    """An empty figure with a title; sizes in inches, without the legend on the right."""
+    figure = Figure(figsize=(width, height), dpi=200, layout="constrained")
     figure.suptitle(title, x=0.01, ha="left")
     return figure
 
@@ -60,14 +60,18 @@ def fix_layout(figure: Figure) -> None:
 
 
 def legend(figure: Figure, keys: Sequence[Line2D], title: str | None = None) -> None:
-    """A legend on the right below the title, in as many columns as the height asks for; the width grows with them."""
-    if not keys:
-        return
-    columns = math.ceil(len(keys) / (math.floor(5.5 * figure.get_figheight()) - 2 - (title is not None)))
-    longest = max(len(str(key.get_label())) for key in keys)
-    figure.set_figwidth(figure.get_figwidth() + (0.5 + 0.06 * longest) * (columns - 1))
-    where: dict[str, Any] = {"loc": "outside right upper", "alignment": "left", "ncols": columns}
-    figure.legend(handles=keys, title=below_title(title or ""), **where)
+    """A legend on the right below the title, in as many columns as the height asks for.
+
+    The figure grows by its width, and to that of its own title.
+    """
+    width = figure.get_figwidth()
+    if keys:
+        columns = math.ceil(len(keys) / (math.floor(5.5 * figure.get_figheight()) - 2 - (title is not None)))
+        longest = max(len(line) for key in keys for line in str(key.get_label()).splitlines())
+        width += (0.55 + 0.058 * longest) * columns
+        where: dict[str, Any] = {"loc": "outside right upper", "alignment": "left", "ncols": columns}
+        figure.legend(handles=keys, title=below_title(title or ""), **where)
+    figure.set_figwidth(max(width, 0.3 + 0.064 * len(figure.get_suptitle())))
 
 
 def below_title(text: str) -> str:
