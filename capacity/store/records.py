@@ -53,10 +53,10 @@ def load(*folders: Path | str) -> pd.DataFrame:
 
     """
     runs = [run for folder in folders for run in _measured(Path(folder))]
-    rows = list(_rows_of_trainings(runs))
-    present = dict.fromkeys(name for row in rows for name in row)
-    options = deciding(present)
-    rows.sort(key=lambda row: _sort_key(row, options))
+    trainings = [sorted(rows, key=lambda row: by_precision(row["quantization"])) for rows in _trainings(runs)]
+    options = deciding(dict.fromkeys(name for rows in trainings for name in rows[0]))
+    trainings.sort(key=lambda rows: _sort_key(rows[0], options))
+    rows = [row for rows in trainings for row in rows]
     names = dict.fromkeys((*COLUMNS, *options, *(name for row in rows for name in row)))
     return pd.DataFrame({name: column([row.get(name) for row in rows]) for name in names})
 
@@ -117,22 +117,22 @@ def _read(result: Record) -> _Measured:
     return _Measured(training, "training_of" in result.get("provenance", {}), result["run_id"], rows)
 
 
-def _rows_of_trainings(runs: Iterable[_Measured]) -> Iterator[dict[str, Any]]:
-    """The rows of all trainings, each under the id of one run."""
+def _trainings(runs: Iterable[_Measured]) -> Iterator[list[dict[str, Any]]]:
+    """The rows of each training, under the id of one run."""
     trainings: dict[str, list[_Measured]] = {}
     for run in sorted(runs, key=lambda run: run.taken_over):
         trainings.setdefault(run.training, []).append(run)
     for alike in trainings.values():
         rows = {scheme: row for run in reversed(alike) for scheme, row in run.rows.items()}  # the first run's stay
-        yield from (row | {"run_id": alike[0].run_id} for row in rows.values())
+        yield [row | {"run_id": alike[0].run_id} for row in rows.values()]
 
 
 def _sort_key(row: dict[str, Any], options: Sequence[str]) -> tuple[Any, ...]:
+    """The place of a training, by a row of it."""
     dataset, junk, recipe, run = (str(row.get(name)) for name in ("dataset", "junk", "recipe", "run_id"))
     params, people, seed = (row.get(name) or 0 for name in ("params", "people", "seed"))
     others = tuple(_order(row.get(name)) for name in options if name != "seed")
-    order = by_precision(str(row.get("quantization")))
-    return dataset, row.get("exposures") or 0, _share(junk), recipe, params, people, others, seed, run, order
+    return dataset, row.get("exposures") or 0, _share(junk), recipe, params, people, others, seed, run
 
 
 def _order(value: Any) -> tuple[int, Any]:
