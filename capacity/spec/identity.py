@@ -93,7 +93,11 @@ def flat(content: Mapping[str, Any]) -> dict[str, Any]:
     own = set(DATASETS[dataset].options) if dataset in DATASETS.names else set(inner)
     idle = set(DataConfig.model_fields) - COMMON - own
     given = dict(_flattened(inner))
-    found = {**_DEFAULTS, **ARCHITECTURE_DEFAULTS.get(str(given.get("architecture", "gpt2")), {})}
+    of_architecture = ARCHITECTURE_DEFAULTS.get(str(given.get("architecture", "gpt2")), {})
+    named = ArchitectureOptions.model_fields
+    found = _DEFAULTS | {
+        n if n in named else f"architecture_options.{n}": value for n, value in of_architecture.items()
+    }
     found |= {name: value for name, value in given.items() if value is not None or name not in found}
     if str(found["junk"]) == "0":
         idle.add("junk_people")
