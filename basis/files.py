@@ -1,4 +1,4 @@
-"""Files that are whole or as they were before, whatever happens while they are written."""
+"""Write files atomically: after a crash a file is complete or unchanged."""
 
 import os
 import secrets
@@ -6,8 +6,8 @@ from pathlib import Path
 
 
 def replace_file(path: Path, content: bytes) -> None:
-    """Write under a temporary name, flush to the disk, then rename: `path` is whole or as it was before."""
-    # Two processes, of two machines perhaps, must not write into one temporary file.
+    """Write under a temporary name, flush to the disk, then rename: `path` is complete or unchanged."""
+    # Two processes, perhaps on two machines, must not write to the same temporary file.
     temporary = path.with_name(f".{path.name}.{secrets.token_hex(4)}.tmp")
     try:
         _write_through(temporary, content)

@@ -24,7 +24,7 @@ __all__ = ["UserError", "explain", "fields_of", "parse", "read_yaml", "run_main"
 Config = TypeVar("Config", bound=BaseModel)
 
 _NOTHING: Any = object()
-"""What a flag without its value holds."""
+"""Stands for a flag that was given without a value."""
 
 
 def parse(
@@ -93,12 +93,12 @@ def holds_several(field: FieldInfo) -> bool:
 
 
 def takes_none(field: FieldInfo) -> bool:
-    """Whether the text `none` leaves a field open; where it is one of the field's values, it is that value."""
+    """Whether the text `none` means None; it does not where it is one of the field's own values."""
     return type(None) in _leaves(field.annotation) and "none" not in _choices(field.annotation)
 
 
 def split_values(value: object) -> list[Any]:
-    """The values that stand for a list: a list, or a text with commas, or one value."""
+    """The values of a list, which may be given as a list, as a text with commas, or as one value."""
     parts = list(value) if isinstance(value, list | tuple) else [value]
     split = [part.split(",") if isinstance(part, str) and "," in part else [part] for part in parts]
     texts = [part.strip() if isinstance(part, str) else part for several in split for part in several]
@@ -106,7 +106,7 @@ def split_values(value: object) -> list[Any]:
 
 
 def allowed(field: FieldInfo) -> str:
-    """What a field may be, as far as its type says so: `a | b`, `1 to 4096`, `at least 1`; else nothing."""
+    """The allowed values, if the type says so: `a | b`, `1 to 4096`, `at least 1`; else empty."""
     words = _choices(field.annotation)
     bounds: dict[str, Any] = {}
     for note in [*field.metadata, *_annotations(field.annotation)]:
@@ -122,7 +122,7 @@ def allowed(field: FieldInfo) -> str:
 
 
 def _choices(kind: Any) -> list[str]:
-    """The words that a type allows, where it is a list of words."""
+    """The words that a type allows, if it is a choice of words."""
     parts = [part for part in get_args(kind) if part is not type(None)]
     if parts and all(isinstance(part, str) for part in parts):
         return list(parts)
@@ -131,7 +131,7 @@ def _choices(kind: Any) -> list[str]:
 
 
 def _annotations(kind: Any) -> list[Any]:
-    """What a type is annotated with, at any depth."""
+    """The annotations of a type, at any depth."""
     found = [part for note in getattr(kind, "__metadata__", ()) for part in getattr(note, "metadata", [note])]
     return found + [note for inner in get_args(kind) for note in _annotations(inner)]
 
@@ -147,7 +147,7 @@ def _read_file(
     only.add_argument("--config", nargs="?", const=_NOTHING)
     named = only.parse_known_args(list(arguments))[0].config
     if named is _NOTHING:
-        return {}, []  # which the flags' own parser tells
+        return {}, []  # the parser of the flags reports it
     try:
         file = default_file if named is None else find_file(named)
         return (keys_of_file(read_yaml(file)) if file is not None else {}), []
@@ -156,7 +156,7 @@ def _read_file(
 
 
 class _Parser(argparse.ArgumentParser):
-    """A parser whose mistakes are a user's; what begins with a minus and a digit is a value."""
+    """A parser that raises UserError; an argument that begins with a minus and a digit is a value."""
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
@@ -167,7 +167,7 @@ class _Parser(argparse.ArgumentParser):
 
 
 class _Help(argparse.HelpFormatter):
-    """The flag on a line of its own, what it means below; a description and examples keep their lines."""
+    """A flag has a line of its own, with its meaning below; descriptions and examples keep their lines."""
 
     def __init__(self, prog: str) -> None:
         super().__init__(prog, max_help_position=6)
@@ -187,7 +187,7 @@ def _parser(
     description: str,
     examples: Sequence[str],
 ) -> argparse.ArgumentParser:
-    """A parser whose flags take texts, which the model checks; its help says what is allowed and what is in force."""
+    """A parser whose flags take texts for the model to check; `--help` shows allowed and current values."""
     epilog = "\n".join(["examples:", *(f"  {line}" for line in examples)]) if examples else None
     parser = _Parser(
         program,
@@ -231,7 +231,7 @@ class _Switch(argparse.Action):
 
 
 def _notes(field: FieldInfo, values: Mapping[str, Any], name: str) -> list[str]:
-    """What may be given, and what holds without the flag."""
+    """The allowed values, and the value without the flag."""
     notes = [f"Allowed: {text}."] if (text := allowed(field)) else []
     section: Any = values
     for part in name.split("."):
@@ -260,7 +260,7 @@ def _leaves(kind: Any) -> list[Any]:
 
 
 def _value(field: FieldInfo, found: Any) -> Any:
-    """What was found for a flag as its model takes it."""
+    """The value of a flag as the model takes it."""
     return None if found in ("none", "None") and takes_none(field) else found
 
 
@@ -277,7 +277,7 @@ def _flag(name: str) -> str:
 
 
 def _spelled(text: str) -> str:
-    """An argument as `--help` spells it: flags may have underscores, too."""
+    """An argument as `--help` spells it; flags may also be given with underscores."""
     flag, equals, value = text.partition("=")
     return _flag(flag) + equals + value if text.startswith("--") else text
 
@@ -305,13 +305,13 @@ def explain(error: ValidationError, model: type[BaseModel]) -> list[str]:
             near = _nearest(where, model)
             lines.append(f"{where}: is not a key; " + (f"did you mean {near}?" if near else "see --help for all"))
         elif mistake["type"] == "missing" and isinstance(mistake["loc"][-1], int):
-            alike = [other["loc"][-1] for other in mistakes if other["loc"][:-1] == mistake["loc"][:-1]]
-            needed = 1 + max(place for place in alike if isinstance(place, int))
+            places = [other["loc"][-1] for other in mistakes if other["loc"][:-1] == mistake["loc"][:-1]]
+            needed = 1 + max(place for place in places if isinstance(place, int))
             lines.append(f"{where}: {short(repr(mistake['input']))} is not allowed; must be {needed} values")
         elif mistake["type"] == "missing":
             lines.append(f"{where}: is required")
         elif mistake["type"] == "value_error" and isinstance(mistake["input"], dict | BaseModel):
-            found = message.splitlines()  # checks of several fields, which they name
+            found = message.splitlines()  # a check of several fields names them itself
             lines += [f"{where}.{line}" if where else line for line in found]
         else:
             bounds = _bounds(where, model) if mistake["type"].startswith(("greater_than", "less_than")) else ""
@@ -321,7 +321,7 @@ def explain(error: ValidationError, model: type[BaseModel]) -> list[str]:
 
 
 def _bounds(where: str, model: type[BaseModel]) -> str:
-    """What a number may be where it has a smallest and a largest value, of which pydantic names one; else nothing."""
+    """Both bounds of a number that has two, as pydantic names only one; else empty."""
     field = fields_of(model).get(where)
     words = {"gt": "greater than", "ge": "greater than or equal to", "lt": "less than", "le": "less than or equal to"}
     notes = [*field.metadata, *_annotations(field.annotation)] if field else []
@@ -330,7 +330,7 @@ def _bounds(where: str, model: type[BaseModel]) -> str:
 
 
 def _nearest(where: str, model: type[BaseModel]) -> str | None:
-    """The key of the same section that is written most like one that is none, or a section's where it has none."""
+    """The key of the same section that is spelled most like an unknown key, if any."""
     keys = list(fields_of(model))
     keys += {section for key in keys if (section := key.rpartition(".")[0])}
     section, _, name = where.rpartition(".")
@@ -341,7 +341,7 @@ def _nearest(where: str, model: type[BaseModel]) -> str | None:
 
 def run_main(main: Callable[[], int]) -> NoReturn:
     """Run a program: a UserError is printed and ends it with exit code 2, Ctrl-C ends it with 130."""
-    if signal.getsignal(signal.SIGINT) is signal.SIG_DFL:  # of the imports: see basis/__init__.py
+    if signal.getsignal(signal.SIGINT) is signal.SIG_DFL:  # set during the imports: see basis/start.py
         signal.signal(signal.SIGINT, signal.default_int_handler)
     try:
         sys.exit(main())

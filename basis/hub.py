@@ -1,4 +1,4 @@
-"""The Hugging Face hub, from a machine that may not reach it."""
+"""Checks whether the Hugging Face hub can be reached."""
 
 from pathlib import Path
 
@@ -6,9 +6,9 @@ _SECONDS = 5.0
 
 
 def out_of_reach(name: str) -> bool:
-    """Whether `name` would have to come from the hub, and the hub does not answer.
+    """Whether `name` must be downloaded from the hub while the hub does not answer.
 
-    The hub's own client finds that out too, after 20 seconds and as many lines.
+    The hub's own client needs 20 seconds and 20 lines of output to find that out.
     """
     if Path(name).exists():
         return False
@@ -18,12 +18,12 @@ def out_of_reach(name: str) -> bool:
     try:
         snapshot_download(name, local_files_only=True)
         return False
-    except HFValidationError:  # no name of the hub's, as whoever wants it will say
+    except HFValidationError:  # not a valid name; the caller reports it
         return False
     except (OSError, ValueError):
         pass
     try:
         get_session().head(constants.ENDPOINT, timeout=_SECONDS)
-    except Exception:  # of whichever client it uses
+    except Exception:  # the kind depends on the HTTP client
         return True
     return False

@@ -1,4 +1,4 @@
-"""How a user calls the programs of this project, for usage lines and for commands to repeat."""
+"""The command with which a user starts a program, for usage lines and for commands to repeat."""
 
 import os
 import shlex
@@ -8,9 +8,9 @@ from pathlib import Path
 
 
 def called_as(module: str) -> str:
-    """What a user types to start a program, in the form that started this process.
+    """The command that starts a program, in the form that started this process.
 
-    For the module `capacity.run` one of `capacity run`, `python -m capacity run`, `python -m capacity.run`.
+    For the module `capacity.run` it is one of `capacity run`, `python -m capacity run`, `python -m capacity.run`.
     """
     module = module.removesuffix(".__main__")
     name = module.rpartition(".")[2]
@@ -25,7 +25,7 @@ def called_as(module: str) -> str:
 
 
 def _python() -> str:
-    """What to call this Python in a shell like the one that called it."""
+    """The command of this Python in the user's shell."""
     named = shutil.which("python")
     if named is not None and Path(named).absolute() == Path(sys.executable).absolute():
         return "python"

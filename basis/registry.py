@@ -1,7 +1,7 @@
-"""Things of one kind by name: those of this project, and a user's own as `module:Name`.
+"""Objects by name: those of this project, and a user's own as `module:Name`.
 
-In: a name from a preset or a flag. Out: the object itself, imported only when it is asked for, so that a program that
-merely lists names starts fast.
+In: a name from a preset or a flag. Out: the object, imported only on access, so that a program that only lists names
+starts fast.
 """
 
 import importlib
@@ -17,7 +17,7 @@ _OWN = re.compile(r"[A-Za-z_]\w*(\.[A-Za-z_]\w*)*:[A-Za-z_]\w*")
 
 
 class Registry(Generic[Thing]):
-    """The architectures, optimizers, data sets, ... that there are."""
+    """All architectures, or all optimizers, data sets, ..., by name."""
 
     def __init__(self, kind: str, entries: Mapping[str, str]) -> None:
         """kind: the option that names one, for messages. entries: `module:Name` by name."""
@@ -25,17 +25,17 @@ class Registry(Generic[Thing]):
 
     @property
     def names(self) -> tuple[str, ...]:
-        """The names of what this project has."""
+        """The names of the project's own objects."""
         return tuple(self._entries)
 
     def check(self, name: str) -> str:
-        """The name itself. Raises ValueError if it is neither known nor of the form `module:Name`."""
+        """Returns the name. Raises ValueError if it is neither known nor of the form `module:Name`."""
         if name not in self._entries and not _OWN.fullmatch(name):
             raise ValueError(f"must be {', '.join(self._entries)} or your own as module:Name")
         return name
 
     def __getitem__(self, name: str) -> Thing:
-        """The thing of this name. Raises ValueError if there is none, with the reason."""
+        """The object of this name. Raises ValueError with the reason if there is none."""
         try:
             where = self._entries.get(self.check(name), name)
         except ValueError as error:
@@ -45,7 +45,7 @@ class Registry(Generic[Thing]):
             return cast(Thing, getattr(importlib.import_module(module), attribute))
         here = str(Path.cwd())
         if here not in sys.path and "" not in sys.path:
-            sys.path.append(here)  # where a user's own modules lie; behind all else
+            sys.path.append(here)  # for a user's own modules; last in the search path
         try:
             return cast(Thing, getattr(importlib.import_module(module), attribute))
         except (ImportError, AttributeError, SyntaxError) as error:

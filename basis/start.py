@@ -1,6 +1,6 @@
-"""What a process does before it imports anything of this project. Each package runs this file by its path.
+"""Prepares a process before it imports anything of this project. Each package runs this file by its path.
 
-1. The names of our packages come to mean our packages, whatever lies in the folder where a program starts. Python looks
+1. The names of our packages mean our packages, even if the current folder has modules of the same names. Python looks
    for modules there first, so a user's own `train.py` or `eval.py` would be imported in place of `train` or `eval`.
    A module of the user's with such a name can no longer be imported in the same process; one that has been imported
    already is refused.

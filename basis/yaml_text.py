@@ -1,4 +1,4 @@
-"""YAML from strangers: files and texts are read without aliases, tags and keys that are given twice."""
+"""Safe YAML: aliases, tags and duplicate keys are refused."""
 
 from collections import Counter
 from collections.abc import Sequence
@@ -12,7 +12,7 @@ _MOST_YAML = 1 << 20
 
 
 class UserError(Exception):
-    """What a user got wrong, in whole lines."""
+    """A mistake of the user's, as complete lines to print."""
 
     def __init__(self, lines: Sequence[str]) -> None:
         super().__init__("\n".join(lines))
@@ -29,7 +29,7 @@ def read_yaml(path: Path) -> dict[str, Any]:
         content = yaml.load(written, _PlainLoader)
     except OSError as error:
         raise UserError([f"config: {path} cannot be read ({error.strerror}); give the path of a preset"]) from None
-    except (yaml.YAMLError, ValueError, RecursionError) as error:  # such as a date or a number that cannot be
+    except (yaml.YAMLError, ValueError, RecursionError) as error:  # such as an impossible date or number
         problem = short(" ".join(str(error).split()), 300)
         raise UserError([f"config: {path} is not YAML ({problem})"]) from None
     if content is None:
@@ -48,7 +48,7 @@ def read_mapping(value: object) -> object:
         return value
     pairs = [pair.partition("=") for pair in value.split()]
     if all(name and sign for name, sign, _ in pairs):
-        return {name: read_value(given) for name, _, given in pairs}
+        return {name: yaml.load(given, _PlainLoader) if given else "" for name, _, given in pairs}
     try:
         mapping = yaml.load(value, _PlainLoader)
     except yaml.YAMLError:
@@ -58,16 +58,8 @@ def read_mapping(value: object) -> object:
     return mapping
 
 
-def read_value(text: str) -> Any:
-    """A value from a text: a number, a truth value, a list, ...; else the text itself."""
-    try:
-        return yaml.load(text, _PlainLoader) if text else ""
-    except (yaml.YAMLError, ValueError):  # such as a date that cannot be
-        return text
-
-
 class _PlainLoader(yaml.SafeLoader):
-    """YAML without aliases, a few lines of which stand for gigabytes, and without keys that are given twice."""
+    """YAML without aliases (a few lines of them can expand to gigabytes) and without duplicate keys."""
 
     def compose_node(self, parent: yaml.Node | None, index: Any) -> yaml.Node | None:
         if self.check_event(yaml.AliasEvent):
@@ -84,5 +76,5 @@ class _PlainLoader(yaml.SafeLoader):
 
 
 def short(text: str, length: int = 200) -> str:
-    """A text of at most so many characters, for a message."""
+    """A text cut to `length` characters, for a message."""
     return text if len(text) <= length else text[:length] + " ..."

@@ -56,7 +56,7 @@ class Variant(Frozen):
     permute: bool
     """The sentences stand in random order."""
     fullname: bool
-    """The full name opens every sentence, where otherwise a pronoun would."""
+    """Every sentence begins with the full name, not with a pronoun."""
 
     @classmethod
     def parse(cls, text: str) -> "Variant":
@@ -86,7 +86,7 @@ class BioDShape(Frozen):
     C: int = Field(4, ge=1, le=1000)
     """Chunks a value."""
     D: int = Field(64, ge=1, le=1_000_000)
-    """Different chunks an attribute draws from."""
+    """Different chunks for each attribute."""
     L: int = Field(1, ge=1, le=1000)
     """Tokens a chunk."""
     T: int = Field(64, ge=2, le=60_000)
@@ -112,22 +112,22 @@ class BioDShape(Frozen):
 
 
 Mapped = Annotated[dict[str, Any], BeforeValidator(read_mapping)]
-"""Options of something of a user's own; from a flag a text such as `flips=3` or `{flips: 3}`."""
+"""Options of a user's own data set or architecture; as a flag, a text such as `flips=3` or `{flips: 3}`."""
 
 
 COMMON = frozenset({"dataset", "dataset_options", "people", "seed", "junk", "junk_people", "domain_token"})
-"""The options that apply to every data set; which others do, each says itself in `Dataset.options`."""
+"""The options that apply to every data set; `Dataset.options` names the others that it reads."""
 
 
 class DataOptions(Frozen):
-    """The options of the data that a sweep keeps fixed."""
+    """The options of the data, besides the number of people, the seed and the junk."""
 
     dataset: Annotated[str, AfterValidator(DATASETS.check)] = "bios"
     """bios: biographies in English; biod: the abstract data set; or your own as module:Name."""
     dataset_options: Mapped = Field(
         {}, validate_default=True, exclude_if=operator.not_, json_schema_extra={"since": "0.2"}
     )
-    """Options of a data set of your own: such as flips=16."""
+    """Options of a data set of your own, such as flips=16."""
     variant: Annotated[str, BeforeValidator(_variant)] = "fresh"
     """bios: fresh (a new text at every exposure), single, multiM (M texts); then +permute, +fullname."""
     templates: int = Field(200, ge=6)
@@ -143,7 +143,7 @@ class DataOptions(Frozen):
     vocab: int = Field(1024, ge=1, le=200_000)
     """bios: tokens in use at most, for the tokenizer bpe."""
     junk_people: int | None = Field(None, ge=1)
-    """The junk repeats these many people; by default it is about new ones as long as there are names."""
+    """Number of people that the junk repeats (default: new people as long as there are names)."""
     domain_token: bool = False
     """A special token stands before every useful biography."""
     questions: Literal["none", "half"] = "none"
@@ -158,7 +158,7 @@ class DataConfig(DataOptions):
     seed: int = Field(0, ge=0, lt=2**63)
     """Decides who the people are and everything random about their texts."""
     junk: Share = Fraction(0)
-    """Share of all tokens that is about other people, who are never asked about."""
+    """Share of all tokens that is about other people; no measurement asks about them."""
 
     @property
     def names(self) -> int:
@@ -167,13 +167,13 @@ class DataConfig(DataOptions):
 
     @property
     def junk_pool(self) -> int:
-        """How many people the junk may be about: `junk_people`, or everybody else of whom there is a name."""
+        """How many people the junk may be about: `junk_people`, or everyone else for whom there is a name."""
         return self.junk_people or self.names - self.people
 
     def check_junk(self, texts: int, exposures: int) -> None:
         """Refuse new people as junk where names are too few for them: at most one text each in 100 exposures.
 
-        The paper draws its junk from 100 million people, so in its longest trainings they come again, too.
+        The paper draws its junk from 100 million people, so its longest trainings repeat people as well.
         Raises ValueError.
         """
         allowed = self.junk_pool * max(1, exposures // 100)
@@ -198,8 +198,8 @@ class DataConfig(DataOptions):
         kind = DATASETS[self.dataset]
         if lacking := _lacking(kind):
             raise ValueError(f"dataset: {self.dataset!r} is not allowed; {lacking}")
-        if told := _refused(kind.own_options, self.dataset_options):
-            raise ValueError("\n".join(f"dataset_options.{line}" for line in told))
+        if refused := _refused(kind.own_options, self.dataset_options):
+            raise ValueError("\n".join(f"dataset_options.{line}" for line in refused))
         mistakes, names = kind.mistakes(self), kind.count_names(self)
         if self.people > names:
             mistakes += [f"people: {self.people} people need as many names; allowed is at most N0 = {names}"]
@@ -214,7 +214,7 @@ class DataConfig(DataOptions):
 
 
 def _lacking(kind: object) -> str:
-    """What keeps a user's own thing from being a data set; nothing if it is one."""
+    """Why a user's own object is not a data set; empty if it is one."""
     abstract = getattr(kind, "__abstractmethods__", None)
     if abstract is None or not hasattr(kind, "count_names"):
         return "must be a subclass of biogen.dataset.Dataset"
@@ -234,5 +234,5 @@ def _refused(model: type[Frozen], options: dict[str, Any]) -> list[str]:
 
 
 def trained_on_questions(people: int) -> int:
-    """The people whose questions are mixed in are 0 up to this number; the others' stand nowhere."""
+    """People with indices below this number have questions in the text; the others have none."""
     return people // 2

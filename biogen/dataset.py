@@ -1,4 +1,4 @@
-"""What a data set is: the protocol of bioS, bioD and a user's own.
+"""The protocol of data sets: bioS, bioD and a user's own.
 
 In: a `DataConfig`. Out: a `Dataset`, which plans texts about people by index, and knows how many bits are in them.
 """
@@ -32,18 +32,18 @@ class Dataset(ABC):
     options: ClassVar[frozenset[str]] = frozenset()
     """The fields of `DataOptions` that it reads, besides those that all data sets read (`biogen.config.COMMON`)."""
     own_options: ClassVar[type[Frozen]] = Frozen
-    """The options that it alone has: what `dataset_options` may say."""
+    """Its own options, which `dataset_options` sets."""
     first_chunk: ClassVar[bool] = False
-    """Whether the first role of each value counts apart: its mean loss is p3, the loss of the set of chunks."""
+    """Whether the first role of each value is also counted separately: its mean loss is p3, of the set of chunks."""
 
     pieces: Pieces
-    """Every string that can stand in a text."""
+    """Every string that can occur in a text."""
     tokenizer: Tokenizer
 
     def __init__(self, config: DataConfig) -> None:
         self.config = config
 
-    # Who exists
+    # People
 
     @classmethod
     @abstractmethod
@@ -62,10 +62,10 @@ class Dataset(ABC):
         return [{names[role]: text[start:end] for role, start, end in spans} for text, spans in texts]
 
     def pool_files(self) -> dict[str, list[str]]:
-        """What the data are drawn from, as files of lines by their names."""
+        """The pools that the data are drawn from: the lines of each file by its name."""
         return {}
 
-    # What is written about them
+    # Texts
 
     @property
     @abstractmethod
@@ -79,7 +79,7 @@ class Dataset(ABC):
 
     @property
     def role_names(self) -> dict[int, str]:
-        """What each role is called on disk: the attribute; with two roles, `_first` and `_rest` stand behind it."""
+        """The name of each role on disk: its attribute, with `_first` or `_rest` appended if there are two."""
         names = {int(Role.NAME): "name"}
         for attribute, roles in {**self.value_roles, **self.qa_roles}.items():
             parts = [""] if len(roles) == 1 else ["_first", "_rest"]
@@ -94,14 +94,14 @@ class Dataset(ABC):
     @property
     @abstractmethod
     def longest_text(self) -> int:
-        """Tokens that no text has more of, with its special tokens."""
+        """An upper bound on the tokens of a text, with its special tokens."""
 
     @abstractmethod
     def plan(self, index: Int[np.ndarray, " n"], exposure: int) -> Int[np.ndarray, "n slots"]:
         """The text of each person at an exposure, as rows of pieces that begin with `head`."""
 
     def head(self, index: Int[np.ndarray, " n"]) -> Int[np.ndarray, "n head"]:
-        """What every text begins with: the end token, and the domain token of useful people if there is one."""
+        """The beginning of every text: the end token, and the domain token of useful people if there is one."""
         head = np.tile(np.arange(1, 1 + len(special_tokens(self.config))), (len(index), 1))
         head[index >= self.config.people, 1:] = EMPTY
         return head
@@ -110,7 +110,7 @@ class Dataset(ABC):
     def covering_texts(self) -> list[str]:
         """Texts that together hold every token a text can hold."""
 
-    # What is asked about them in questions of their own
+    # Questions in the training text
 
     @property
     def questions(self) -> tuple[str, ...]:
@@ -130,7 +130,7 @@ class Dataset(ABC):
         """The columns of `question_plan` that hold the answer's value, without the full stop."""
         raise NotImplementedError(f"{self.title} has no questions")
 
-    # What a user asks in plain words
+    # Questions in plain words
 
     def example_question(self, person: int) -> str | None:
         """A question about a person that `read_question` can read; None where no plain words ask for a value."""
@@ -144,7 +144,7 @@ class Dataset(ABC):
         """
         raise ValueError(f"question: {question!r} cannot be read; {self.title} has no questions in plain words")
 
-    # How much information is in them
+    # Information
 
     @property
     @abstractmethod
@@ -174,7 +174,7 @@ class Dataset(ABC):
         """A lower bound on the bits of the weights, after Theorem 3.2; arguments as of `bits`."""
         return bios_lower_bound(self.config.people, self.names, self.log2_values, p1, p2)
 
-    # What a configuration and a folder say of it
+    # Configuration and description
 
     @classmethod
     def mistakes(cls, config: DataConfig) -> list[str]:
@@ -205,7 +205,7 @@ def make_dataset(config: DataConfig) -> Dataset:
 
 
 def special_tokens(config: DataConfig) -> list[str]:
-    """The tokens that stand before a text; they are the first of the vocabulary."""
+    """The tokens before a text; they are the first of the vocabulary."""
     return [END, DOMAIN] if config.domain_token else [END]
 
 
@@ -215,6 +215,6 @@ def draw_texts(dataset: Dataset, index: Int[np.ndarray, " n"], exposure: int) ->
 
 
 def mean_length(dataset: Dataset, people: int = 4096) -> float:
-    """Tokens in a text with its end token, averaged over (the first) useful people."""
+    """Mean tokens of a text with its end token, over the first useful people."""
     index = np.arange(min(people, dataset.config.people))
     return float(dataset.pieces.text_lengths(dataset.plan(index, EVALUATION)).mean())

@@ -23,7 +23,7 @@ _SPANS = pa.list_(pa.struct([("role", pa.string()), ("start", pa.int32()), ("end
 
 
 def texts_each(dataset: Dataset, texts: int | None) -> int:
-    """How many texts a person has on disk: as many as asked for, or as the data set has, or one."""
+    """The number of texts for each person on disk: the number given, or the data set's, or one."""
     return texts or dataset.texts or 1
 
 
@@ -54,7 +54,7 @@ def write_dataset(config: DataConfig, texts: int | None, out: Path) -> int:
 
 
 def _clear(out: Path, config: DataConfig, texts: int | None) -> None:
-    """Make the folder, or remove what is left of the same data set. Raises ValueError if it holds another."""
+    """Make the folder, or remove an earlier copy of the same data set. Raises ValueError if it holds another."""
     out.mkdir(parents=True, exist_ok=True)
     if any(out.iterdir()) and not (out / "data.parquet").exists():
         raise ValueError(f"out: {out} holds something else than a data set; give a new folder, or that of a data set")
@@ -122,7 +122,7 @@ def _write(path: Path, rows: Iterator[dict[str, Any]]) -> None:
 
 
 def _write_pools(dataset: Dataset, folder: Path) -> None:
-    """What the data are drawn from, an entry a line."""
+    """Write the pools that the data are drawn from, an entry a line."""
     folder.mkdir(exist_ok=True)
     for name, lines in dataset.pool_files().items():
         (folder / name).write_text("\n".join(lines) + "\n", encoding="utf-8")

@@ -1,7 +1,7 @@
-"""Who exists: a person's name and attributes as functions of (seed, index).
+"""People: names and attributes as functions of (seed, index).
 
-In: a seed and an array of indices. Out: arrays of numbers into the pools. Nothing is remembered but what was drawn of
-a small number of people, to save time.
+In: a seed and an array of indices. Out: arrays of numbers into the pools. The draws of a
+small number of people are kept to save time; nothing else is.
 """
 
 from dataclasses import dataclass, fields
@@ -14,7 +14,7 @@ from biogen.pools import Pools, PoolSizes
 from biogen.rng import Stream, below, permute, random_words
 
 MOST_KEPT = 1 << 16
-"""What was drawn of so many useful people at most is kept: every exposure asks for them again."""
+"""Largest number of useful people whose draws are kept, as every exposure needs them again."""
 
 
 @dataclass(frozen=True)

@@ -1,4 +1,4 @@
-"""What a question in plain words is about: a full name, and the attribute that is asked for.
+"""Reads a question in plain words: the full name in it, and the attribute that it asks for.
 
 In: a question, the pools that names are made from, and phrases that ask for each attribute. Out: what was found.
 """

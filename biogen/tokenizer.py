@@ -177,7 +177,7 @@ def _train_bpe(vocab: int, corpus: Sequence[str], cover: Sequence[Sequence[str]]
 
 
 def is_at_hand(name: str) -> bool:
-    """Whether the tokenizer called `name` can be had without the network."""
+    """Whether the tokenizer called `name` is available without the network."""
     from transformers import AutoTokenizer  # slow to import
 
     if name in ("bpe", "word"):
@@ -207,7 +207,7 @@ def _from_pretrained(name: str, cover: Sequence[Sequence[str]], extra: Sequence[
             "of a Hugging Face tokenizer"
         ) from error
     end = loaded.eos_token or END
-    backend.post_processor = None  # ours alone decides where special tokens stand
+    backend.post_processor = None  # this project adds the special tokens itself
     backend.add_special_tokens([end, *extra])
     special = [end, *extra]
     in_use: set[int] = set()
@@ -226,8 +226,8 @@ def _from_pretrained(name: str, cover: Sequence[Sequence[str]], extra: Sequence[
 def _reduce(backend: Backend, used: Sequence[int], special: Sequence[str]) -> Backend:
     """The same tokenizer with the used tokens alone, in their new order.
 
-    Tokens that the used ones are merged from must stay known to a BPE, and a Unigram needs one for the unknown;
-    they get the numbers behind the used ones. No text of the data set contains them.
+    A BPE must keep the tokens that the used ones are merged from, and a Unigram needs one for unknown text; they get
+    the numbers after the used ones. No text of the data set contains them.
     """
     state = json.loads(backend.to_str())
     names = [str(backend.id_to_token(token)) for token in used]
@@ -243,7 +243,7 @@ def _reduce(backend: Backend, used: Sequence[int], special: Sequence[str]) -> Ba
 
 
 def _forgiving(backend: Backend) -> Backend:
-    """The same reduced tokenizer, with token 0, the end token, for what it has no token for."""
+    """The same tokenizer, with token 0, the end token, for text that has no token."""
     state = json.loads(backend.to_str())
     if state["model"]["type"] == "Unigram":
         state["model"]["unk_id"] = 0
@@ -267,13 +267,13 @@ def _reduce_bpe(model: dict[str, Any], names: list[str]) -> None:
 
 def _reduce_word_vocabulary(model: dict[str, Any], names: list[str]) -> None:
     model["vocab"] = {name: number for number, name in enumerate(names)}
-    model["unk_token"] = "<unk>"  # not in the vocabulary: a word that no biography has is an error
+    model["unk_token"] = "<unk>"  # not in the vocabulary, so that a word of no biography is an error
 
 
 def _reduce_unigram(model: dict[str, Any], names: list[str]) -> None:
     scores = dict(model["vocab"])
     model["vocab"] = [[name, scores.get(name, 0.0)] for name in names]
-    # Never the best choice, but tried for every letter that is no token of its own; as unlikely as it was before.
+    # A Unigram needs it for letters that are not tokens; its score is never the best, and no better than before.
     model["vocab"].append(["<unk>", min(scores.values())])
     model["unk_id"] = len(names)
 

@@ -4,7 +4,7 @@ In: a data set and a layout. Out: an iterator of `Batch`es that can be stopped a
 
 Two layouts. `rows`: one text a row; texts of like length share a batch, so that little is padded. `packed`:
 texts joined in random order, cut into windows of `context` tokens (the paper's); each token is predicted once.
-The work goes by chunks, a part of an exposure each, so that memory does not grow with the number of people.
+The work is done in chunks, parts of an exposure, so that memory does not grow with the number of people.
 """
 
 from collections.abc import Iterator
@@ -21,11 +21,11 @@ from biogen.pieces import Texts, stack_plans
 from biogen.rng import Stream, permute, random_words
 
 IGNORE = -1
-"""The target where nothing is to be predicted: behind the end of a short row."""
+"""The target where nothing is predicted: after the end of a short row."""
 
 _CHUNK_PEOPLE = 8192
 _SAMPLE = 4096
-"""Questions whose mean length stands for that of all."""
+"""Number of questions from which the mean length is estimated."""
 _END = 0
 
 
@@ -35,11 +35,11 @@ class Batch:
 
     inputs: Int[np.ndarray, "batch time"]
     targets: Int[np.ndarray, "batch time"]
-    """The token behind each input, or IGNORE."""
+    """The token after each input, or IGNORE."""
     roles: UInt8[np.ndarray, "batch time"]
     """The role of each target."""
     exposures: float
-    """How often every useful person has been seen once this batch is done."""
+    """How often every useful person has been seen after this batch."""
 
 
 @dataclass(frozen=True)
@@ -53,7 +53,7 @@ class Line:
         return len(self.tokens)
 
     def after(self, start: int) -> "Line":
-        """The part from a place on, copied."""
+        """A copy of the part from `start` on."""
         return Line(self.tokens[start:].copy(), self.roles[start:].copy())
 
     def join(self, texts: Texts) -> "Line":
@@ -74,7 +74,7 @@ class Windows:
         return len(self.useful)
 
     def after(self, start: int) -> "Windows":
-        """The windows from a number on, copied."""
+        """A copy of the windows from `start` on."""
         return Windows(*(getattr(self, part.name)[start:].copy() for part in fields(self)))
 
 
@@ -83,7 +83,7 @@ _NOTHING = Line(np.zeros(0, dtype=np.int32), np.zeros(0, dtype=np.uint8))
 
 @dataclass
 class _Cursor:
-    """The state of the iterator: where it is, and what the last chunk left over."""
+    """The state of the iterator: its place, and the remainder of the last chunk."""
 
     chunk: int = 0
     served: int = 0
@@ -330,7 +330,7 @@ def _pad(texts: Texts, widths: Int[np.ndarray, " texts"]) -> tuple[np.ndarray, n
 
 
 def _cut(line: Line, count: int, context: int, *, useful: bool) -> Windows:
-    """The first `count` windows of a line, not copied."""
+    """The first `count` windows of a line, without a copy."""
     end, shape = count * context, (count, context)
     return Windows(
         line.tokens[:end].reshape(shape),

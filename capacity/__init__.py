@@ -1,4 +1,4 @@
-"""What to run, how it runs, what came out: where the other parts meet."""
+"""Sweeps of runs: their options, their execution and their results."""
 
 from runpy import run_path
 from typing import TYPE_CHECKING, Any

@@ -1,7 +1,7 @@
 """`python -m capacity.ask RUN`: show what a trained model completes about a few people, or ask it a question.
 
-In: the folder of a run, or of a sweep, from which one run is chosen; perhaps a question in plain words. Out: people's
-texts with the values as the model completes them, right and wrong marked; or its answer. From Python: `open_run`.
+In: the folder of a run, or of a sweep, from which one run is chosen, and optionally a question in plain words. Out:
+people's texts with the model's completions, right and wrong marked; or its answer. From Python: `open_run`.
 """
 
 import json
@@ -23,23 +23,22 @@ from basis.flags import UserError, explain, parse, run_main
 from basis.program import called_as
 from biogen.config import Frozen
 from biogen.dataset import Dataset, make_dataset
+from capacity.spec.build import build_model
 from capacity.spec.config import RunConfig
 from capacity.store.folders import RunFolder
 from eval.completion import Answer, CompletedText, answer_question, complete_texts
 from eval.recall import LanguageModel
-from train.architectures.causal_lm import make_model
 from train.export import CONFIG, load_weights
 from train.inference import Inference
-from train.sizes import parse_size
 
 
 class Options(Frozen):
-    """Which model, and what to ask it."""
+    """The model, and the question for it."""
 
     folder: Path
-    """Folder of a run or of a sweep. May also stand first, without the flag."""
+    """Folder of a run or of a sweep; may also be given first, without the flag."""
     question: str | None = None
-    """A question in plain words (default: show people). May also stand behind the folder, without the flag."""
+    """A question in plain words (default: show people); may also be given after the folder, without the flag."""
     run: str | None = None
     """A run of the sweep: its id or a part of it (default: the run that completes most of its people's values)."""
     people: int = Field(3, ge=1)
@@ -69,7 +68,7 @@ class TrainedRun:
     accuracy: float
     """Share of all people's values that greedy decoding completes (`qa_accuracy` of result.json)."""
     chosen_from: int
-    """Finished runs of which it was chosen as the one that completes most; 1 if it was named."""
+    """Number of finished runs from which it was chosen as the one that completes most; 1 if it was named."""
 
     def sample(self, people: int, seed: int) -> Int[np.ndarray, " people"]:
         """The indices of some of the people, at random. Raises ValueError for more than there are."""
@@ -93,7 +92,7 @@ def open_run(folder: Path, run: str | None = None) -> TrainedRun:
     run: the id of a run of the sweep, or a part that no other id has. None: the one that completes the largest share of
     its people's values, and of equals the one that knows most bits.
 
-    Raises ValueError where there is no such run, or none with its model.
+    Raises ValueError if there is no such run, or none with its model.
     """
     found = _finished(folder)
     path = _named(found, run) if run is not None else max(found, key=lambda path: _knowledge(found[path]))
@@ -101,8 +100,7 @@ def open_run(folder: Path, run: str | None = None) -> TrainedRun:
     try:
         config = RunFolder(path).read_config()
         dataset = make_dataset(config.data)
-        named = config.model
-        model = make_model(named.architecture, parse_size(config.size), dataset.tokenizer.vocab, named.options)
+        model = build_model(config, dataset.tokenizer.vocab)
         load_weights(model, RunFolder(path).model)
     except ValidationError as error:
         reason = explain(error, RunConfig)[0]
@@ -161,8 +159,8 @@ def show_people(run: TrainedRun, completed: list[CompletedText], console: Consol
     counted = [value for text in completed for value in text.values if value.attribute in run.dataset.value_roles]
     given = [_words(name) for name in run.dataset.qa_roles if name not in run.dataset.value_roles]
     apart = f", not counting the {' and '.join(given)}, which other values give away" if given else ""
-    told = f"{sum(value.right for value in counted)} of {len(counted)} values right{apart}"
-    console.print(f"{told} (of all people: {run.accuracy:.0%}).", highlight=False)
+    score = f"{sum(value.right for value in counted)} of {len(counted)} values right{apart}"
+    console.print(f"{score} (of all people: {run.accuracy:.0%}).", highlight=False)
 
 
 def show_answer(answer: Answer, console: Console) -> None:

@@ -1,4 +1,4 @@
-"""`python -m capacity.migrate FOLDER ...`: bring folders that earlier versions wrote to this version."""
+"""`python -m capacity.migrate FOLDER ...`: convert folders that earlier versions wrote to this version."""
 
 import argparse
 import sys
@@ -6,13 +6,17 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from basis.flags import UserError, run_main
+from basis.program import called_as
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Migrate each folder. Raises UserError for one that cannot be."""
-    parser = argparse.ArgumentParser("python -m capacity.migrate", description="Give runs of earlier versions new ids.")
+    parser = argparse.ArgumentParser(
+        called_as("capacity.migrate"), description="Give runs of earlier versions new ids."
+    )
     parser.add_argument("folder", nargs="+", type=Path, help="a sweep's folder, or one of published runs")
     folders: list[Path] = parser.parse_args(arguments).folder
+    from capacity.store.folders import count_runs
     from capacity.store.migration import migrate
 
     for folder in folders:
@@ -20,7 +24,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
             count, lines = migrate(folder)
         except (OSError, ValueError, KeyError, TypeError) as error:
             raise UserError([" ".join(str(error).split())]) from None
-        print(f"{folder}: {count} runs have a new id")
+        print(f"{folder}: new ids for {count_runs(count)}")
         for line in lines:
             print(f"{folder}: {line}", file=sys.stderr)
     return 0

@@ -22,17 +22,17 @@ from capacity.store.records import load
 from capacity.store.sources import RECALL, TRAIN, Record, load_curves, records_in
 
 _OLD = ("runs", "results.csv")
-"""What published results were before they were Parquet."""
+"""Files of the earlier layout of published results."""
 
 
 def publish(folder: Path, stores: Sequence[Path] = ()) -> int:
-    """Put the finished runs of some stores, and those that are there, into `folder`; returns how many there are then.
+    """Put the finished runs of some stores and of `folder` into `folder`; returns their number.
 
-    Where a run is in several places, the first store's numbers stand, then the folder's. The JSON files of an earlier
+    If a run is in several places, the first store's numbers count, then the folder's. The JSON files of an earlier
     layout of `folder` are read, and removed once the new files are written.
 
     Raises:
-        ValueError: a store is no folder, has a broken record, or there is no finished run at all.
+        ValueError: a store does not exist or has a broken record, or there is no finished run.
 
     """
     sources = [*stores, *([folder] if folder.is_dir() else [])]

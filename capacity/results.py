@@ -73,7 +73,7 @@ def documents() -> Iterator[tuple[Path, str]]:
 
 
 def block(name: str) -> str:
-    """What stands in a block of a document. Raises ValueError for no block.
+    """The text of a block of a document. Raises ValueError for an unknown block.
 
     `best FOLDER`: the best R over N; `runs FOLDER`: every run; `made FOLDER`: where its numbers come from;
     `text FILE`: a file of results/ as it is; `experiments`: all verdicts; `finding`: the law in a sentence.

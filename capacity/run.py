@@ -31,7 +31,7 @@ EXAMPLES = [
 
 
 def main(arguments: list[str] | None = None) -> int:
-    """Run a sweep; returns the exit code. Raises UserError for mistakes, before anything is written."""
+    """Run a sweep; returns the exit code. Raises UserError for mistakes, before it writes anything."""
     program = called_as("capacity.run")
     preset = parse(
         Preset,
@@ -40,7 +40,7 @@ def main(arguments: list[str] | None = None) -> int:
         description=(
             "Train models on synthetic biographies and measure the bits that they store per parameter.\n"
             f"Without --config the preset {DEFAULT} is read. Every option of the model, the data and the training may "
-            "be a list: the sweep is every combination. What neither the preset nor a flag says, the recipe decides."
+            "be a list: the sweep is every combination. The recipe decides what neither the preset nor a flag sets."
         ),
         examples=[f"{program} {example}" for example in EXAMPLES],
         default_file=preset_path(DEFAULT),
@@ -105,7 +105,7 @@ def run(preset: "Preset | Mapping[str, Any] | Path | str" = DEFAULT, *, quiet: b
 
 
 def _what_is_given_is_run(values: dict[str, Any], given: set[str]) -> None:
-    """Switch the preset's r_max off where it would leave out what flags ask for."""
+    """Switch the preset's r_max off if it could leave out sizes or people that flags ask for."""
     by_hand = given & {"sizes", "people"}
     if not by_hand or "r_max" in given or values.get("r_max") is None:
         return
@@ -126,8 +126,8 @@ def _show_plan(launch: "Launch", console: "Console") -> None:
     show_plans(launch.plans, launch.workers, console)
     done, trained = launch.done()
     if done or trained:
-        more = f", {trained} trained, and only to be measured" if trained else ""
-        _say(console, f"In {launch.preset.out}: {done} of {count_runs(len(launch.plans))} done{more}.")
+        to_measure = f", {trained} trained, and only to be measured" if trained else ""
+        _say(console, f"In {launch.preset.out}: {done} of {count_runs(len(launch.plans))} done{to_measure}.")
 
 
 def _show_results(out: Path, console: "Console") -> None:

@@ -1,12 +1,13 @@
-"""What a trained model recalls: losses by role, bits, question answering, quantized copies.
+"""Measurements of a trained model: losses by role, bits, question answering, quantized copies.
 
-`eval.measure(model, tokenizer, data)` measures any causal language model of transformers; it is imported when it is
-asked for, so that `import eval` stays light.
+`eval.measure(model, tokenizer, data)` measures any causal language model of transformers; it is imported on
+access, so that `import eval` stays light.
 """
 
+from runpy import run_path
 from typing import TYPE_CHECKING, Any
 
-import basis  # noqa: F401  # what Ctrl-C does until the program runs
+run_path(f"{__path__[0]}/../basis/start.py")["start"]()  # before anything is imported
 
 if TYPE_CHECKING:
     from eval.measuring import measure

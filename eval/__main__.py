@@ -2,7 +2,7 @@
 
 In: a model folder (or name), and a folder whose config.yaml says what the people are: a data set of
 `python -m biogen`, or a run of `capacity.run`. Out: on standard output, as JSON, the records that a run's result.json
-holds; on standard error a table of them. So a terminal shows both, and a pipe or file gets the JSON alone.
+holds; on standard error, a table of them. A terminal shows both; a pipe or a file gets only the JSON.
 """
 
 import json
@@ -25,16 +25,16 @@ from eval.quantizers.schemes import SchemeText
 
 
 class Options(Frozen):
-    """What to measure, and how."""
+    """The model to measure, the people, and how."""
 
     model: str
-    """A model in Hugging Face form: a folder, or a name. May also stand first, without the flag."""
+    """A model in Hugging Face form: a folder or a name; may also be given first, without the flag."""
     data: Path
     """A folder with a config.yaml that describes the people."""
     quantize: tuple[SchemeText, ...] = ()
     """Quantized copies to measure, too: [rtn|gptq|module:Name]-FORMAT[-gGROUP][+embedding], such as gptq-int4."""
     people: int = Field(50_000, ge=2)
-    """People measured at most."""
+    """Largest number of people measured."""
     device: str = "cpu"
     """Where to compute, such as cpu or cuda."""
 

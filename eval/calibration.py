@@ -1,8 +1,8 @@
-"""Texts that a quantizer may look at: biographies of 1,000 people, as in Allen-Zhu and Li (arXiv 2404.05405).
+"""Texts for quantizers: biographies of 1,000 people, as in Allen-Zhu and Li (arXiv 2404.05405).
 
 In: the texts' source. Out: batches of token ids. The people are those that the model knows, spread evenly over all;
-their texts are drawn at an exposure that is neither trained on nor measured. Where a person has one text for good
-(variant `single`), it is that one.
+their texts are of an exposure that is neither trained on nor measured. If a person has only one text (variant
+`single`), it is that text.
 """
 
 import numpy as np
@@ -20,10 +20,10 @@ _BATCH_TOKENS = 2048
 
 
 def calibration_texts(source: Source, people: int = PEOPLE) -> list[Int[Tensor, "batch time"]]:
-    """One text each of at most so many people, texts of equal length together, so that nothing is padded."""
+    """One text each of at most `people` people; a batch has texts of one length, so that none is padded."""
     everyone = source.dataset.config.people
     index = np.linspace(0, everyone - 1, min(people, everyone)).astype(np.int64)
-    texts = source.draw(index, CALIBRATION)
+    texts = source.texts(index, CALIBRATION)
     batches: list[Tensor] = []
     for length in np.unique(texts.lengths):
         places = texts.offsets[:-1][texts.lengths == length][:, None] + np.arange(length)

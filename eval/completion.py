@@ -1,7 +1,7 @@
-"""What a model completes, in words: the values in people's texts, and the answers to questions in plain words.
+"""A model's completions in words: the values in people's texts, and answers to questions in plain words.
 
-In: a `LanguageModel`, and the data set that it was trained on, in whose own tokens it reads. Out: each value as greedy
-decoding completes it, beside the right one.
+In: a `LanguageModel` that reads the data set's own tokens, and the data set. Out: each value as greedy decoding
+completes it, with the right one.
 """
 
 from dataclasses import dataclass, replace
@@ -18,7 +18,7 @@ from eval.source import OwnTokens, Tokens
 
 NOBODY = "nobody of this name is in the data: the model guesses"
 _TEXTS = 64
-"""Texts of a person among which one is looked for that has a value early."""
+"""Number of a person's texts that are searched for one with few tokens before the value."""
 
 
 @dataclass(frozen=True)
@@ -29,23 +29,23 @@ class Completion:
     start: int
     """The first character of the value in the text."""
     end: int
-    """The character behind the value."""
+    """The character after the value."""
     said: str
     """What the model says; empty if it ends the text."""
     value: str
-    """What is right."""
+    """The right value."""
     right: bool
     """Whether decoding gives every token of the value."""
 
 
 @dataclass(frozen=True)
 class CompletedText:
-    """A text about a person, and what a model makes of its values."""
+    """A text about a person, with a model's completions of its values."""
 
     person: int
     """The person's index."""
     text: str
-    """As the data set writes it, with the right values."""
+    """The text with the right values, as the data set writes it."""
     values: tuple[Completion, ...]
     """In the order of the text."""
 
@@ -59,15 +59,15 @@ class Answer:
     asked: bool
     """Whether it was given the question."""
     attribute: str | None
-    """What the question was taken to ask for; None if it cannot be told."""
+    """The attribute that the question asks for; None if it is unknown."""
     said: str
     """What the model says; empty if it ends the text."""
     value: str | None
-    """What is right; None if nobody can say."""
+    """The right value; None if it is unknown."""
     right: bool | None
-    """Whether decoding gives every token of the value; None if nobody can say."""
+    """Whether decoding gives every token of the value; None if the right value is unknown."""
     unjudged: str | None = None
-    """Why nobody can say what is right, in one line; None if it can be said."""
+    """Why the right value is unknown, in one line; None if it is known."""
 
 
 def complete_texts(
@@ -108,24 +108,24 @@ def answer_question(model: LanguageModel, dataset: Dataset, question: str) -> An
 
 @dataclass(frozen=True)
 class _Prompt:
-    """A text to go on with, and what should come."""
+    """The beginning of a text, and the right continuation."""
 
     tokens: Tokens
     """The text before the value."""
     wanted: Tokens
-    """The right tokens behind it; none if they are not known."""
+    """The right tokens after it; empty if they are unknown."""
     value: str
     """The right value in words."""
     roles: tuple[int, ...]
-    """Of the tokens of such values."""
+    """The roles of the value's tokens."""
     pieces: int
-    """How many pieces such a value has, at most."""
+    """Largest number of pieces of such a value."""
     start: int = 0
     """The first character of the value in its text."""
 
 
 def _value_prompt(dataset: Dataset, plan: Int[np.ndarray, " slots"], attribute: str) -> _Prompt:
-    """The text of a plan up to a value."""
+    """The prompt for a value: the text of a plan before it."""
     roles, pieces = dataset.qa_roles[attribute], dataset.pieces
     spliced, (text, spans) = pieces.splice(plan[None]), pieces.render(plan)
     inside = np.flatnonzero(np.isin(spliced.roles, roles))
@@ -136,14 +136,14 @@ def _value_prompt(dataset: Dataset, plan: Int[np.ndarray, " slots"], attribute: 
 
 
 def _count(dataset: Dataset, plan: Int[np.ndarray, " slots"], roles: tuple[int, ...]) -> int:
-    """How many pieces of a plan have one of some roles."""
+    """The number of pieces of a plan with one of the roles."""
     return sum(dataset.pieces.roles[piece] in roles for piece in plan)
 
 
 def _early_text(dataset: Dataset, person: int, attribute: str) -> Int[np.ndarray, " slots"]:
-    """A text about a person with as few tokens as possible before a value: other values may give it away.
+    """A text about a person with as few tokens as possible before a value, as other values may give it away.
 
-    It is of an exposure that no training comes to. The texts for measuring would have the employer before its city.
+    Its exposure is beyond every training. The texts for measuring would have the employer before its city.
     """
     plans = [dataset.plan(np.array([person]), EVALUATION - 1 - text)[0] for text in range(_TEXTS)]
     return min(plans, key=lambda plan: len(_value_prompt(dataset, plan, attribute).tokens))
@@ -174,14 +174,14 @@ def _ask(model: LanguageModel, dataset: Dataset, question: str) -> Answer:
 
 
 def _judge(dataset: Dataset, answer: Answer, person: int) -> Answer:
-    """The same answer; without a right value where none of the people is meant."""
+    """The answer; without a right value if the question is about none of the people."""
     if person < dataset.config.people:
         return answer
     return replace(answer, value=None, right=None, unjudged=NOBODY)
 
 
 def _complete(model: LanguageModel, dataset: Dataset, prompts: list[_Prompt]) -> list[tuple[str, str, bool]]:
-    """What the model says for each prompt, what is right, and whether it is the same."""
+    """For each prompt the model's value, the right one, and whether they are equal."""
     values = {roles: _Values(dataset.pieces, roles) for roles in {prompt.roles for prompt in prompts}}
     lengths = [max(len(prompt.wanted), prompt.pieces * values[prompt.roles].longest) for prompt in prompts]
     answers = decode(model, [prompt.tokens for prompt in prompts], np.array(lengths), OwnTokens.end)
@@ -203,7 +203,7 @@ class _Values:
         self.longest = int(texts.lengths.max())
 
     def end(self, answer: Tokens, pieces: int, otherwise: int) -> int:
-        """The place behind the value that an answer begins with; at least `otherwise` if it has too few pieces."""
+        """The end of the value that begins an answer; at least `otherwise` if it has too few pieces."""
         end = 0
         for _ in range(pieces):
             lengths = range(self.longest, 0, -1)

@@ -1,4 +1,4 @@
-"""Any causal language model that transformers can load, as the evaluation wants it.
+"""Any causal language model that transformers can load, for the evaluation.
 
 In: a folder (or name) in Hugging Face form. Out: a `LanguageModel`, its tokenizer, its number of parameters.
 Weights are read from safetensors only, and no code of the folder is run.
@@ -25,7 +25,7 @@ _LOGITS = 1 << 26
 
 
 def load(name: str) -> tuple[nn.Module, Any]:
-    """A model and its tokenizer. Raises ValueError where there is none, with the reason in one line."""
+    """A model and its tokenizer. Raises ValueError with the reason in one line."""
     must = "must be a folder with config.json, model.safetensors and a tokenizer"
     if (Path(name) / "model" / "config.json").exists() and not (Path(name) / "config.json").exists():
         raise ValueError(f"model: {name!r} has no config.json; did you mean {Path(name) / 'model'}?")
@@ -42,14 +42,14 @@ def load(name: str) -> tuple[nn.Module, Any]:
                 name, use_safetensors=True, trust_remote_code=False, output_loading_info=True
             )
             tokenizer = AutoTokenizer.from_pretrained(name, use_fast=True, trust_remote_code=False)
-    except Exception as error:  # transformers and what it reads with raise many kinds for one thing: a bad folder
+    except Exception as error:  # transformers raises many kinds of errors for a bad folder
         reason = " ".join(str(error).split()) or type(error).__name__
-        if len(reason) > 200:  # whole sentences, if there are such
+        if len(reason) > 200:  # cut after a whole sentence, if possible
             reason = reason[:200].rpartition(". ")[0] or reason[:200]
         raise ValueError(f"model: {name!r} cannot be loaded ({reason}); {must}") from None
-    if missing := sorted(report["missing_keys"]):  # transformers draws them at random and goes on
+    if missing := sorted(report["missing_keys"]):  # transformers would draw them at random
         raise ValueError(f"model: {name!r} lacks {missing[0]}; its weights must be all that its config.json asks for")
-    if not getattr(tokenizer, "is_fast", False) or not tokenizer.vocab_size:  # transformers makes up an empty one
+    if not getattr(tokenizer, "is_fast", False) or not tokenizer.vocab_size:  # transformers may return an empty one
         raise ValueError(f"model: {name!r} has no fast tokenizer; must have a tokenizer.json")
     return model.eval(), tokenizer
 
@@ -68,7 +68,7 @@ def _no_progress_bars() -> Iterator[None]:
 
 
 def count_parameters(model: nn.Module, used: int) -> int:
-    """Trainable parameters, tied ones once, embedding rows of tokens that are not in use not at all."""
+    """Trainable parameters, tied ones once, without embedding rows of unused tokens."""
     total = sum(parameter.numel() for parameter in model.parameters() if parameter.requires_grad)
     tables = vocabulary_tables(model).values()
     return total - sum((len(table) - used) * table.shape[1] for table in tables if table.requires_grad)
@@ -107,7 +107,7 @@ class HuggingFaceModel:
     def next_tokens(
         self, inputs: Int[np.ndarray, "batch time"], lengths: Int[np.ndarray, " batch"]
     ) -> Int[np.ndarray, " batch"]:
-        """The likeliest token behind the first `length` tokens of each row."""
+        """The likeliest token after the first `length` tokens of each row."""
         last = self._logits(inputs)[torch.arange(len(inputs)), torch.from_numpy(lengths - 1)]
         return last.argmax(dim=1).cpu().numpy()
 

@@ -1,4 +1,4 @@
-"""How sure the bits of a model are, given that it is asked about a sample of people.
+"""The confidence interval of a model's bits, given that a sample of people is measured.
 
 In: every person's losses in nats, and a function from mean losses to bits. Out: a confidence interval in bits.
 """

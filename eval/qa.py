@@ -65,7 +65,7 @@ def completion_agreement(
     model: LanguageModel, source: Source, index: Int[np.ndarray, " people"], exposure: int
 ) -> dict[str, Any]:
     """Accuracy of completing sentences by real decoding, and how often it agrees with the teacher-forced one."""
-    texts = source.draw(index, exposure)
+    texts = source.texts(index, exposure)
     forced = recall_texts(model, texts, source.dataset).completed
     decoded = complete_sentences(model, texts, source.dataset, source.end)
     same = [decoded[name] == forced[name] for name in decoded]
@@ -88,7 +88,7 @@ def answer_questions(
 
 
 def question_record(model: LanguageModel, source: Source, exposure: int, sample: int = 200) -> dict[str, float]:
-    """Accuracy on people whose questions stood in the training text, and on those of whom none ever did.
+    """Accuracy on people with questions in the training text, and on people without.
 
     sample: people of each half that are asked, evenly spread.
     """

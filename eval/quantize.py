@@ -1,9 +1,9 @@
 """Quantized copies of a trained model, weights only.
 
-In come any model whose matrices are weights of `nn.Linear`, `nn.Embedding` or GPT-2's Conv1D (ours and its Hugging
-Face export alike) and a scheme. Out come a copy in which a quantizer (`eval/quantizers/`) has replaced the matrices by
-values that the scheme can store, and the number of bits that the quantized model takes. As activations stay as they
-are, the copy computes what the quantized model computes, and any evaluation runs on it unchanged.
+In: a scheme, and any model whose matrices are weights of `nn.Linear`, `nn.Embedding` or GPT-2's Conv1D (ours and its
+Hugging Face export alike). Out: a copy in which a quantizer (`eval/quantizers/`) has replaced the matrices by values
+that the scheme can store, and the number of bits of the quantized model. Activations are not quantized, so the copy
+computes what the quantized model computes, and any evaluation runs on it unchanged.
 """
 
 import copy
@@ -20,12 +20,12 @@ from eval.quantizers.schemes import NONE, Scheme
 
 Model = TypeVar("Model", bound=nn.Module)
 Calibration = Callable[[], Sequence[Tensor]]
-"""Draws texts of the data set for quantizers that want some, as batches of token ids [batch, time] on the CPU."""
+"""Draws texts of the data set for quantizers that need them: batches of token ids [batch, time] on the CPU."""
 
 
 @dataclass(frozen=True)
 class QuantizedSize:
-    """What a quantized model takes.
+    """The size of a quantized model.
 
     Attributes:
         quantized_weights: how many weights were quantized.
@@ -96,29 +96,29 @@ def matrices(model: nn.Module) -> tuple[dict[str, Tensor], dict[str, Tensor]]:
             outer[name] = parameter.data
         elif id(parameter) in linear:
             inner[name] = parameter.data.T if id(parameter) in turned else parameter.data
-        elif parameter.ndim >= 2:  # left as it is, it would pass for quantized in every table of results
+        elif parameter.ndim >= 2:  # without quantization, results would call it quantized
             shape = tuple(parameter.shape)
             raise ValueError(f"{name} has shape {shape}: allowed are matrices of nn.Linear, nn.Embedding, Conv1D")
     return inner, outer
 
 
 def _head_weight(model: nn.Module) -> Tensor | None:
-    """The matrix of the output head, as our models and those of transformers tell it."""
+    """The matrix of the output head, of our models or those of transformers."""
     head = getattr(model, "get_output_embeddings", lambda: None)()
     return getattr(model, "head_weight", None) if head is None else head.weight
 
 
 def _is_turned(module: nn.Module) -> bool:
-    """Whether it is a linear map with a weight [in, out], as GPT-2's in transformers."""
+    """Whether a module is a linear map with a weight [in, out], as GPT-2's in transformers."""
     return type(module).__name__ == "Conv1D" and type(module).__module__ == "transformers.pytorch_utils"
 
 
 def _size(model: nn.Module, quantized: dict[str, Tensor], scheme: Scheme, tokens_in_use: int | None) -> QuantizedSize:
-    """What a model takes whose named matrices are stored in a scheme."""
+    """The size of a model whose named matrices are stored in a scheme."""
     tables = {} if tokens_in_use is None else vocabulary_tables(model)
 
     def counted(tensor: Tensor, number: int) -> int:
-        """Of a number that all rows have an equal part in, that of the rows that count."""
+        """The part of a number that belongs to the rows that count; all rows have equal parts."""
         if tokens_in_use is None or tensor.data_ptr() not in tables:
             return number
         return number * tokens_in_use // len(tensor)

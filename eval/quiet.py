@@ -1,4 +1,4 @@
-"""Imports and loads of other libraries without their chatter: nothing comes in, nothing goes out.
+"""Imports and loads of other libraries without their messages.
 
 torchao reports at its import every kernel that is made for another machine, and torch's pytree warns about
 torchao; transformers draws a progress bar and prints a table of weights. None of it concerns a measurement whose

@@ -1,4 +1,4 @@
-"""What a model recalls of each person: one teacher-forced pass over texts, summed by role.
+"""The recall of a model for each person: one teacher-forced pass over texts, summed by role.
 
 In: a `LanguageModel` and texts with a role for every token. Out: for every person the losses (nats) of name and
 values, and whether each value would be completed without a mistake.
@@ -23,7 +23,7 @@ _BATCH_TOKENS = 1 << 13
 
 @runtime_checkable  # so that the tests can check annotations
 class LanguageModel(Protocol):
-    """What measuring needs of a model. Rows are padded at their end, which a causal model does not see."""
+    """A model that can be measured. Rows are padded at their end, which a causal model does not see."""
 
     def score(
         self, inputs: Int[np.ndarray, "batch time"], targets: Int[np.ndarray, "batch time"]
@@ -75,7 +75,7 @@ def score_texts(model: LanguageModel, texts: Texts) -> tuple[Float[np.ndarray, "
 
 
 def recall_texts(model: LanguageModel, texts: Texts, dataset: Dataset) -> Recall:
-    """What a model recalls of the people of these texts, one text a person."""
+    """The recall of a model for the people of these texts, one text a person."""
     nats, correct = score_texts(model, texts)
     cell = np.repeat(np.arange(len(texts)) * ROLES, texts.lengths) + texts.roles
     shape = (len(texts), ROLES)
@@ -93,9 +93,9 @@ def recall_texts(model: LanguageModel, texts: Texts, dataset: Dataset) -> Recall
 
 
 def recall_people(model: LanguageModel, source: Source, index: Int[np.ndarray, " people"], exposure: int) -> Recall:
-    """What a model recalls of people, over their texts drawn at an exposure."""
+    """The recall of a model for people, over their texts of an exposure."""
     blocks = [
-        recall_texts(model, source.draw(index[first : first + _BLOCK], exposure), source.dataset)
+        recall_texts(model, source.texts(index[first : first + _BLOCK], exposure), source.dataset)
         for first in range(0, len(index), _BLOCK)
     ]
     return join(blocks)
@@ -122,7 +122,7 @@ def join(blocks: list[Recall]) -> Recall:
 
 
 def pad_rows(texts: Texts, rows: Int[np.ndarray, " rows"]) -> Int[np.ndarray, "rows time"]:
-    """Some texts as the rows of one array, filled up with IGNORE."""
+    """Some texts as the rows of one array, padded with IGNORE."""
     lengths = texts.lengths[rows]
     places = np.arange(lengths.max())
     inside = places < lengths[:, None]
@@ -132,7 +132,7 @@ def pad_rows(texts: Texts, rows: Int[np.ndarray, " rows"]) -> Int[np.ndarray, "r
 
 
 def _batches(texts: Texts) -> Iterator[tuple[np.ndarray, np.ndarray, np.ndarray]]:
-    """Texts of like length together: their rows, inputs and targets."""
+    """Batches of texts of similar length: their rows, inputs and targets."""
     order = np.argsort(texts.lengths, kind="stable")
     first = 0
     while first < len(order):

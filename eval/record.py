@@ -1,4 +1,4 @@
-"""From what a model recalls to one record of numbers: losses, bits, bits per parameter, accuracies.
+"""The record of a model from its recall: losses, bits, bits per parameter, accuracies.
 
 In: the `Recall` of people, their data set, the model's number of parameters. Out: a flat dict for result.json.
 """
@@ -25,7 +25,7 @@ _GREEDY_PEOPLE = 64
 def make_record(recall: Recall, dataset: Dataset, parameters: int, *, interval: bool = True) -> dict[str, Any]:
     """One record: losses in nats, bits, bits per parameter with a 95 % interval over people, accuracies.
 
-    parameters: trainable ones, without embedding rows of tokens that never occur. One person alone has no interval.
+    parameters: trainable ones, without embedding rows of tokens that never occur. A single person has no interval.
     """
     value1 = recall.value1
     p1, p2 = float(recall.name.mean()), float(recall.value.mean())
@@ -67,7 +67,7 @@ def measure_copies(
     """The whole measurement: one record of the model, with its question answering, and one of each quantized copy.
 
     schemes: names of quantized copies (`eval/quantizers/schemes.py`).
-    read: makes a model readable. people: measured at most, the first ones, over texts never drawn before.
+    read: makes a `LanguageModel`. people: largest number of people, the first ones, over texts not drawn before.
     tokens_in_use: rows of the vocabulary that `parameters` counts; None for all.
     """
     index = np.arange(min(source.dataset.config.people, people))

@@ -23,10 +23,10 @@ class Source(Protocol):
 
     @property
     def end(self) -> int:
-        """The token that stands before every text and ends a model's answer."""
+        """The token before every text, which also ends a model's answer."""
         ...
 
-    def draw(self, index: Int[np.ndarray, " n"], exposure: int) -> Texts:
+    def texts(self, index: Int[np.ndarray, " n"], exposure: int) -> Texts:
         """One text a person, each after its end token."""
         ...
 
@@ -46,7 +46,7 @@ class OwnTokens:
     def __init__(self, dataset: Dataset) -> None:
         self.dataset = dataset
 
-    def draw(self, index: Int[np.ndarray, " n"], exposure: int) -> Texts:
+    def texts(self, index: Int[np.ndarray, " n"], exposure: int) -> Texts:
         """One text a person, each after its end token."""
         return draw_texts(self.dataset, index, exposure)
 
@@ -59,7 +59,7 @@ class OwnTokens:
 
 
 class OtherTokens:
-    """The same texts as characters, tokenized by somebody else's tokenizer."""
+    """The same texts as characters, tokenized by another model's tokenizer."""
 
     def __init__(self, dataset: Dataset, tokenizer: Any) -> None:
         """tokenizer: a fast one of transformers'. Raises ValueError if it lacks the end or the domain token."""
@@ -74,7 +74,7 @@ class OtherTokens:
                 raise ValueError(f"tokenizer: it has no token {DOMAIN}; must have it for data with domain_token")
             self._head.append(int(tokenizer.convert_tokens_to_ids(DOMAIN)))
 
-    def draw(self, index: Int[np.ndarray, " n"], exposure: int) -> Texts:
+    def texts(self, index: Int[np.ndarray, " n"], exposure: int) -> Texts:
         """One text a person, each after its end token. Raises ValueError for tokens that are unknown or join roles."""
         rendered = [self.dataset.pieces.render(row) for row in self.dataset.plan(index, exposure)]
         tokens, roles, lengths = [], [], []

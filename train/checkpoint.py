@@ -1,8 +1,8 @@
-"""The state of a training on disk: tensors and numbers in one safetensors file a checkpoint, the last two kept.
+"""Checkpoints: tensors and numbers of a training in one safetensors file each; the last two are kept.
 
-In: named tensors and a JSON-able record. Out: files from which a training goes on, and nothing executable. Every
-file is written under a temporary name, flushed to the disk and renamed, so that it is whole or not there; its checksum
-tells whether it still is what was written.
+In: named tensors and a JSON-able record. Out: files from which a training continues, with nothing executable in them.
+Every file is written under a temporary name, flushed to the disk and renamed, so that it is never incomplete; its
+checksum shows later damage.
 """
 
 import hashlib
@@ -19,7 +19,7 @@ from torch.optim import Optimizer
 from basis.files import replace_file
 
 KEPT = 2
-"""Checkpoints kept: should the last one be damaged, the one before it serves."""
+"""Checkpoints kept: if the last one is damaged, the one before it is used."""
 
 _RECORD, _CHECKSUM = "record", "checksum"
 _SUFFIX = ".safetensors"
@@ -27,7 +27,7 @@ _SUFFIX = ".safetensors"
 
 @dataclass(frozen=True)
 class Checkpoint:
-    """What a training goes on from."""
+    """The state from which a training continues."""
 
     tensors: dict[str, Tensor]
     record: dict[str, Any]
@@ -39,7 +39,7 @@ class Checkpoints:
 
     folder: Path
     damaged: list[str] = field(default_factory=list)
-    """What `load` found damaged, one line each."""
+    """A line for each damaged checkpoint that `load` found."""
 
     @property
     def paths(self) -> list[Path]:
@@ -48,14 +48,14 @@ class Checkpoints:
         return sorted(path for path in found if path.stem.isdigit())
 
     def save(self, steps: int, tensors: dict[str, Tensor], record: dict[str, Any]) -> None:
-        """Write one more and delete those before the last two. Raises OSError; those that were there still are."""
+        """Write a checkpoint and delete those before the last two. Raises OSError, and then deletes none."""
         self.folder.mkdir(exist_ok=True)
         write_checkpoint(self.folder / f"{steps:012d}{_SUFFIX}", tensors, record)
         for path in self.paths[:-KEPT]:
             path.unlink(missing_ok=True)
 
     def load(self) -> Checkpoint | None:
-        """The newest that is whole, or None. Damaged ones behind it are deleted and named in `damaged`."""
+        """The newest intact checkpoint, or None. Newer damaged ones are deleted and named in `damaged`."""
         for path in reversed(self.paths):
             try:
                 return read_checkpoint(path)
@@ -73,14 +73,14 @@ class Checkpoints:
 
 
 def write_checkpoint(path: Path, tensors: dict[str, Tensor], record: dict[str, Any]) -> None:
-    """Write one file; `path` is whole or as it was before. Raises OSError."""
+    """Write one file; `path` is complete or unchanged. Raises OSError."""
     tensors = {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}
     text = json.dumps(record)
     replace_file(path, save(tensors, {_RECORD: text, _CHECKSUM: _checksum(tensors, text)}))
 
 
 def read_checkpoint(path: Path) -> Checkpoint:
-    """Read what `write_checkpoint` wrote. Raises ValueError for a file that is none, or no longer what was written."""
+    """Read what `write_checkpoint` wrote. Raises ValueError for a damaged file or another kind of file."""
     try:
         with safe_open(path, framework="pt") as file:
             metadata = file.metadata() or {}
@@ -97,7 +97,7 @@ def read_checkpoint(path: Path) -> Checkpoint:
 
 
 def _checksum(tensors: dict[str, Tensor], text: str) -> str:
-    """Of all that a checkpoint says: names, types, shapes, bytes and the record."""
+    """The checksum of everything in a checkpoint: names, types, shapes, bytes and the record."""
     digest = hashlib.blake2b(digest_size=16)
     digest.update(json.dumps([text, len(tensors)]).encode())
     for name, tensor in sorted(tensors.items()):
@@ -109,7 +109,7 @@ def _checksum(tensors: dict[str, Tensor], text: str) -> str:
 def training_tensors(model: nn.Module, optimizers: list[Optimizer]) -> dict[str, Tensor]:
     """Every tensor of a model and its optimizers by name: `model.*` and `optimizer.NUMBER.PARAMETER.STATE`.
 
-    Raises ValueError for an optimizer of one's own that keeps anything but tensors.
+    Raises ValueError for an optimizer whose state holds anything but tensors.
     """
     tensors = {f"model.{name}": tensor for name, tensor in model.state_dict().items()}
     for number, optimizer in enumerate(optimizers):
@@ -131,11 +131,11 @@ def restore_training(model: nn.Module, optimizers: list[Optimizer], tensors: dic
         for name, tensor in tensors.items():
             kind, *where = name.split(".")
             if kind == "optimizer" and int(where[0]) == number:
-                # A copy: the tensor may be a view of the file, whose space a deletion should give back.
+                # A copy: a view of the file would keep its disk space in use after a deletion.
                 state.setdefault(int(where[1]), {})[where[2]] = tensor.clone()
         parameters = [p for group in optimizer.param_groups for p in group["params"]]
         for place, tensors_of in state.items():
-            # Compiled kernels would not see it.
+            # The compiled kernels do not check shapes.
             if any(tensor.ndim and tensor.shape != parameters[place].shape for tensor in tensors_of.values()):
                 raise ValueError(f"checkpoint: optimizer {number} had another parameter at {place}; start the run anew")
         optimizer.load_state_dict({**optimizer.state_dict(), "state": state})

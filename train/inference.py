@@ -1,4 +1,4 @@
-"""A trained model as the evaluation wants it: numpy arrays of tokens in, losses (nats) and likeliest tokens out."""
+"""A trained model for the evaluation: numpy arrays of tokens in, losses (nats) and likeliest tokens out."""
 
 import numpy as np
 import torch
@@ -33,7 +33,7 @@ class Inference:
     def next_tokens(
         self, inputs: Int[np.ndarray, "batch time"], lengths: Int[np.ndarray, " batch"]
     ) -> Int[np.ndarray, " batch"]:
-        """The likeliest token behind the first `length` tokens of each row."""
+        """The likeliest token after the first `length` tokens of each row."""
         hidden = self.model(torch.from_numpy(inputs).to(self.device))
         last = hidden[torch.arange(len(inputs)), torch.from_numpy(lengths - 1).to(self.device)]
         logits = last @ self.model.head_weight.T

@@ -1,7 +1,7 @@
 """The training loop: a model and batches of windows come in, a trained model and metrics go out.
 
-Exposures are the unit: a batch says how many are done once it is, and the learning rate follows that. Nothing in
-the loop waits for a GPU except where a metric is written.
+Exposures are the unit of progress: each batch says how many are done after it, and the learning rate follows them. The
+loop waits for a GPU only when it writes a metric.
 """
 
 import math
@@ -27,15 +27,15 @@ from train.settings import Settings
 _AHEAD = 4
 """Batches made ahead of the training."""
 _MICRO_TOKENS = 1 << 16
-"""A larger batch is taken in parts whose gradients add up, so that a GPU can hold what they keep (not tried on one)."""
+"""A larger batch is split into parts whose gradients are summed, to fit into GPU memory (not tried on a GPU)."""
 
 EXPLODED = 10.0
-"""A mean loss of so many times that of a uniform guess ends a training: it does not come back from there."""
+"""A mean loss this many times that of a uniform guess ends a training, as it would not recover."""
 
 
 @runtime_checkable  # so that the tests can check annotations
 class WindowBatch(Protocol):
-    """What the loop needs of a batch: arrays [batch, time] of tokens, targets (IGNORE: none), and exposures."""
+    """A batch as the loop reads it: arrays [batch, time] of tokens and targets (IGNORE: none), and exposures."""
 
     @property
     def inputs(self) -> np.ndarray: ...  # noqa: D102
@@ -60,7 +60,7 @@ class Diverged(RuntimeError):
 
 @dataclass
 class Since:
-    """The steps since the last record, and the sum of their losses; on the device, where it is waited for by nobody."""
+    """The steps since the last record, and the sum of their losses, kept on the device to avoid a GPU sync."""
 
     steps: int = 0
     loss: Tensor | float = 0.0
@@ -92,7 +92,7 @@ def make_optimizers(model: CausalLM, settings: Settings) -> list[torch.optim.Opt
 
 
 class Trainer:
-    """A model in training: one step at a time, with all its state in reach."""
+    """A model in training, one step at a time."""
 
     def __init__(self, model: CausalLM, settings: Settings, device: torch.device, ranks: Ranks = ALONE) -> None:
         self.model, self.settings, self.device, self.ranks = model.to(device), settings, device, ranks
@@ -107,7 +107,7 @@ class Trainer:
         self._native = NativeUpdate(model, self.optimizers, settings.clip, kernels) if kernels else None
 
     def state(self) -> dict[str, Any]:
-        """Where it is, in numbers: beside its tensors and the batches' state all that decides how it goes on."""
+        """The progress in numbers; with the tensors and the batches' state it decides how the training continues."""
         counts = {"steps": self.steps, "tokens": self.tokens, "exposures": self.exposures}
         return counts | {"loss_since": [self.since.steps, float(self.since.loss)]}
 
@@ -122,7 +122,7 @@ class Trainer:
         return self.settings.lr * learning_rate(self.settings, self.steps, self.exposures)
 
     def step(self, batch: WindowBatch) -> Tensor | float:
-        """One update; returns the batch's mean loss in nats a token, where it need not wait for the device."""
+        """One update; returns the batch's mean loss in nats a token, on the device, so as not to wait for it."""
         share = learning_rate(self.settings, self.steps, self.exposures)
         for optimizer in self.optimizers:
             for group in optimizer.param_groups:
@@ -146,7 +146,7 @@ class Trainer:
         loss = torch.zeros((), device=self.device)
         for part, expected in zip(inputs.split(rows), targets.split(rows), strict=True):
             share = self._total_loss(part, expected) / count
-            (share * self.ranks.size).backward()  # whose gradients are means over the processes
+            (share * self.ranks.size).backward()  # gradients are averaged over the processes
             loss += share.detach()
         torch.nn.utils.clip_grad_norm_(self._parameters, self.settings.clip)
         for optimizer in self.optimizers:
@@ -230,7 +230,7 @@ def train(
             save(state)
             return False
         if now - saved >= save_seconds:
-            _check_finite(trainer)  # no checkpoint goes on from a loss that is not
+            _check_finite(trainer)  # a checkpoint with a loss that is not finite is useless
             save(state)
             saved = time.monotonic()
     if trainer.since.steps:
@@ -240,19 +240,19 @@ def train(
 
 
 def _reached(trainer: Trainer, mark: int) -> bool:
-    """Whether a number of exposures is done; sums of parts of an exposure may be a rounding error short of it."""
+    """Whether a number of exposures is done, up to the rounding error of a sum of parts."""
     return trainer.exposures >= mark - 1e-9
 
 
 def _check_finite(trainer: Trainer) -> None:
-    """Raises Diverged if a loss since the last record was not finite; the next record would say so anyway."""
+    """Raises Diverged if a loss since the last record was not finite; the next record would raise it anyway."""
     loss = float(trainer.since.loss)
     if not math.isfinite(loss):
         raise Diverged(f"loss: {loss} after {trainer.exposures:.1f} exposures; a smaller lr may help")
 
 
 def _mean_loss(trainer: Trainer, *, check: bool) -> float:
-    """Of the steps since the last record, in nats a token. Raises Diverged."""
+    """The mean loss of the steps since the last record, in nats a token. Raises Diverged."""
     loss = float(trainer.since.loss) / max(1, trainer.since.steps)
     if not check:
         return loss
@@ -267,7 +267,7 @@ def _mean_loss(trainer: Trainer, *, check: bool) -> float:
 
 
 def _record(trainer: Trainer, *, check: bool = True) -> dict[str, Any]:
-    """check: look at the mean loss too, at steps that the clock has no say in."""
+    """The metrics now. check: raise Diverged for a bad mean loss; only at steps that do not depend on the clock."""
     return {
         "exposures": trainer.exposures,
         "steps": trainer.steps,
@@ -278,7 +278,7 @@ def _record(trainer: Trainer, *, check: bool = True) -> dict[str, Any]:
 
 
 class _Clock:
-    """How fast a training is, from now on."""
+    """Measures the speed of a training from now on."""
 
     def __init__(self, trainer: Trainer) -> None:
         self.trainer, self.tokens, self.since = trainer, trainer.tokens, time.monotonic()
@@ -294,7 +294,7 @@ def _in_turn(batches: BatchSource) -> Iterator[tuple[WindowBatch, dict[str, np.n
 
 
 def _ahead(batches: BatchSource) -> Iterator[tuple[WindowBatch, dict[str, np.ndarray]]]:
-    """The same, made in a thread beside the training. An error in the thread is raised here."""
+    """The batches and states, made ahead in a thread. An error in the thread is raised here."""
     ready: queue.Queue[Any] = queue.Queue(_AHEAD)
     closed = threading.Event()
 

@@ -1,4 +1,4 @@
-"""Several processes that train one model: who this one is, and what all must agree on.
+"""Several processes that train one model: the rank of this one, and how all agree.
 
 In: the environment that torchrun sets. Out: a `Ranks`. Every process makes the same batches and takes its share of
 each one's rows; gradients are summed by DistributedDataParallel (gloo on CPUs, nccl on GPUs). The first process decides
@@ -23,12 +23,12 @@ _PATIENCE = timedelta(days=7)
 
 @dataclass(frozen=True)
 class Ranks:
-    """One of `size` processes. Alone, it agrees with itself."""
+    """One of `size` processes."""
 
     rank: int = 0
     size: int = 1
     host_group: Any = None
-    """For what is agreed on without a GPU."""
+    """The process group for messages that need no GPU."""
 
     @property
     def first(self) -> bool:
@@ -36,15 +36,15 @@ class Ranks:
         return self.rank == 0
 
     def agree(self, number: int) -> int:
-        """The first one's number."""
+        """The number of the first process, in all of them."""
         if self.size == 1:
             return number
-        told = torch.tensor([number])
-        dist.broadcast(told, 0, group=self.host_group)
-        return int(told)
+        shared = torch.tensor([number])
+        dist.broadcast(shared, 0, group=self.host_group)
+        return int(shared)
 
     def share(self, rows: np.ndarray, fill: int) -> np.ndarray:
-        """This process's rows of [batch, time]; where they don't divide evenly, rows of `fill` make up for it."""
+        """This process's rows of [batch, time]; rows of `fill` are added where they do not divide evenly."""
         each = -(-len(rows) // self.size)
         part = rows[self.rank * each : (self.rank + 1) * each]
         missing = each - len(part)
@@ -58,7 +58,7 @@ class Ranks:
         return DistributedDataParallel(module, device_ids=ids, forward_sync_buffers=False)
 
     def total(self, value: Tensor) -> Tensor:
-        """The sum over all processes; on a GPU nobody waits for it."""
+        """The sum over all processes; on a GPU without a sync."""
         if self.size > 1:
             dist.all_reduce(value)
         return value
@@ -68,7 +68,7 @@ ALONE = Ranks()
 
 
 def join(device: torch.device) -> tuple[Ranks, torch.device]:
-    """Who this process is, and its device; call it once."""
+    """The rank and the device of this process; call it once."""
     size = int(os.environ.get("WORLD_SIZE", "1"))
     if size == 1:
         return ALONE, device
@@ -82,7 +82,7 @@ def join(device: torch.device) -> tuple[Ranks, torch.device]:
 
 
 def leave(code: int) -> NoReturn:
-    """End this process; of several, without the destructors of gloo's threads, which may abort it on the way."""
+    """End this process. Several processes skip the destructors of gloo's threads, which can abort them."""
     if dist.is_initialized():
         sys.stdout.flush()
         sys.stderr.flush()

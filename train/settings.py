@@ -1,4 +1,4 @@
-"""How a model is trained: every number of a training, decided."""
+"""The settings of a training, with no number left open."""
 
 from dataclasses import dataclass
 

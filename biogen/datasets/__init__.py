@@ -1,4 +1,4 @@
-"""The data sets there are, one file each; `biogen.dataset` has the protocol that they keep.
+"""Data sets by name, one file each; `biogen.dataset` has their protocol.
 
 To add one: a file with a subclass of `biogen.dataset.Dataset` here, and a line below. A user's own, in any module,
 needs no line: it is named as `module:Name`.

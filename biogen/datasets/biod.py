@@ -68,7 +68,7 @@ class BioD(Dataset):
         return np.concatenate([self.head(index), name, in_order(sentences, order).reshape(len(index), -1)], axis=1)
 
     def covering_texts(self) -> list[str]:
-        """Texts in which every word stands within, and every symbol also first: whatever a text can hold, they hold."""
+        """Texts with every word inside and every symbol also in front, so everything that a text can contain."""
         vocabulary = self.tokenizer.backend.get_vocab(with_added_tokens=False)
         words = [word for word in vocabulary if word not in self.tokenizer.special]
         symbols = [word for word in words if word.startswith("s")]

@@ -29,7 +29,7 @@ _ALSO_ASKED = {
     "birth_city": ("Where is from?",),
     "employer": ("What is the company of?",),
 }
-"""What users ask in words that no question of the bank has."""
+"""Other words of users for the questions of the bank."""
 _SENTENCES = len(ATTRIBUTES)
 _CORPUS_PEOPLE = 4000
 """People whose biographies a BPE is trained on."""
@@ -102,7 +102,7 @@ class BioS(Dataset):
 
     @property
     def longest_text(self) -> int:
-        """Tokens that no biography has more of, with its special tokens."""
+        """An upper bound on the tokens of a biography, with its special tokens."""
         lengths = self.pieces.lengths
         value = {name: int(lengths[numbers].max()) for name, numbers in self._value.items()}
         value["birth_date"] = int(lengths[self._day].max() + lengths[self._year].max())
@@ -138,7 +138,7 @@ class BioS(Dataset):
             order = random_order(random_words(seed, Stream.ORDER, index, _SENTENCES, text))
         else:
             order = np.broadcast_to(np.arange(_SENTENCES), (len(index), _SENTENCES))
-        if exposure >= EVALUATION and variant.texts is None:  # a fixed text is measured as it was learned
+        if exposure >= EVALUATION and variant.texts is None:  # fixed texts are measured as they were learned
             order = _employer_first(order)
         return self._assemble(self.head(index), *self._people(index, seed), templates, order)
 
@@ -192,7 +192,7 @@ class BioS(Dataset):
         return int(find_names(self.config.seed, self.config.pools, np.array([names]))[0]), attribute
 
     def covering_texts(self) -> list[str]:
-        """Texts in which every piece stands at least once: whatever a text can hold, they hold."""
+        """Texts that together contain every piece, so everything that a text can contain."""
         return ["".join(self.pieces.strings[piece] for piece in row) for row in self._cover()]
 
     def _lay_out_pieces(self) -> None:
@@ -260,7 +260,7 @@ class BioS(Dataset):
         self.pieces = self._pieces.pieces(self.tokenizer.encode)
 
     def _cover(self) -> list[Int[np.ndarray, " slots"]]:
-        """Plans in which every piece stands at least once."""
+        """Plans that together contain every piece."""
         sizes, bank = self.config.pools, self.bank
         dates = sizes.months * sizes.days
         pools = [sizes.first_names, sizes.middle_names, sizes.last_names, dates, sizes.years]

@@ -1,4 +1,4 @@
-"""Named experiments: the sweeps that answer a question, what its source says, and what came out.
+"""Named experiments: the sweeps that answer a question, the claim of its source, and the result.
 
 In: a name. Out: an `Experiment`. To add one, add its file and its line here; a user's own is named `module:Name`.
 """

@@ -1,4 +1,4 @@
-"""What an experiment is: its sweeps, its table and figure, and a verdict that follows from the data alone."""
+"""The protocol of an experiment: its sweeps, its table and figures, and a verdict from the data alone."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -13,7 +13,7 @@ Status = Literal["reproduced", "reproduced in part", "not reproduced", "not enou
 
 
 def together(parts: Sequence[Status]) -> Status:
-    """The status of a claim with several parts: that of all where they agree, else "reproduced in part"."""
+    """The status of a claim with several parts: their common status, else "reproduced in part"."""
     if "not enough runs" in parts or not parts:
         return "not enough runs"
     return parts[0] if len(set(parts)) == 1 else "reproduced in part"
@@ -74,7 +74,7 @@ class Experiment(Protocol):
 
 
 def preset_options(name: str, **changes: Any) -> dict[str, Any]:
-    """The options of a preset that comes along, with changes."""
+    """The options of a preset of this project, with changes."""
     from basis.flags import read_yaml
     from capacity.spec.presets import preset_path
 

@@ -16,7 +16,7 @@ _KIND = ["recipe", "exposures"]
 _CLAIMS = {1000: (1.8, 2.3), 100: (0.8, 1.2)}
 """The R that count as the source's "about 2, never above 2.3" and "about 1", by exposures."""
 _RECIPE = "paper"
-"""The recipe that follows the source; the verdict rests on it, and the others are told beside it."""
+"""The recipe that follows the source; the verdict is about its runs; the evidence lists the others, too."""
 
 
 @dataclass(frozen=True)

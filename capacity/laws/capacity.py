@@ -10,7 +10,7 @@ import pandas as pd
 
 
 def compared(frame: pd.DataFrame, kind: Sequence[str]) -> pd.DataFrame:
-    """What can be compared: without quantizations that only some of the seeds of a kind, size and N have.
+    """The rows that can be compared: quantizations that all seeds of a kind, size and N have.
 
     The mean of these seeds would differ from that of all by more than quantization costs.
     """
@@ -23,7 +23,7 @@ def over_seeds(frame: pd.DataFrame, kind: Sequence[str]) -> pd.DataFrame:
     """The mean R over seeds of each kind, size, N and quantization, in order of first appearance.
 
     Columns: the kind, `size`, `people`, `quantization`, `params`, `R`, the lowest and highest seed as `low` and `high`,
-    and the number of `seeds`. Runs without R are left out, and what cannot be compared.
+    and the number of `seeds`. Runs without R and rows that cannot be compared are left out.
     """
     frame = compared(frame, kind).dropna(subset=["bits_per_param"])
     runs = frame.groupby([*kind, "size", "people", "quantization"], dropna=False, sort=False)
@@ -38,7 +38,7 @@ def best_over_people(frame: pd.DataFrame, kind: Sequence[str]) -> pd.DataFrame:
     """The capacity of each kind, size and quantization: the largest mean R over N, as the paper reads it off.
 
     Columns are those of `over_seeds`, and `bracketed`: whether a smaller and a larger N than the best were tried, so
-    that R is no mere lower bound. Of equally good N the smallest is taken.
+    that R is not only a lower bound. Among equally good N the smallest is taken.
     """
     means, of_size = over_seeds(frame, kind), [*kind, "size", "quantization"]
     means["params"] = means.groupby(of_size, dropna=False)["params"].transform("mean").round().astype("int64")

@@ -1,4 +1,4 @@
-"""Which runs may be averaged: those that differ in their seed alone.
+"""Groups of runs that may be averaged: runs that differ only in their seed.
 
 In: a table with one row a run (or a run and quantization) and the names of the options that decide a result. Out: the
 options by which the runs have to be told apart, and a name for each kind of run.
@@ -12,22 +12,22 @@ import pandas as pd
 from biogen.datasets import title_of
 
 PRIMARY = ("dataset", "size", "people", "exposures", "junk", "architecture", "recipe")
-"""Options that tell runs apart wherever they differ; the recipe decides most others from them."""
+"""Options that tell runs apart whenever they differ; the recipe decides most others from them."""
 
 AXES = ("size", "people")
-"""Options that figures have as axes; what differs besides is a kind of run."""
+"""Options that are axes of figures; runs that differ in others are different kinds."""
 
 
 def differing(frame: pd.DataFrame, options: Sequence[str]) -> list[str]:
-    """The options that tell the runs of a table apart so that runs alike in all of them differ in the seed alone.
+    """The options that tell the runs of a table apart: runs with the same values of them differ only in the seed.
 
-    Those of `PRIMARY` that have more than one value, and every other one that has more than one value among runs that
-    are alike in those before it. So an option that follows from the others (a learning rate that the recipe takes from
-    the width) is not among them. A missing value counts as a value.
+    They are the options of `PRIMARY` with more than one value, and every other option with more than one value among
+    runs that agree in those before it. So an option that follows from the others (a learning rate that the recipe
+    derives from the width) is not among them. A missing value counts as a value.
 
     Args:
         frame: a row a run, or several of the same values.
-        options: names in canonical order; those that are no column are passed over.
+        options: names in canonical order; names without a column are skipped.
 
     """
     values = frame[[name for name in options if name in frame and name != "seed"]].drop_duplicates()
@@ -47,7 +47,7 @@ def kinds(frame: pd.DataFrame, options: Sequence[str]) -> list[str]:
 def label(values: Mapping[str, Any]) -> str:
     """The name of a kind of run, from the options that tell it apart: "bioD, muon, lr 0.01".
 
-    A missing value is not named unless nothing else is.
+    A missing value is named only if all values are missing.
     """
     given = {name: value for name, value in values.items() if not pd.isna(value)}
     given = given or dict.fromkeys(list(values)[-1:], "none")
@@ -70,7 +70,7 @@ def phrase(name: str, value: Any) -> str:
 
 
 def _varies_within(values: pd.DataFrame, keys: Sequence[str], name: str) -> bool:
-    """Whether an option has more than one value among rows that are alike in `keys`."""
+    """Whether an option has more than one value among rows that agree in `keys`."""
     if not keys:
         return True
     return len(values[[*keys, name]].drop_duplicates()) > len(values[list(keys)].drop_duplicates())

@@ -19,7 +19,7 @@ from capacity.store.records import by_precision
 def best_table(frame: pd.DataFrame) -> str:
     """One line a size and kind of run: the largest R over N, and R of the same runs after quantization.
 
-    Where it says ≥, the best N is the smallest or the largest of those tried.
+    ≥ marks a lower bound: the best N is the smallest or the largest that was tried.
     """
     kind = kinds(frame, deciding(frame))
     means = over_seeds(frame, kind)
@@ -44,7 +44,7 @@ def best_table(frame: pd.DataFrame) -> str:
 
 
 def _same_in(frame: pd.DataFrame, row: "pd.Series[Any]", names: Sequence[str]) -> "pd.Series[bool]":
-    """Which rows of a frame are like a row in some columns, where missing values are alike."""
+    """Which rows of a frame equal a row in some columns; missing values are equal."""
     same = pd.Series(True, index=frame.index)
     for name in names:
         same &= frame[name].isna() if pd.isna(row[name]) else frame[name] == row[name]

@@ -1,4 +1,4 @@
-"""What programs print into documents: a table of runs, and where its numbers come from."""
+"""Text for documents: a table of runs, and where its numbers come from."""
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path

@@ -19,7 +19,7 @@ _GROUPS = ("embedding", "head"), ("attention",), ("mlp",), ("norm",)
 
 
 def show_plans(plans: list[Plan], workers: int, console: Console) -> None:
-    """Print what `--dry-run` promises: each run and what it costs, each model, and all together."""
+    """Print the plan: each run and its cost, each model, and the total cost."""
     speed = SpeedEstimate()
     seconds = [speed.seconds(plan) for plan in plans]
     console.print(_runs(plans, seconds, workers))
@@ -59,7 +59,7 @@ def _runs(plans: Sequence[Plan], seconds: Sequence[float], workers: int) -> Tabl
 
 
 def _names(plans: Sequence[Plan]) -> list[str]:
-    """What tells each run apart besides size, people and exposures."""
+    """The options that tell runs apart, without size, people and exposures."""
     frame = pd.DataFrame([options_of({"config": stored(plan.config)}) for plan in plans])
     several_seeds = frame["seed"].nunique() > 1
     names = [name for name in kinds(frame, OPTIONS) if name != "exposures"] + ["seed"] * several_seeds
@@ -97,7 +97,7 @@ def _table(title: str, left: Sequence[str]) -> Table:
 
 
 def _disk(plans: list[Plan], workers: int) -> int:
-    """Bytes at most: all models, and the checkpoints of those under way."""
+    """Most bytes: all models, and the checkpoints of the runs under way."""
     models = sum(4 * plan.parameters for plan in plans)
     return models + sum(sorted(plan.disk - 4 * plan.parameters for plan in plans)[-workers:])
 

@@ -51,9 +51,9 @@ def show(frame: pd.DataFrame, console: Console) -> None:
         console.print("rtn: rounded to nearest; +emb: embedding and output head quantized, too.", highlight=False)
     console.print(_how_to_read(lines), highlight=False)
     if partial:
-        told = "for some of the seeds with that size and N only: not in the table, nor in figures."
+        where = "for some of the seeds with that size and N only: not in the table, nor in figures."
         console.print(
-            f"Quantized copies of {count_runs(partial)} were measured {told}", highlight=False, soft_wrap=True
+            f"Quantized copies of {count_runs(partial)} were measured {where}", highlight=False, soft_wrap=True
         )
 
 
@@ -104,7 +104,7 @@ def _print_to_fit(tables: Sequence[Table], console: Console) -> None:
 
 
 def _table(lines: pd.DataFrame, kind: Sequence[str], space: int) -> Table:
-    """One line for each setting, columns `space` blanks further apart than the least."""
+    """One line for each setting. space: blanks between columns beyond the minimum."""
     table = Table(box=SIMPLE_HEAD, show_edge=False, pad_edge=False, padding=(0, space, 0, 0))
     cells: list[list[str]] = []
 
@@ -147,7 +147,7 @@ def _interval(low: SupportsFloat, high: SupportsFloat) -> str | None:
 
 
 def _shared(frame: pd.DataFrame, kind: Sequence[str]) -> str:
-    """What all runs have in common, for the caption."""
+    """The options that all runs share, for the caption."""
     first = frame.iloc[0]
     texts = {
         "dataset": f"data {title_of(first.dataset)}",
@@ -159,7 +159,7 @@ def _shared(frame: pd.DataFrame, kind: Sequence[str]) -> str:
 
 
 def _range(lines: pd.DataFrame) -> str:
-    """What the range beside R is."""
+    """What the range after R means."""
     seeds, people = "the lowest and the highest seed", "the 95 % interval over people"
     if (lines["seeds"] > 1).all():
         return f"Range: {seeds}."
@@ -167,7 +167,7 @@ def _range(lines: pd.DataFrame) -> str:
 
 
 def _how_to_read(lines: pd.DataFrame) -> str:
-    """The law to compare R with; or, where no data were enough to come near it, that they were the limit."""
+    """The law to compare R with, or a sentence that the data were the limit if they were too few to reach it."""
     level = lines["exposures"].map(lambda exposures: LAW[1000 if exposures >= 1000 else 100])
     highest = lines["max_bits_per_param"].max()
     if (lines["max_bits_per_param"] < level).all():

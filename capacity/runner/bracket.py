@@ -1,7 +1,7 @@
-"""Around the best R: which other N to train, so that each size's best lies between a smaller and a larger one.
+"""Brackets the best N of each size: adds runs until a smaller and a larger N have been tried.
 
-In: all runs that the lists of a preset allow, the R max to begin with, the folder of the results. Out: the runs to
-begin with, and those to add. They follow from the command and the folder alone, so the same command again, or another
+In: all runs of a preset's lists, the R max to begin with, the folder of the results. Out: the runs to begin with, and
+the runs to add. They follow from the command and the folder alone, so the same command again, or another
 driver, adds the same.
 """
 
@@ -24,10 +24,10 @@ _Ladder = dict[int, list[Plan]]
 
 
 class Bracket:
-    """The runs of a sweep, which grows: of each size, the N on both sides of the best so far belong to it."""
+    """The runs of a sweep that grows: the N on both sides of the best so far are added for each size."""
 
     def __init__(self, allowed: Sequence[Plan], r_max: tuple[float, float] | None, out: Path) -> None:
-        """Begin with the N of each size whose R max lies in `r_max`, or with the nearest; without one, with all."""
+        """Begin with the N of each size whose R max lies in `r_max`, or with the nearest; without `r_max`, with all."""
         low, high = r_max or (0.0, float("inf"))
         self.allowed = allowed
         self._out = out
@@ -43,14 +43,14 @@ class Bracket:
             least = min(outside.values())
             begun |= {name for name, distance in outside.items() if distance == least}
         self.plans = [plan for plan in allowed if plan.run_id in begun]
-        """All runs of the sweep, as far as it is known yet."""
+        """All runs of the sweep so far."""
         self._begun = begun
 
-    def more(self) -> list[Plan]:
-        """The runs to add now; each is given once."""
+    def grow(self) -> list[Plan]:
+        """Add the runs beside the best N so far; returns them."""
         found: list[Plan] = []
         for ladder in self._ladders.values():
-            while new := self._beside_the_best(ladder):  # what is done may ask for another
+            while new := self._beside_the_best(ladder):  # runs already done may lead to others
                 self._begun |= {plan.run_id for plan in new}
                 found += new
         self.plans += found
@@ -68,7 +68,7 @@ class Bracket:
         return lines
 
     def _beside_the_best(self, ladder: _Ladder) -> list[Plan]:
-        """The runs of the best N and its neighbours that are not in the sweep; none while one that is has no R."""
+        """The runs of the best N and its neighbours outside the sweep; none while a run of the sweep has no R."""
         left = [plan for plans in ladder.values() for plan in plans if plan.run_id not in self._begun]
         if not left or (best := self._best(ladder)) is None:
             return []
@@ -78,7 +78,7 @@ class Bracket:
         return [plan for plan in left if plan.config.data.people in beside]
 
     def _best(self, ladder: _Ladder) -> int | None:
-        """The N with the largest R, a mean over seeds, of the runs in the sweep; None while one of them has none."""
+        """The N with the largest R, a mean over seeds, of the runs in the sweep; None while one of them has no R."""
         plans = [plan for plans in ladder.values() for plan in plans if plan.run_id in self._begun]
         frame = pd.DataFrame(
             {

@@ -1,10 +1,10 @@
-"""Who does a run: claims on its folder, so that several drivers on several machines never do it twice.
+"""Claims on the folders of runs, so that several drivers on several machines never do a run twice.
 
-In: a folder that all of them see. Out: a `Claim` for one of them. A claim is a file `claim-G` with a number G, made in
-one step, naming the process that holds it. Another may take over, by making claim G + 1, once that process is known to
-be dead: at once where it was one of this machine, else when its heartbeat has stood still for `STALE_SECONDS` of the
-watcher's own clock (so no two clocks are compared). Whoever sees a later claim than its own has lost the run and writes
-no more. Only creating and renaming files in one folder is asked of the file system.
+In: a folder that all drivers see. Out: a `Claim` for one of them. A claim is a file `claim-G` with a number G. It is
+created atomically and names the process that holds it. Another process takes over by creating claim G + 1 once the
+holder is known to be dead: at once if it ran on this machine, else when its heartbeat has not changed for
+`STALE_SECONDS` of the watcher's own clock (so no two clocks are compared). A process that sees a later claim than its
+own has lost the run and stops writing. The file system only has to create and rename files in one folder.
 """
 
 import errno
@@ -23,7 +23,7 @@ from typing import Any
 
 BEAT_SECONDS = 2.0
 STALE_SECONDS = 60.0
-"""So long a heartbeat of another machine must stand still before its run is taken over."""
+"""Time without a heartbeat after which a run of another machine is taken over."""
 
 _CLAIM, _RELEASED = "claim-", "released-"
 _HEARTBEAT = "heartbeat.json"
@@ -36,7 +36,7 @@ class Lost(Exception):
 
 @cache
 def this_machine() -> str:
-    """A name for where process numbers mean the same: this start of this machine, and the container in it."""
+    """A name for the space of process numbers: this boot of this machine, and the container."""
     with suppress(OSError):
         boot = Path("/proc/sys/kernel/random/boot_id").read_text().strip()
         return f"{boot} {os.readlink('/proc/self/ns/pid')}"
@@ -44,10 +44,10 @@ def this_machine() -> str:
 
 
 def started(pid: int) -> str | None:
-    """When a process of this machine started, as the kernel counts; None for a process that is gone."""
+    """When a process of this machine started, in kernel ticks; None if it has ended."""
     try:
         fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
-    except OSError:  # gone; or hidden, as another user's may be; or this system has no /proc
+    except OSError:  # it has ended, or is hidden (another user's), or there is no /proc
         try:
             os.kill(pid, 0)
         except ProcessLookupError:
@@ -60,7 +60,7 @@ def started(pid: int) -> str | None:
 
 @dataclass(frozen=True)
 class Process:
-    """A process, told from later ones of the same number."""
+    """A process, distinct from later ones with the same number."""
 
     machine: str
     pid: int
@@ -68,12 +68,12 @@ class Process:
 
     @classmethod
     def this(cls) -> "Process":
-        """The one that asks."""
+        """The current process."""
         return cls(this_machine(), os.getpid(), started(os.getpid()))
 
     @property
     def dead(self) -> bool | None:
-        """Whether it is gone; None where only its heartbeat can tell."""
+        """Whether it has ended; None if it is on another machine, where only its heartbeat shows that."""
         if self.machine != this_machine():
             return None
         now = started(self.pid)
@@ -82,20 +82,20 @@ class Process:
 
 @dataclass
 class Claim:
-    """The right to do a run, while it is held: its heart beats in a thread of its own."""
+    """The right to do a run. While it is held, a thread writes its heartbeat."""
 
     folder: Path
     number: int
     notice: dict[str, Any] = field(default_factory=dict)
-    """What the heartbeat tells besides: how far the run is."""
+    """The progress of the run, which the next heartbeat writes."""
     lost: bool = False
-    """Whether the heartbeat has met a later claim."""
+    """Whether the heartbeat found a later claim."""
     finished: bool = False
-    """Whether the run is done; then no trace of claims is left."""
+    """Whether the run is done; then all files of claims are removed."""
 
     def __post_init__(self) -> None:
         self._beats = 0
-        self._over = threading.Event()
+        self._ended = threading.Event()
 
     def __enter__(self) -> "Claim":
         self._beat()
@@ -104,7 +104,7 @@ class Claim:
         return self
 
     def __exit__(self, *_: object) -> None:
-        self._over.set()
+        self._ended.set()
         self._thread.join()
         with suppress(OSError):
             if self.finished:
@@ -114,22 +114,18 @@ class Claim:
 
     @property
     def held(self) -> bool:
-        """Whether nobody has taken the run over."""
+        """Whether no other process has taken the run over."""
         return _latest(self.folder)[0] == self.number
 
     def check(self) -> None:
-        """Raises Lost if somebody has taken the run over."""
+        """Raises Lost if another process has taken the run over."""
         if self.lost or not self.held:
             self.lost = True
             raise Lost(f"{self.folder.name}: another process has taken this run over")
 
-    def tell(self, notice: dict[str, Any]) -> None:
-        """Let the next heartbeat say so."""
-        self.notice = notice
-
     def _keep_beating(self) -> None:
-        while not self._over.wait(BEAT_SECONDS):
-            with suppress(OSError):  # a full disk is no reason to die of
+        while not self._ended.wait(BEAT_SECONDS):
+            with suppress(OSError):  # a full disk must not end the run
                 if not self.held:
                     self.lost = True
                     return
@@ -138,21 +134,21 @@ class Claim:
     def _beat(self) -> None:
         self._beats += 1
         content = json.dumps({"claim": self.number, "beat": self._beats, **self.notice})
-        temporary = self.folder / f".{_HEARTBEAT}.{self.number}.tmp"  # always the same: a full disk collects no more
+        temporary = self.folder / f".{_HEARTBEAT}.{self.number}.tmp"  # one name, so that failed writes do not pile up
         temporary.write_text(content)
         temporary.replace(self.folder / _HEARTBEAT)
 
 
-def acquire(folder: Path, *, over: int = 0) -> Claim | None:
-    """Claim a run; None if somebody else has it. over: the number of a claim whose heartbeat stood still."""
+def acquire(folder: Path, *, dead_claim: int = 0) -> Claim | None:
+    """Claim a run; None if another process has it. dead_claim: the number of a claim whose heartbeat stopped."""
     number, holder = _latest(folder)
-    if holder is not None and holder.dead is not True and (number > over or _beats(folder)):
+    if holder is not None and holder.dead is not True and (number > dead_claim or _beats(folder)):
         return None
     number += 1
     if not _create(folder / f"{_CLAIM}{number}", json.dumps(vars(Process.this()))):
         return None
     if (folder / f"{_RELEASED}{number}").exists() or _latest(folder)[0] != number:
-        # Between the look and the claim, somebody else had this number and is through with it.
+        # Another process claimed and released this number since `_latest` was read.
         (folder / f"{_CLAIM}{number}").unlink(missing_ok=True)
         return None
     for earlier in (one for one in _numbers(folder) if one < number):
@@ -162,13 +158,13 @@ def acquire(folder: Path, *, over: int = 0) -> Claim | None:
 
 
 def clear(folder: Path) -> None:
-    """Remove all traces of claims: for a run that is done."""
+    """Remove all files of claims of a run that is done."""
     for path in [*folder.glob(f"{_CLAIM}*"), *folder.glob(f"{_RELEASED}*"), folder / _HEARTBEAT]:
         path.unlink(missing_ok=True)
 
 
 def last_notice(folder: Path) -> dict[str, Any] | None:
-    """What the last heartbeat of a run told, or None."""
+    """The progress in the last heartbeat of a run, or None."""
     try:
         notice = json.loads((folder / _HEARTBEAT).read_text())
     except (OSError, ValueError):
@@ -177,15 +173,15 @@ def last_notice(folder: Path) -> dict[str, Any] | None:
 
 
 class Watch:
-    """Who of the claimants of other machines still lives: heartbeats looked at now and then, by this clock."""
+    """Tells which claims of other machines are dead, from heartbeats read now and then and this machine's clock."""
 
     def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
         self._clock = clock
         self._looks: dict[Path, tuple[tuple[int, str], float, float]] = {}
-        """Of each run: the last beat seen, since when it has stood, and when it was last looked at."""
+        """For each run: the last heartbeat, when it was first seen, and when it was last read."""
 
     def free(self, folder: Path) -> int | None:
-        """Whether a run can be claimed: None if not yet, else what to give `acquire` as `over`."""
+        """Whether a run can be claimed: None if not yet, else the `dead_claim` to give to `acquire`."""
         number, holder = _latest(folder)
         if holder is None:
             return 0
@@ -193,7 +189,7 @@ class Watch:
             return 0 if dead else None
         seen, now = (number, _beat_of(folder)), self._clock()
         before, since, looked = self._looks.get(folder, (None, now, now))
-        # Whoever has not looked for a while, because the file server hung perhaps, can't say that nothing beat.
+        # After a long gap between two reads (a file server that hung), a heartbeat may have been missed.
         if before != seen or now - looked > STALE_SECONDS / 2:
             since = now
         self._looks[folder] = seen, since, now
@@ -208,14 +204,14 @@ def _beat_of(folder: Path) -> str:
 
 
 def _beats(folder: Path) -> bool:
-    """Whether a heart that was taken for dead beats all the same: it may have been some time ago."""
+    """Whether a claim that was taken for dead has a heartbeat after all: that may be long ago."""
     before = _beat_of(folder)
     time.sleep(3 * BEAT_SECONDS)
     return _beat_of(folder) != before
 
 
 def _create(path: Path, content: str) -> bool:
-    """Make a file with this content in one step; False if it is there already."""
+    """Create a file with this content atomically; False if it exists."""
     temporary = path.with_name(f".{path.name}.{secrets.token_hex(4)}.tmp")
     try:
         temporary.write_text(content)
@@ -225,7 +221,7 @@ def _create(path: Path, content: str) -> bool:
     except OSError as error:
         if error.errno not in (errno.EPERM, errno.ENOTSUP, errno.EOPNOTSUPP, errno.ENOSYS):
             raise
-        # A file system without links: a reader may meet the file while it is empty.
+        # A file system without links: a reader may find the file empty.
         try:
             with path.open("x") as file:
                 file.write(content)
@@ -237,14 +233,14 @@ def _create(path: Path, content: str) -> bool:
 
 
 def _numbers(folder: Path) -> list[int]:
-    """Of all claims, released ones too, in order."""
+    """The numbers of all claims, released ones included, in order."""
     names = (path.name.partition("-") for path in folder.iterdir())
     kinds = (_CLAIM, _RELEASED)
     return sorted(int(number) for kind, dash, number in names if kind + dash in kinds and number.isdigit())
 
 
 def _latest(folder: Path) -> tuple[int, Process | None]:
-    """The number of the latest claim, and its holder unless it was released. An unreadable one is taken for alive."""
+    """The number of the latest claim, and its holder unless it was released. An unreadable claim counts as alive."""
     numbers = _numbers(folder)
     if not numbers:
         return 0, None
@@ -254,6 +250,6 @@ def _latest(folder: Path) -> tuple[int, Process | None]:
     except FileNotFoundError:
         if (folder / f"{_RELEASED}{number}").exists():
             return number, None
-        return _latest(folder)  # gone between two looks
+        return _latest(folder)  # removed since the folder was listed
     except (ValueError, TypeError):
         return number, Process("unknown", 0, None)

@@ -1,7 +1,6 @@
 """Engines: where the workers of a sweep run. Here the local one: processes side by side on this machine.
 
-In: the folder of a run. Out: a `Job` that can be asked and stopped. What a worker achieves is in its folder; an engine
-only moves work.
+In: the folder of a run. Out: a `Job` that can be polled and stopped. A worker's results are in its folder.
 """
 
 import json
@@ -25,14 +24,14 @@ from capacity.store.folders import FAILED, STOPPED, RunFolder
 
 @runtime_checkable  # so that the tests can check annotations
 class Job(Protocol):
-    """A worker at its run."""
+    """A worker that does a run."""
 
     def poll(self) -> int | None:
-        """Its exit code once it has ended; below 0 it died of that signal."""
+        """Its exit code, or None while it runs; a negative one is the signal that ended it."""
         ...
 
     def stop(self) -> None:
-        """Ask it to leave a checkpoint and end."""
+        """Ask it to write a checkpoint and end."""
         ...
 
     def kill(self) -> None:
@@ -45,21 +44,21 @@ class Engine(Protocol):
     """Starts workers."""
 
     def slots(self) -> int:
-        """How many may be under way at a time, now."""
+        """The number of workers that may run side by side now."""
         ...
 
-    def start(self, plan: Plan, folder: RunFolder, over: int) -> Job:
-        """Start a worker. over: the number of a dead claim on the run that it may take over."""
+    def start(self, plan: Plan, folder: RunFolder, dead_claim: int) -> Job:
+        """Start a worker. dead_claim: the number of a claim on the run to take over; 0: none."""
         ...
 
     def close(self) -> None:
-        """Nothing more is to be started."""
+        """Release the engine; no worker is started afterwards."""
         ...
 
 
 @dataclass(frozen=True)
 class WorkerOptions:
-    """What a preset says of workers, whatever the engine."""
+    """Options of workers that all engines share."""
 
     device: str
     processes: int = 1
@@ -67,35 +66,35 @@ class WorkerOptions:
     save_seconds: float = 60.0
 
 
-def worker_command(folder: RunFolder, over: int, options: WorkerOptions) -> list[str]:
+def worker_command(folder: RunFolder, dead_claim: int, options: WorkerOptions) -> list[str]:
     """The command line of a worker; with several processes, torchrun starts them."""
     launcher = [sys.executable, "-m"]
     if options.processes > 1:
         launcher += ["torch.distributed.run", "--standalone", f"--nproc-per-node={options.processes}", "-m"]
-    flags = ["--device", options.device, "--over", str(over), "--save-seconds", str(options.save_seconds)]
+    flags = ["--device", options.device, "--dead-claim", str(dead_claim), "--save-seconds", str(options.save_seconds)]
     return [*launcher, "capacity.runner.worker", str(folder.path), *flags]
 
 
 def start_worker(
-    folder: RunFolder, over: int, options: WorkerOptions, environment: dict[str, str]
+    folder: RunFolder, dead_claim: int, options: WorkerOptions, environment: dict[str, str]
 ) -> subprocess.Popen[bytes]:
     """Start a worker that stops training when this process ends (what it measures, it finishes)."""
     variables = os.environ | environment | {PARENT: json.dumps(vars(Process.this()))}
-    if Path.cwd() != FOLDER:  # a module `capacity` of the user's own may lie there
+    if Path.cwd() != FOLDER:  # it may hold a module `capacity` of the user's own
         variables["PYTHONSAFEPATH"] = "1"
     with folder.log.open("ab") as log:
         return subprocess.Popen(
-            worker_command(folder, over, options),
+            worker_command(folder, dead_claim, options),
             stdin=subprocess.DEVNULL,
             stdout=log,
             stderr=log,
             env=variables,
-            start_new_session=True,  # Ctrl-C reaches the driver alone, which tells the workers
+            start_new_session=True,  # Ctrl-C reaches only the driver, which stops the workers
         )
 
 
 def outcome(code: int | None, folder: RunFolder, options: WorkerOptions) -> int | None:
-    """What a worker's exit code means: torchrun's only tells whether there was an accident."""
+    """The exit code of a worker; torchrun's own is 0 unless a process crashed."""
     if code != 0 or options.processes == 1 or folder.done:
         return code
     return FAILED if folder.failure.exists() else STOPPED
@@ -105,7 +104,7 @@ ONE_THREAD = {"OMP_NUM_THREADS": "1", "MKL_NUM_THREADS": "1", "TOKENIZERS_PARALL
 
 
 def visible_gpus() -> list[str]:
-    """The GPUs that this process may use, as CUDA names them: a scheduler may have left it but some."""
+    """The GPUs that this process may use, as CUDA names them; a scheduler may allow only some."""
     named = os.environ.get("CUDA_VISIBLE_DEVICES")
     return named.split(",") if named else [str(number) for number in range(torch.cuda.device_count())]
 
@@ -122,7 +121,7 @@ def default_workers(device: str, processes: int = 1) -> int:
 
 @dataclass
 class LocalJob:
-    """A worker process of this machine, its children included."""
+    """A worker process of this machine, with its children."""
 
     process: subprocess.Popen[bytes]
     folder: RunFolder
@@ -133,7 +132,7 @@ class LocalJob:
         return outcome(self.process.poll(), self.folder, self.options)
 
     def stop(self) -> None:
-        """See `Job`. Torchrun would give its processes half a minute and complain: they are asked themselves."""
+        """See `Job`. The signal goes to the ranks, as torchrun would wait half a minute and print errors."""
         for pid in self._ranks() or [self.process.pid]:
             with suppress(ProcessLookupError):
                 os.kill(pid, signal.SIGTERM)
@@ -145,7 +144,7 @@ class LocalJob:
                 os.kill(pid, signal.SIGKILL)
 
     def _ranks(self) -> list[int]:
-        """The processes that torchrun started, where the system tells."""
+        """The processes that torchrun started, if the system lists them."""
         if self.options.processes == 1 or self.process.poll() is not None:
             return []
         try:
@@ -159,7 +158,7 @@ class LocalJob:
 
 @dataclass
 class LocalEngine:
-    """So many workers on this machine; on GPUs each sees its own."""
+    """A number of workers on this machine; each sees only its own GPUs."""
 
     workers: int
     options: WorkerOptions
@@ -170,11 +169,11 @@ class LocalEngine:
         """See `Engine`."""
         return self.workers
 
-    def start(self, plan: Plan, folder: RunFolder, over: int) -> LocalJob:
+    def start(self, plan: Plan, folder: RunFolder, dead_claim: int) -> LocalJob:
         """See `Engine`."""
         free = (slot for slot in range(self.workers) if slot not in self._jobs or self._jobs[slot].poll() is not None)
         slot = next(free)
-        process = start_worker(folder, over, self.options, self._environment(slot))
+        process = start_worker(folder, dead_claim, self.options, self._environment(slot))
         job = LocalJob(process, folder, self.options)
         self._jobs[slot] = job
         return job

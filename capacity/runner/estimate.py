@@ -1,4 +1,4 @@
-"""How long a training will take on this machine: tried out where that is quick, else from the matrix rate."""
+"""Estimates how long a training takes on this machine, from a few timed steps or from the matrix rate."""
 
 import time
 from dataclasses import dataclass
@@ -6,27 +6,26 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 
+from capacity.spec.build import build_model
 from capacity.spec.plan import Plan
 from capacity.spec.recipes import settings_of
-from train.architectures.causal_lm import make_model
 from train.loop import Trainer
-from train.sizes import parse_size
 
 _TRIAL_FLOPS = 3e10
-"""A training step that costs more is not tried out for the estimate of time."""
+"""A training step that costs more is not timed."""
 UTILISATION = 0.5
-"""Share of the measured matrix rate that a model too large to try out is taken to reach."""
+"""Assumed share of the measured matrix rate for models too large to time."""
 
 
 class SpeedEstimate:
-    """Seconds a token on this machine's CPU, one core: tried out where that is quick, else from the matrix rate."""
+    """Seconds per token on one core of this machine: timed where that is quick, else from the matrix rate."""
 
     def __init__(self) -> None:
         self._known: dict[tuple[str, str, int, int], float] = {}
         self._rate: float | None = None
 
     def seconds(self, plan: Plan) -> float:
-        """Estimated time of a run's training, one core, data and evaluation left out."""
+        """Estimated training time of a run on one core, without data and evaluation."""
         training = plan.config.training
         length = training.context if training.layout == "packed" else round(plan.text_tokens)
         rows = max(1, min(training.batch, 4096 // length))
@@ -66,8 +65,7 @@ class _Trial:
 
 def _time_step(plan: Plan, rows: int, length: int) -> float:
     """The faster of a few training steps on random tokens, in seconds."""
-    named = plan.config.model
-    model = make_model(named.architecture, parse_size(plan.config.size), plan.vocab, named.options)
+    model = build_model(plan.config, plan.vocab)
     model.initialize("width", 0)
     training = plan.config.training.model_copy(update={"compile": "off", "precision": "auto", "kernels": "auto"})
     settings = settings_of(training, 1, form=model.kernel_form(), on_gpu=False)

@@ -1,6 +1,6 @@
-"""A whole sweep: planned, checked against its folder, done as far as it is not, on the engine that it asks for.
+"""Launches a sweep: plans it, compares it with its folder, and does the missing runs on an engine.
 
-In: a `Preset`. Out: a `Launch`, which can be looked at (a dry run) or done.
+In: a `Preset`. Out: a `Launch`, which can be inspected (a dry run) or done.
 """
 
 import os
@@ -34,11 +34,11 @@ class Launch:
             self._say(f"Tokenizer {away[0]} is not on this machine: V and tokens are those of whole words.")
             here = tuple("word" if name in away else name for name in preset.tokenizer)
             planned = preset.model_copy(update={"tokenizer": here})
-        if preset.bracket:  # whose r_max says where to begin
+        if preset.bracket:  # r_max only says where to begin
             planned = planned.model_copy(update={"r_max": None})
         sweep = make_sweep(planned)
         self.bracket = Bracket(sweep.plans, preset.r_max if preset.bracket else None, preset.out)
-        self.bracket.more()
+        self.bracket.grow()
         later = len(sweep.plans) - len(self.bracket.plans)
         if sweep.outside:
             self._say(f"Combinations left out, as their R max is outside r_max {preset.r_max}: {sweep.outside}.")
@@ -49,7 +49,7 @@ class Launch:
 
     @property
     def plans(self) -> list[Plan]:
-        """The runs, as far as they are known yet."""
+        """The runs so far; `bracket` may add some."""
         return self.bracket.plans
 
     @property
@@ -59,11 +59,11 @@ class Launch:
         return workers or default_workers(self.preset.device, self.preset.processes)
 
     def check(self) -> None:
-        """See that the folder can hold the results, if it is there, and that what it holds can be read."""
+        """Check that the folder, if there is one, can hold the results and can be read."""
         _usable(self.preset.out, check_store)
 
     def done(self) -> tuple[int, int]:
-        """How many runs the folder has, and how many more are trained there and are only to be measured."""
+        """The number of runs that are done, and of those that are trained and only have to be measured."""
         folders = [(run_folder(self.preset.out, plan.config), plan) for plan in self.plans]
         done = sum(folder.done for folder, _ in folders)
         return done, sum(any(trained_alike(folder, plan.config)) for folder, plan in folders if not folder.done)
@@ -82,7 +82,7 @@ class Launch:
         if not os.access(out, os.W_OK):
             raise UserError([f"out: {out} cannot be written; give a folder that can"])
         missing = _missing(self.plans, out)
-        while not missing and self.bracket.more():  # another driver ends the last one just now
+        while not missing and self.bracket.grow():  # another driver has just ended the last one
             missing = _missing(self.plans, out)
         if not missing:
             self._say(f"{len(self.plans)} of {count_runs(len(self.plans))} done; nothing was left to do.")
@@ -106,7 +106,7 @@ class Launch:
         try:
             counts = f"{len(todo)} of {count_runs(len(self.plans))} to do, {engine.slots()} side by side"
             self._say(f"{counts}, into {preset.out}")
-            return run_all(todo, preset.out, engine, self._console, self.bracket.more, done)
+            return run_all(todo, preset.out, engine, self._console, self.bracket.grow, done)
         finally:
             engine.close()
 
@@ -131,7 +131,7 @@ def make_preset(options: Any) -> Preset:
 
 
 def _usable(out: Path, check: Callable[[Path], None]) -> None:
-    """See that a folder can hold results, and that those that are there can be read. Raises UserError."""
+    """Check that a folder can hold results and that its results can be read. Raises UserError."""
     try:
         check(out)
         if out.exists():

@@ -1,6 +1,6 @@
-"""What a driver shows while a sweep goes on: how far each run is, R so far, the time left, what workers say.
+"""The display of a sweep: the progress of each run, R so far, the time left, and the workers' output.
 
-In: plans and the folders of runs under way. Out: a live display, or a line now and then where there is no terminal.
+In: plans and the folders of runs under way. Out: a live display, or a line now and then without a terminal.
 """
 
 import json
@@ -25,13 +25,13 @@ from capacity.store.folders import RunFolder
 _PLAIN_SECONDS = 30.0
 """Without a terminal, progress is printed this often."""
 _LOOK_SECONDS = 1.0
-"""Time between two looks at the folders of the runs under way."""
+"""Time between two reads of the folders of the runs under way."""
 _MOST_BYTES = 1 << 16
 """Bytes of a file that are read at a time."""
 
 
 def progress_of(folder: RunFolder) -> dict[str, Any] | None:
-    """What a run under way last told of itself: exposures, loss (nats a token), tokens_per_second; None before."""
+    """The last progress of a run: exposures, loss (nats a token), tokens_per_second; None before the first."""
     notice = last_notice(folder.path)
     return notice if notice is not None and "exposures" in notice else None
 
@@ -53,7 +53,7 @@ class Tail:
     """Reads the lines that are appended to a file."""
 
     def __init__(self, path: Path, *, skip: bool = False) -> None:
-        """skip: begin behind what is there already."""
+        """skip: begin after the present end of the file."""
         self._path, self._read = path, 0
         if skip and path.exists():
             self._read = path.stat().st_size
@@ -62,7 +62,7 @@ class Tail:
         """The whole lines that have been appended since the last call, 64 KiB of them at most."""
         try:
             with self._path.open("rb") as file:
-                if file.seek(0, 2) < self._read:  # cut off by a worker that goes on from a checkpoint
+                if file.seek(0, 2) < self._read:  # truncated by a worker that resumed from a checkpoint
                     self._read = 0
                 file.seek(self._read)
                 found = file.read(_MOST_BYTES)
@@ -74,7 +74,7 @@ class Tail:
 
 
 def records(lines: Iterable[str]) -> Iterator[dict[str, Any]]:
-    """The JSON objects among lines; a line that was cut off is none."""
+    """The JSON objects among lines; incomplete lines are skipped."""
     for line in lines:
         with suppress(ValueError):
             if isinstance(record := json.loads(line), dict):
@@ -92,7 +92,7 @@ class _Run:
 
 @dataclass
 class _UnderWay:
-    """A run that a worker of this driver is at."""
+    """A run that a worker of this driver is doing."""
 
     name: str
     run: _Run
@@ -107,7 +107,7 @@ class _UnderWay:
     notice: dict[str, Any] = field(default_factory=dict)
 
     def row(self, now: float) -> Row:
-        """What is shown of it."""
+        """The row of the display."""
         gained = self.run.share - self.share_before
         left = _left(1 - self.run.share, gained, now - self.since)
         state = "measuring" if self.notice.get("measuring") else "" if self.notice else "starting"
@@ -118,7 +118,7 @@ class _UnderWay:
 
 
 def _left(rest: float, gained: float, seconds: float) -> str:
-    """The time that the rest takes at the pace so far, in words; nothing if there is no rest, or no pace yet."""
+    """The time that the rest takes at the pace so far, in words; empty if there is no rest, or no pace yet."""
     return f"left {_clock_time(rest * seconds / gained)}" if rest > 0 and gained > 0 else ""
 
 
@@ -163,8 +163,8 @@ class Display:
             metrics=Tail(folder.metrics),
         )
 
-    def look(self) -> None:
-        """Look how far the runs under way are and what their workers say; at most once a second."""
+    def update(self) -> None:
+        """Read the progress and the logs of the runs under way; at most once a second."""
         if self._clock() - self._looked < _LOOK_SECONDS:
             return
         self._looked = self._clock()
@@ -187,15 +187,15 @@ class Display:
         """A run is done, by this driver or another."""
         if plan.run_id in self._started:
             self._advance(self._runs[plan.run_id], 1.0)
-        self.say(f"done: {folder.path.name}")
-        self.leave_out(plan)
+        self.print(f"done: {folder.path.name}")
+        self.finish(plan)
 
-    def leave_out(self, plan: Plan) -> None:
-        """Nothing of a run is left to do: it is done, or has failed."""
+    def finish(self, plan: Plan) -> None:
+        """Count a run as finished: it is done, or has failed."""
         self._runs[plan.run_id].share = 1.0
         self._show(self.rows())
 
-    def say(self, text: str, *, markup: bool = False) -> None:
+    def print(self, text: str, *, markup: bool = False) -> None:
         """Print a line above the display."""
         self._console.print(text, markup=markup, highlight=False, soft_wrap=True)
 
@@ -214,11 +214,11 @@ class Display:
 
     def _pass_log_on(self, one: _UnderWay) -> None:
         for line in one.log.lines():
-            self.say(f"{one.name}: {line}")
+            self.print(f"{one.name}: {line}")
 
 
 def _share_before(folder: RunFolder, exposures: int) -> float:
-    """How much of a run's training was done before this driver began, as its metrics tell."""
+    """The share of a run's training that was done before this driver began, from its metrics."""
     if not folder.checkpoints.paths:
         return 0.0
     with suppress(OSError), folder.metrics.open("rb") as file:
@@ -230,7 +230,7 @@ def _share_before(folder: RunFolder, exposures: int) -> float:
 
 @contextmanager
 def display(console: Console) -> Iterator[Display]:
-    """A live display, or a line now and then where there is no terminal."""
+    """A live display, or a line now and then without a terminal."""
     if not console.is_terminal:
         yield Display(console, Lines(console))
         return
@@ -243,7 +243,7 @@ def bars(rows: list[Row]) -> Table:
     table = Table.grid(padding=(0, 1), expand=True)
     for _ in range(3):
         table.add_column(no_wrap=True)
-    table.add_column(no_wrap=True, overflow="ellipsis", ratio=1)  # what is too long is cut here
+    table.add_column(no_wrap=True, overflow="ellipsis", ratio=1)  # cut if too long
     for row in rows:
         bar = ProgressBar(total=1.0, completed=row.share, width=10)
         table.add_row(Text(row.name), bar, f"{row.share:>4.0%}", Text(row.detail))
@@ -257,7 +257,7 @@ class Lines:
         self._console, self._clock, self._said = console, clock, clock()
 
     def __call__(self, rows: list[Row]) -> None:
-        """Print them if it is time to."""
+        """Print them if the last line is old enough."""
         if self._clock() - self._said >= _PLAIN_SECONDS:
             self._said = self._clock()
             self._console.print("; ".join(map(str, rows)), markup=False, highlight=False, soft_wrap=True)

@@ -2,7 +2,7 @@
 
 In: the folder of a run, which all machines of the cluster must see under the same path. Out: a `Job`. Ray finds a
 machine with room and starts a task there; the task starts a worker process as the local engine does, and waits for it.
-What dies with a worker or a machine, the sweep starts again: Ray moves work, the store on disk owns the truth.
+The sweep restarts what dies with a worker or a machine; the state of a run is on disk, never in Ray.
 """
 
 import signal
@@ -28,13 +28,13 @@ except ImportError:
 
 _POLL_SECONDS = 0.2
 _WAITING = 2
-"""Tasks offered beyond what the cluster has room for, so that one that grows on demand does."""
+"""Tasks submitted beyond the room of the cluster, so that an autoscaling cluster grows."""
 _SMALL = ((1_000_000, 0.125), (10_000_000, 0.25), (50_000_000, 0.5))
 """Parameters up to which a model takes a share of a GPU (a guess: these kernels have not been timed on one)."""
 
 
 def check_address(address: str | None) -> None:
-    """Raises UserError if nobody listens at HOST:PORT; Ray itself would try for minutes."""
+    """Raises UserError if HOST:PORT cannot be reached; Ray itself would try for minutes."""
     if address in (None, "auto", "local"):
         return
     host, _, port = address.removeprefix("ray://").rpartition(":")
@@ -47,20 +47,20 @@ def check_address(address: str | None) -> None:
 
 
 def gpus_of(plan: Plan, processes: int, share: float | None) -> float:
-    """The GPUs that a training takes where there are some: one a process, or a share for a small model."""
+    """The GPUs of a training, if there are any: one for each process, or a share for a small model."""
     if processes > 1:
         return float(processes)
     return share or next((part for most, part in _SMALL if plan.parameters <= most), 1.0)
 
 
-def work(folder: str, over: int, options: WorkerOptions) -> int:
+def work(folder: str, dead_claim: int, options: WorkerOptions) -> int:
     """Do a run on the machine where this is called; returns the worker's exit code."""
     run = RunFolder(Path(folder))
-    worker = start_worker(run, over, options, {} if torch.cuda.is_available() else ONE_THREAD)
+    worker = start_worker(run, dead_claim, options, {} if torch.cuda.is_available() else ONE_THREAD)
     job = LocalJob(worker, run, options)
     try:
         while job.poll() is None:
-            time.sleep(_POLL_SECONDS)  # where cancelling can reach it; waiting for a child it could not
+            time.sleep(_POLL_SECONDS)  # sleeping can be cancelled, waiting for a child cannot
     except KeyboardInterrupt:  # cancelled: the worker leaves a checkpoint
         job.stop()
         worker.wait()
@@ -89,7 +89,7 @@ class RayJob:
             return int(ray.get(self.task))
         except TaskCancelledError:
             return STOPPED
-        except RayTaskError as error:  # the task could not even start the worker: a folder that is not seen there, say
+        except RayTaskError as error:  # the task could not start the worker: perhaps its machine lacks the folder
             reason = next(reversed(str(error).strip().splitlines()), "")
             with suppress(OSError):
                 fail(self.folder, f"on the cluster: {reason}")
@@ -109,7 +109,7 @@ class RayJob:
 
 
 class RayEngine:
-    """A cluster by address, or the one that Ray finds, or one of this machine."""
+    """A cluster by address, or the one that Ray finds, or a new one on this machine."""
 
     def __init__(self, workers: int | None, options: WorkerOptions, gpus: float | None, address: str | None) -> None:
         self._workers, self._gpus = workers, gpus
@@ -122,7 +122,7 @@ class RayEngine:
             raise UserError([f"ray_address: {address!r} cannot be reached ({reason})"]) from None
 
     def slots(self) -> int:
-        """See `Engine`: as many as the cluster has room for now, and a few that wait."""
+        """See `Engine`: the room of the cluster now, and a few tasks that wait."""
         if self._workers is not None:
             return self._workers
         has = ray.cluster_resources()
@@ -131,7 +131,7 @@ class RayEngine:
             room = min(room, has["GPU"] / self._smallest)
         return max(1, int(room)) + _WAITING
 
-    def start(self, plan: Plan, folder: RunFolder, over: int) -> RayJob:
+    def start(self, plan: Plan, folder: RunFolder, dead_claim: int) -> RayJob:
         """See `Engine`."""
         processes = self._options.processes
         needs: dict[str, Any] = {"num_cpus": processes, "max_retries": 0}
@@ -140,7 +140,7 @@ class RayEngine:
             self._smallest = min(self._smallest, needs["num_gpus"])
         task = ray.remote(work).options(name=folder.path.name, **needs)
         absolute = str(folder.path.resolve())
-        return RayJob(task.remote(absolute, over, self._options), folder)
+        return RayJob(task.remote(absolute, dead_claim, self._options), folder)
 
     def close(self) -> None:
         """See `Engine`."""

@@ -1,10 +1,9 @@
-"""A run in its folder: trained from where it stands, measured, written.
+"""A run in its folder: trains, measures and writes it.
 
-In: a folder with a resolved config.yaml. Out, in the same folder: metrics.jsonl while it goes on, the model in
-Hugging Face form, and result.json at the end. Where a finished run beside it trained the same model and measured it in
-another way, that training is taken over. It works under a claim (claim.py), and writes nothing once it has lost it.
-
-Where several processes train one model together, the first of them does all else.
+In: a folder with a resolved config.yaml. Out, in the same folder: metrics.jsonl during the run, the model in
+Hugging Face form, and result.json at the end. If a finished run in the same store trained the same model and measured
+it in another way, it takes over that training. It works under a claim (claim.py), and writes nothing once it has lost
+it. Several processes may train one model together; the first of them does everything else.
 """
 
 import json
@@ -19,9 +18,9 @@ import torch
 
 from basis.files import replace_file
 from biogen.config import DataConfig
-from biogen.dataset import EVALUATION, Dataset, make_dataset, mean_length
-from biogen.windows import Batches
+from biogen.dataset import EVALUATION, Dataset, make_dataset
 from capacity.runner.claim import Claim
+from capacity.spec.build import build_batches, build_model, flops_per_token
 from capacity.spec.config import RunConfig
 from capacity.spec.identity import run_id, stored
 from capacity.spec.recipes import settings_of
@@ -30,7 +29,7 @@ from capacity.store.provenance import provenance
 from eval.recall import recall_people
 from eval.record import make_record, measure_copies
 from eval.source import OwnTokens
-from train.architectures.causal_lm import CausalLM, make_model
+from train.architectures.causal_lm import CausalLM
 from train.checkpoint import restore_training, training_tensors
 from train.export import load_weights, save_pretrained
 from train.inference import Inference
@@ -41,7 +40,7 @@ from train.sizes import parse_size
 _CURVE_PEOPLE = 2000
 """People measured at each point of a learning curve, at most; the result measures `eval_people`."""
 _RECORDS = 500
-"""Records of the training loss in a run's metrics, about."""
+"""Approximate number of training losses in a run's metrics."""
 _BATCHES, _RANDOM = "batches.", "random"
 
 
@@ -68,8 +67,7 @@ class Run:
         self.config = folder.read_config()
         self.dataset: Dataset = make_dataset(self.config.data)
         self.size = parse_size(self.config.size)
-        named = self.config.model
-        self.model = make_model(named.architecture, self.size, self.dataset.tokenizer.vocab, named.options)
+        self.model = build_model(self.config, self.dataset.tokenizer.vocab)
         self.model.initialize(self.config.training.initialization, self.config.data.seed)
         self.settings = settings_of(
             self.config.training,
@@ -79,28 +77,21 @@ class Run:
             processes=ranks.size,
         )
         self.trainer = Trainer(self.model, self.settings, device, ranks)
-        training = self.config.training
-        self.batches = Batches(
-            self.dataset,
-            layout=training.layout,
-            context=training.context,
-            batch=training.batch,
-            exposures=self.config.exposures,
-        )
+        self.batches = build_batches(self.dataset, self.config.training, self.config.exposures)
         self.log_steps = max(1, self.batches.expected_steps() // _RECORDS)
         self.counts = self.model.parameter_counts()
         self.seconds = 0.0
         self.parts: list[dict[str, Any]] = []
-        """What each part of an interrupted training was done with."""
+        """The provenance of each part of an interrupted training."""
         self.training_of: str | None = None
         """The finished run whose training this one has taken over."""
         self._resume()
 
     def go(self, stop: Any) -> bool:
-        """Train, measure, write; returns False if `stop` said so before the end."""
+        """Train, measure, write; returns False if `stop` ended it early."""
         self.started = time.monotonic() - self.seconds
         if not self.ranks.first:
-            return self._help()
+            return self._train_along()
         with self.folder.metrics.open("a") as self._metrics:
             if not self._trained:
                 finished = train(
@@ -125,8 +116,8 @@ class Run:
             self._finish()
         return True
 
-    def _help(self) -> bool:
-        """Train along with the first process, which does all else."""
+    def _train_along(self) -> bool:
+        """Train along with the first process, which does everything else."""
         if self._trained:
             return True
         quiet: dict[str, Any] = {"observe": lambda mark: None, "log": lambda record: None, "save": lambda state: None}
@@ -137,7 +128,7 @@ class Run:
         found = None
         if self.ranks.first:
             self.folder.clear_leftovers()
-            found = checkpoints.load()  # and deletes what is damaged, before the others look
+            found = checkpoints.load()  # also deletes damaged ones, before the other processes read
         self.ranks.agree(0)
         if not self.ranks.first:
             found = checkpoints.load()
@@ -198,7 +189,7 @@ class Run:
         tensors |= {_BATCHES + name: torch.from_numpy(array) for name, array in batches.items()}
         tensors[_RANDOM] = torch.get_rng_state()
         self._metrics.flush()
-        os.fsync(self._metrics.fileno())  # the checkpoint says how much of it there is
+        os.fsync(self._metrics.fileno())  # the checkpoint holds its length
         record = {
             "training": self.trainer.state(),
             "seconds": time.monotonic() - self.started,
@@ -213,7 +204,7 @@ class Run:
 
     def _report(self, record: dict[str, Any]) -> None:
         if self.claim is not None:
-            self.claim.tell(record)
+            self.claim.notice = record
 
     def _write(self, record: dict[str, Any]) -> None:
         if self.claim is not None and self.claim.lost:
@@ -222,12 +213,12 @@ class Run:
         self._metrics.write(json.dumps(record) + "\n")
         self._metrics.flush()
 
-    def _read(self, model: CausalLM) -> Inference:
+    def _inference(self, model: CausalLM) -> Inference:
         return Inference(model, self.device, native=self.settings.native)
 
     def _observe(self, exposures: int) -> None:
         people = np.arange(self._curve_people(self.config.measure.eval_people))
-        recall = recall_people(self._read(self.model), OwnTokens(self.dataset), people, EVALUATION)
+        recall = recall_people(self._inference(self.model), OwnTokens(self.dataset), people, EVALUATION)
         record = make_record(recall, self.dataset, sum(self.counts.values()), interval=False)
         self._write({"kind": "recall", "exposures": exposures, **record})
 
@@ -236,7 +227,7 @@ class Run:
         self._report({"exposures": self.config.exposures, "measuring": True})
         records = measure_copies(
             self.model,
-            self._read,
+            self._inference,
             OwnTokens(self.dataset),
             sum(self.counts.values()),
             schemes=options.quantize,
@@ -267,7 +258,7 @@ class Run:
         return provenance(self.device, self.settings) | {"processes": self.ranks.size}
 
     def _provenance(self) -> dict[str, Any]:
-        """Of the end; and of the parts before, where they were done with anything else, or by another run."""
+        """How the run ended; and its earlier parts, where they differ or another run did them."""
         last = self._where()
         if self.training_of is not None:
             return last | {"training_of": self.training_of, "parts": self.parts}
@@ -292,14 +283,7 @@ class Run:
             "recipe": self.config.training.recipe,
             "steps": self.trainer.steps,
             "tokens": self.trainer.tokens,
-            "flops": training_flops(self.model, self.config, self.dataset) * self.trainer.tokens,
+            "flops": flops_per_token(self.model, self.config.training, self.dataset) * self.trainer.tokens,
             "seconds": self.seconds,
             "seed": data.seed,
         }
-
-
-def training_flops(model: CausalLM, config: RunConfig, dataset: Dataset) -> int:
-    """Floating-point operations a token, forward and backward."""
-    packed = config.training.layout == "packed"
-    context = config.training.context if packed else round(mean_length(dataset))
-    return model.flops_per_token(context)

@@ -1,7 +1,7 @@
-"""The sweep: every run that is not done is claimed, started on an engine, watched, and tried again if it dies.
+"""Does a sweep: claims and starts every run that is not done, watches it, and starts it again if it dies.
 
-In: plans, an output folder, an engine. Out: the runs that failed, with their reasons; the truth is in the folders.
-Several drivers may work on one folder: what another one does is waited for, and taken over should it die.
+In: plans, an output folder, an engine. Out: the runs that failed, with their reasons; the state is in the folders.
+Several drivers may share a folder: each waits for the runs of the others, and takes over those of a dead driver.
 """
 
 import signal
@@ -22,11 +22,11 @@ from capacity.spec.plan import Plan
 from capacity.store.folders import FAILED, STOPPED, TAKEN, RunFolder, fail, run_folder
 
 DEATHS = 3
-"""A worker that dies so many times in a row without a new checkpoint has failed."""
+"""A run fails when its worker dies this many times in a row without a new checkpoint."""
 
 _POLL_SECONDS = 0.2
 _LOOK_AGAIN_SECONDS = 1.0
-"""Between two looks at a run that another driver does."""
+"""Time between two checks of a run that another driver does."""
 
 
 class Stopped(Exception):
@@ -39,7 +39,7 @@ class Stopped(Exception):
 
 @dataclass
 class _Run:
-    """A run of this sweep, as far as this driver knows."""
+    """A run of this sweep as this driver knows it."""
 
     plan: Plan
     folder: RunFolder
@@ -56,27 +56,27 @@ def run_all(
     out: Path,
     engine: Engine,
     console: Console,
-    more: Callable[[], list[Plan]] = list,
+    grow: Callable[[], list[Plan]] = list,
     done: Sequence[Plan] = (),
 ) -> dict[str, str]:
     """Do every run that is not done; returns why runs failed, by their ids.
 
-    more: called when a run is done; gives the runs that are to be done, too, now that it is.
-    done: the runs of the sweep that are done already, which the display counts in.
+    grow: called when a run is done; returns the runs to add to the sweep.
+    done: the runs of the sweep that are done already; the display counts them.
     Raises Stopped on SIGINT or SIGTERM, after the workers have written their checkpoints; a second signal kills them.
     """
     with _signals() as received, display(console) as shown:
         for plan in done:
             shown.expect(plan)
-        sweep = _Sweep(plans, out, engine, shown, more)
+        sweep = _Sweep(plans, out, engine, shown, grow)
         try:
             while (sweep.waiting and not received) or sweep.jobs:
                 if not received:
                     sweep.start()
                 time.sleep(_POLL_SECONDS)
                 _forward(received, sweep.jobs)
-                sweep.look(stopping=bool(received))
-        finally:  # nobody is left behind, whatever happens here
+                sweep.update(stopping=bool(received))
+        finally:  # also after an error, no worker is left running
             for run in sweep.jobs:
                 assert run.job is not None
                 run.job.stop()
@@ -89,12 +89,12 @@ class _Sweep:
     """The state of a driver."""
 
     def __init__(
-        self, plans: list[Plan], out: Path, engine: Engine, shown: Display, more: Callable[[], list[Plan]]
+        self, plans: list[Plan], out: Path, engine: Engine, shown: Display, grow: Callable[[], list[Plan]]
     ) -> None:
-        self._out, self._engine, self._display, self._watch, self._more = out, engine, shown, Watch(), more
+        self._out, self._engine, self._display, self._watch, self._grow = out, engine, shown, Watch(), grow
         self._said_waiting = False
         self.waiting: list[_Run] = []
-        """The largest is taken first, from the end."""
+        """Sorted by cost; the largest is last and is started first."""
         self.jobs: list[_Run] = []
         self.failures: dict[str, str] = {}
         self._add(plans)
@@ -107,7 +107,7 @@ class _Sweep:
         self.waiting.sort(key=lambda run: run.plan.flops)
 
     def start(self) -> None:
-        """Start what can be."""
+        """Start as many runs as the engine takes."""
         while self.waiting and len(self.jobs) < self._engine.slots():
             if (run := self._next()) is None:
                 break
@@ -115,21 +115,21 @@ class _Sweep:
         others = bool(self.waiting) and all(run.look_again for run in self.waiting)
         if others and not self.jobs and not self._said_waiting:
             self._said_waiting = True
-            self._display.say(f"runs left to other drivers on this folder: {len(self.waiting)}; waiting for them")
+            self._display.print(f"runs left to other drivers on this folder: {len(self.waiting)}; waiting for them")
 
-    def look(self, *, stopping: bool) -> None:
-        """Look after all that is under way."""
-        self._display.look()
+    def update(self, *, stopping: bool) -> None:
+        """Update the display, and handle the workers that have ended."""
+        self._display.update()
         for run in list(self.jobs):
             assert run.job is not None
             if (code := run.job.poll()) is not None:
                 self.jobs.remove(run)
                 self._display.end(run.plan)
-                if self._again(run, code, stopping):
+                if self._handle_end(run, code, stopping):
                     self.waiting.append(run)
 
     def _next(self) -> _Run | None:
-        """Start the largest run that can be; those that others did or do are noted."""
+        """Start the largest run that is free; skip those that other drivers did or do."""
         now, waiting = time.monotonic(), self.waiting
         for run in reversed(list(waiting)):
             if run.look_again > now:
@@ -145,9 +145,9 @@ class _Sweep:
             try:
                 if not run.folder.config.exists():
                     run.folder.write_config(run.plan.config)
-                over = self._watch.free(run.folder.path)
-                if over is not None:
-                    run.job, run.asked_to_stop = self._engine.start(run.plan, run.folder, over), False
+                dead_claim = self._watch.free(run.folder.path)
+                if dead_claim is not None:
+                    run.job, run.asked_to_stop = self._engine.start(run.plan, run.folder, dead_claim), False
                     waiting.remove(run)
                     self._display.start(run.plan, run.folder)
                     return run
@@ -158,25 +158,25 @@ class _Sweep:
             run.look_again = now + _LOOK_AGAIN_SECONDS
         return None
 
-    def _again(self, run: _Run, code: int, stopping: bool) -> bool:
-        """What to make of a worker's end; returns whether its run is to be taken up again."""
+    def _handle_end(self, run: _Run, code: int, stopping: bool) -> bool:
+        """Handle a worker's end; returns whether its run is to be started again."""
         folder = run.folder
         if folder.done:
-            folder.clear_finished()  # which its worker may have been killed before
+            folder.clear_finished()  # its worker may have been killed before it did
             self._done(run, stopping=stopping)
             return False
         if stopping:
             if (reason := folder.read_failure()) is not None:
                 self._failed(run, reason)
             elif code != STOPPED:
-                self._display.say(
+                self._display.print(
                     f"{folder.path.name}: ended before it left a checkpoint; it goes on from its last one"
                 )
             return False
         if code == TAKEN:
             run.look_again = time.monotonic() + _LOOK_AGAIN_SECONDS
             return True
-        if code == STOPPED:  # somebody else asked it to
+        if code == STOPPED:  # another process stopped it
             return True
         if code == FAILED and (reason := folder.read_failure()) is not None:
             self._failed(run, reason)
@@ -190,39 +190,39 @@ class _Sweep:
         run.deaths = run.deaths + 1 if reached == run.reached else 1
         run.reached = reached
         if run.deaths < DEATHS:
-            self._display.say(f"{run.folder.path.name}: {how}; it goes on from its last checkpoint")
+            self._display.print(f"{run.folder.path.name}: {how}; it goes on from its last checkpoint")
             return True
         reason = f"{how} {run.deaths} times without progress"
         if code == -signal.SIGKILL:
             reason += " (out of memory?)"
         elif code > 0 and (line := _last_line(run.folder)):
             reason += f": {line}"
-        with suppress(OSError):  # a full disk: then only this driver knows
+        with suppress(OSError):  # a full disk: only this driver reports it
             fail(run.folder, reason)
         self._failed(run, reason)
         return False
 
     def _done(self, run: _Run, *, stopping: bool = False) -> None:
         self._display.done(run.plan, run.folder)
-        for plan in (new := [] if stopping else self._more()):
-            self._display.say(f"added: {plan.run_id}, as the best N so far is beside it")
+        for plan in (new := [] if stopping else self._grow()):
+            self._display.print(f"added: {plan.run_id}, as the best N so far is beside it")
         self._add(new)
 
     def _failed(self, run: _Run, reason: str) -> None:
         self.failures[run.folder.path.name] = reason
-        self._display.leave_out(run.plan)
-        self._display.say(f"[red]failed:[/red] {escape(f'{run.folder.path.name}: {reason}')}", markup=True)
+        self._display.finish(run.plan)
+        self._display.print(f"[red]failed:[/red] {escape(f'{run.folder.path.name}: {reason}')}", markup=True)
 
 
 def _last_line(folder: RunFolder) -> str:
-    """Of a worker's log."""
+    """The last line of a worker's log."""
     with suppress(OSError):
         return next(reversed(folder.log.read_text(errors="replace").strip().splitlines()), "")
     return ""
 
 
 def _forward(received: list[int], jobs: list[_Run]) -> None:
-    """Pass the first signal on as a request to stop, later ones as an order."""
+    """Ask the workers to stop at the first signal, and kill them at the second."""
     for run in jobs:
         assert run.job is not None
         if len(received) > 1:
@@ -234,7 +234,7 @@ def _forward(received: list[int], jobs: list[_Run]) -> None:
 
 @contextmanager
 def _signals() -> Iterator[list[int]]:
-    """Collect SIGINT and SIGTERM instead of dying of them."""
+    """Collect SIGINT and SIGTERM instead of ending the process."""
     received: list[int] = []
 
     def collect(number: int, _: FrameType | None) -> None:

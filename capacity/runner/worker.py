@@ -1,10 +1,10 @@
 """The process that does one run: `python -m capacity.runner.worker RUN_FOLDER` (an engine starts it).
 
 In: the folder of a run. Out: what the run writes there (run_in_folder.py), or failed.json with the reason, and an exit
-code. Stopped by a signal, or while it trains by the end of the process that started it, it leaves a checkpoint to go on
-from. It does nothing to a run that another has claimed.
+code. It leaves a checkpoint when a signal stops it, and when the process that started it ends during training. It
+does nothing to a run that another process has claimed.
 
-Started by torchrun, several processes train one model together; the first of them does all else.
+Several processes, started by torchrun, train one model together; the first of them does everything else.
 """
 
 import argparse
@@ -31,13 +31,13 @@ from train.loop import Diverged
 from train.ranks import Ranks, join, leave
 
 _LOOK_SECONDS = 1.0
-"""A worker looks this often whether the process that started it is still there."""
+"""Time between two checks that the process that started the worker still runs."""
 PARENT = "CAPACITY_PARENT"
-"""The environment variable that names the process without which a worker stops."""
+"""The environment variable that names the worker's driver; the worker stops when that process ends."""
 
 
 class _Driver:
-    """The process that started this one: without it, a worker stops."""
+    """The process that started this one; a worker stops when it ends."""
 
     def __init__(self) -> None:
         named = os.environ.get(PARENT)
@@ -46,7 +46,7 @@ class _Driver:
 
     @property
     def gone(self) -> bool:
-        """Whether it is; looked at now and then."""
+        """Whether the driver has ended; checked about once a second."""
         if self._process is not None and not self._gone and time.monotonic() - self._asked > _LOOK_SECONDS:
             self._gone, self._asked = self._process.dead is True, time.monotonic()
         return self._gone
@@ -57,7 +57,7 @@ def main(arguments: list[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="python -m capacity.runner.worker", description="Do one run in its folder.")
     parser.add_argument("folder", type=lambda path: RunFolder(Path(path)))
     parser.add_argument("--device", type=pick_device, default="auto")
-    parser.add_argument("--over", type=int, default=0, help="number of a claim whose holder is dead")
+    parser.add_argument("--dead-claim", type=int, default=0, help="number of a claim to take over")
     parser.add_argument("--save-seconds", type=float, default=60.0, help="time between checkpoints")
     options = parser.parse_args(arguments)
     folder, run, stopped, driver = options.folder, None, False, _Driver()
@@ -74,13 +74,13 @@ def main(arguments: list[str] | None = None) -> int:
         torch.set_num_threads(1)
     ranks, device = join(options.device)
     try:
-        claim = acquire(folder.path, over=options.over) if ranks.first else None
+        claim = acquire(folder.path, dead_claim=options.dead_claim) if ranks.first else None
     except OSError as error:
         return _fail(folder, error, ranks)
     if not ranks.agree(claim is not None):
         return _exit_code(ranks, TAKEN)
     with claim or contextlib.nullcontext():
-        if ranks.agree(folder.done):  # by somebody else, in the meantime
+        if ranks.agree(folder.done):  # by another process, meanwhile
             if claim is not None:
                 folder.clear_finished()
                 claim.finished = True
@@ -93,25 +93,25 @@ def main(arguments: list[str] | None = None) -> int:
         except KeyboardInterrupt:
             return _exit_code(ranks, STOPPED)
         except Exception as error:
-            if claim is not None and not claim.held:  # whose files may have gone from under it
+            if claim is not None and not claim.held:  # its files may have been removed meanwhile
                 return _exit_code(ranks, TAKEN)
             return _fail(folder, error, ranks)
     return 0 if finished else _exit_code(ranks, STOPPED)
 
 
 def _exit_code(ranks: Ranks, code: int) -> int:
-    """What to tell the engine; torchrun would take anything but 0 for an accident, and report it at length."""
+    """The exit code for the engine; torchrun reports any code but 0 as a crash, at length."""
     return code if ranks.size == 1 else 0
 
 
 def _fail(folder: RunFolder, error: Exception, ranks: Ranks) -> int:
-    """Say why, in the log and in failed.json; what was there of the run stays."""
+    """Write the reason to the log and to failed.json; returns the exit code. Other files of the run stay."""
     reason = _reason(error)
     known = isinstance(error, Diverged | ValueError | OSError | MemoryError)
     if not known:
         traceback.print_exc()
     print(f"error: {reason}", file=sys.stderr)
-    if not ranks.first or (ranks.size > 1 and not known):  # another process has died, perhaps: no failure of the run
+    if not ranks.first or (ranks.size > 1 and not known):  # another process may have died: no failure of the run
         return FAILED
     try:
         fail(folder, reason, when=datetime.now(UTC).isoformat(timespec="seconds"), commit=commit())

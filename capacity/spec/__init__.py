@@ -1,1 +1,1 @@
-"""What to run: presets, axes, identity, recipes, plan. Pure: nothing is read, written or timed here."""
+"""The options of runs: presets, axes, identity, recipes, plan. Nothing is written or timed here."""

@@ -1,4 +1,4 @@
-"""The options of one run: what a user may say of it (`RunOptions`), and what a run stores (`RunConfig`).
+"""The options of one run: those that a user may give (`RunOptions`), and those that a run stores (`RunConfig`).
 
 In a `RunConfig` every number is decided. A run is its config: see `capacity/spec/identity.py`.
 """
@@ -15,11 +15,11 @@ from train.optimizers import OPTIMIZERS
 from train.sizes import parse_size
 
 FORMAT = 3
-"""The version of a store's layout; folders of other versions are refused, and `capacity.migrate` brings them here."""
+"""The version of a store's layout; folders of other versions are refused, and `capacity.migrate` converts them."""
 
 
 def _tuple(value: object) -> object:
-    """One value, or a text with commas, stands for a list."""
+    """Read a list, which may be given as one value or as a text with commas."""
     return tuple(split_values(value))
 
 
@@ -44,11 +44,11 @@ class MeasureOptions(Frozen):
     """Quantized copies to measure, too: [rtn|gptq|module:Name]-FORMAT[-gGROUP][+embedding]. FORMAT: bf16, fp8, int8 ...
     int2; without a method it is rtn (round to nearest) with the embedding."""
     eval_people: int = Field(50_000, ge=2)
-    """People measured at most."""
+    """Largest number of people measured."""
 
 
 class TrainingOptions(Frozen):
-    """How models are trained; what is left out (None) the recipe decides."""
+    """How models are trained; the recipe decides what is left out (None)."""
 
     recipe: Literal["paper", "fast"] = "fast"
     """paper: AdamW as in the paper; fast: the best that we know for few exposures."""
@@ -65,7 +65,7 @@ class TrainingOptions(Frozen):
     lr: Rate | None = None
     """Peak learning rate: of the matrices inside the blocks."""
     embedding_lr: Rate | None = None
-    """Peak learning rate of the rest: embedding, norms and biases. With adamw lr unless given."""
+    """Peak learning rate of the rest: embedding, norms and biases (default with adamw: lr)."""
     weight_decay: float | None = Field(None, ge=0, le=1)
     """Decoupled decay of the matrices."""
     beta1: float | None = Field(None, ge=0, lt=1)
@@ -90,8 +90,12 @@ class TrainingOptions(Frozen):
     """auto: the compiled kernels of train/native on a CPU with AVX2 or more; elsewhere PyTorch."""
 
 
+NAMED = ("mlp", "tied")
+"""Options of built-in architectures, which have flags of their own."""
+
+
 class ArchitectureOptions(Frozen):
-    """Which models are trained; an option that is left out (None) has the architecture's default."""
+    """The architecture of the models; an option that is left out (None) has the architecture's default."""
 
     architecture: ArchitectureName = Field("gpt2", json_schema_extra={"since": "0.2"})
     """gpt2, llama, or your own as module:Class."""
@@ -105,19 +109,19 @@ class ArchitectureOptions(Frozen):
     @field_validator("architecture_options")
     @classmethod
     def _not_named(cls, value: dict[str, Any]) -> dict[str, Any]:
-        if twice := sorted({"mlp", "tied"} & value.keys()):
+        if twice := sorted(set(NAMED) & value.keys()):
             raise ValueError(f"must not hold {twice[0]}, which is a key of its own")
         return value
 
     @property
     def options(self) -> dict[str, Any]:
-        """What is given to the architecture."""
-        named = {"mlp": self.mlp, "tied": self.tied}
+        """The options to pass to the architecture."""
+        named = {name: getattr(self, name) for name in NAMED}
         return {name: value for name, value in named.items() if value is not None} | self.architecture_options
 
 
 class RunOptions(DataConfig, ArchitectureOptions, TrainingOptions, MeasureOptions):
-    """All that a user may say of one run: the options that decide its result."""
+    """Everything that a user may choose about one run: the options that decide its result."""
 
     size: SizeText = "2x48"
     """layers-heads such as 12-12 (width 64 a head), LxW such as 2x48, or LxWxH with H heads."""
@@ -143,7 +147,7 @@ class Training(TrainingOptions):
 
 
 class RunConfig(Frozen):
-    """One run: all that decides its result, given device and thread count."""
+    """One run: everything that decides its result, given device and thread count."""
 
     size: SizeText
     """Layers and width of the model."""
@@ -156,4 +160,4 @@ class RunConfig(Frozen):
     training: Training
     """The recipe, resolved."""
     measure: MeasureOptions = MeasureOptions()
-    """What is measured afterwards."""
+    """The measurements after the training."""

@@ -1,13 +1,13 @@
-"""What a run is: the options that decide its result, and nothing else.
+"""The identity of a run: the options that decide its result, and nothing else.
 
-In: a `RunConfig`. Out: what is stored of it, its id, and its options as flat columns. Options at their defaults and
+In: a `RunConfig`. Out: its stored form, its id, and its options as flat columns. Options at their defaults and
 options that do not apply are left out, so an option that a later version adds changes no id.
 """
 
 import hashlib
 import json
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
 from pydantic import BaseModel
@@ -28,12 +28,12 @@ _FIRST = ("dataset", "architecture", "size", "people", "exposures", "seed", "jun
 
 
 def stored(config: RunConfig) -> dict[str, Any]:
-    """What config.yaml and result.json hold of a run; `RunConfig.model_validate` makes the run of it again."""
+    """The stored form, in config.yaml and result.json; `RunConfig.model_validate` reads it."""
     return normal(config).model_dump(mode="json", exclude_defaults=True)
 
 
 def run_id(config: RunConfig) -> str:
-    """Readable in front, unique by a hash of all that decides the run."""
+    """The id of a run: readable words, then a hash of everything that decides its result."""
     content = stored(config)
     for section, name in _LABELS.items():
         content[section].pop(name, None)
@@ -44,7 +44,7 @@ def run_id(config: RunConfig) -> str:
 
 
 def training_of(content: Mapping[str, Any]) -> dict[str, Any]:
-    """What decides the training alone, out of what is stored: runs that are alike in it share a trained model."""
+    """The part of the stored form that decides the training: runs with the same part share a trained model."""
     parts = {name: value for name, value in content.items() if name != "measure"}
     return parts | {
         section: {key: value for key, value in parts[section].items() if key != name}
@@ -56,7 +56,7 @@ def normal(config: RunConfig) -> RunConfig:
     """The same run, with every option that does not apply at its default."""
     idle = idle_options(config)
     changes = {}
-    for section in ("data", "model", "training"):
+    for section in _SECTIONS:
         model: BaseModel = getattr(config, section)
         fields = type(model).model_fields
         defaults = {name: fields[name].get_default(call_default_factory=True) for name in idle if name in fields}
@@ -69,46 +69,41 @@ def normal(config: RunConfig) -> RunConfig:
 
 
 def idle_options(config: RunConfig) -> set[str]:
-    """The options that do not apply to a run, by field name; a section's name stands for all of it."""
+    """The options that do not apply to a run, by field name; a section's name means all its options."""
     data, training = config.data, config.training
-    idle = set(DataConfig.model_fields) - COMMON - DATASETS[data.dataset].options
-    if not data.junk:
-        idle.add("junk_people")
-    if data.tokenizer != "bpe":
-        idle.add("vocab")
+    idle = _idle_data(DATASETS[data.dataset].options, str(data.junk), data.tokenizer)
     settings = {"lr", "embedding_lr", "weight_decay", "beta1", "beta2", "eps", "momentum"}
     return idle | (settings - OPTIMIZERS[training.optimizer].uses)
+
+
+def _idle_data(of_dataset: Iterable[str], junk: str, tokenizer: str) -> set[str]:
+    """The options of the data that do not apply. of_dataset: those that the data set reads besides `COMMON`."""
+    idle = set(DataConfig.model_fields) - COMMON - set(of_dataset)
+    return idle | ({"junk_people"} if junk == "0" else set()) | ({"vocab"} if tokenizer != "bpe" else set())
 
 
 def flat(content: Mapping[str, Any]) -> dict[str, Any]:
     """Every option that decides a training and applies, by its flag's name, in canonical order.
 
-    content: what is stored of a run, by this version or an earlier one; it is not validated, and nothing of a user's
-    own is imported. Options of a section have its name in front, as in `pools.first_names`.
+    content: what is stored of a run, by this version or an earlier one; it is not validated, and no module of a
+    user's own is imported. Options of a section have its name in front, as in `pools.first_names`.
     """
     inner: dict[str, Any] = {}
     for name, value in content.items():
         inner |= value if name in _SECTIONS else {name: value} if name not in ("measure", "format") else {}
-    dataset = inner.get("dataset", _DEFAULTS["dataset"])
+    dataset = inner.get("dataset", DEFAULTS["dataset"])
     own = set(DATASETS[dataset].options) if dataset in DATASETS.names else set(inner)
-    idle = set(DataConfig.model_fields) - COMMON - own
     given = dict(_flattened(inner))
-    of_architecture = ARCHITECTURE_DEFAULTS.get(str(given.get("architecture", "gpt2")), {})
-    named = ArchitectureOptions.model_fields
-    found = _DEFAULTS | {
-        n if n in named else f"architecture_options.{n}": value for n, value in of_architecture.items()
-    }
+    architecture = str(given.get("architecture", DEFAULTS["architecture"]))
+    found = {**DEFAULTS, **ARCHITECTURE_DEFAULTS.get(architecture, {})}
     found |= {name: value for name, value in given.items() if value is not None or name not in found}
-    if str(found["junk"]) == "0":
-        idle.add("junk_people")
-    if found["tokenizer"] != "bpe":
-        idle.add("vocab")
+    idle = _idle_data(own, str(found["junk"]), found["tokenizer"])
     found = {name: value for name, value in found.items() if name.partition(".")[0] not in idle and value != {}}
     return {name: found[name] for name in dict.fromkeys((*OPTIONS, *found)) if name in found}
 
 
 def since(model: type[BaseModel], name: str) -> str:
-    """The version of this project that brought an option: a run of an earlier one means its default."""
+    """The version of this project that added an option; runs of earlier versions have its default."""
     extra = model.model_fields[name].json_schema_extra
     return str(extra.get("since", _FIRST_VERSION)) if isinstance(extra, dict) else _FIRST_VERSION
 
@@ -134,6 +129,7 @@ OPTIONS: tuple[str, ...] = tuple(
     dict.fromkeys((*_FIRST, *_names(DataConfig), *_names(ArchitectureOptions), *_names(Training)))
 )
 """The names of all options that decide a training, in canonical order."""
-_DEFAULTS: dict[str, Any] = dict(
+DEFAULTS: dict[str, Any] = dict(
     _flattened(DataConfig().model_dump(mode="json") | ArchitectureOptions().model_dump(mode="json"))
 ) | {name: field.default for name, field in Training.model_fields.items() if not field.is_required()}
+"""The values of options that a stored run does not name, by flat name."""

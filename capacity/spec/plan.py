@@ -1,6 +1,6 @@
 """The plan of a sweep: what every run would be and cost, before anything is spent.
 
-In: a `Preset`. Out: one `Plan` a run, and what is left out. Mistakes in any combination surface here, together.
+In: a `Preset`. Out: one `Plan` for each run, and what is left out. All mistakes are listed together.
 """
 
 from copy import copy
@@ -14,8 +14,8 @@ from basis.flags import UserError, explain
 from biogen.config import DataConfig
 from biogen.dataset import Dataset, make_dataset, mean_length
 from biogen.datasets import DATASETS
-from biogen.windows import Batches
-from capacity.spec.config import ArchitectureOptions, MeasureOptions, RunConfig, RunOptions, TrainingOptions
+from capacity.spec.build import build_batches, flops_per_token
+from capacity.spec.config import NAMED, ArchitectureOptions, MeasureOptions, RunConfig, RunOptions, TrainingOptions
 from capacity.spec.identity import normal, run_id
 from capacity.spec.preset import Preset
 from capacity.spec.recipes import resolve, settings_of
@@ -32,7 +32,7 @@ GPU_RATE, GPU_UTILISATION = 989e12, 0.17
 
 @dataclass(frozen=True)
 class Plan:
-    """One run, foreseen."""
+    """One run before it is done: its configuration and its cost."""
 
     config: RunConfig
     params: dict[str, int]
@@ -40,7 +40,7 @@ class Plan:
     weights: int
     """Weights of the matrices inside the blocks, without biases (Kaplan's N)."""
     tokens: int
-    """Tokens to train on, expected."""
+    """Expected number of training tokens."""
     flops: int
     """Floating-point operations of the training, forward and backward."""
     max_bits: float
@@ -65,12 +65,12 @@ class Plan:
 
     @property
     def gpu_hours(self) -> float:
-        """Hours of training on a GPU that reaches the share of an H100's rate that was measured for 12-12."""
+        """Hours of training on an H100, at the share of its rate that was measured for 12-12."""
         return self.flops / (GPU_RATE * GPU_UTILISATION) / 3600
 
     @property
     def disk(self) -> int:
-        """Bytes at most: the model, and two checkpoints with two moments a weight, all fp32, and one being written."""
+        """Most bytes: the model, two checkpoints with two moments for each weight, all fp32, and one being written."""
         return 4 * self.parameters * (1 + 3 * (KEPT + 1))
 
 
@@ -83,7 +83,7 @@ class Sweep:
     outside: int = 0
     """Combinations that r_max leaves out."""
     impossible: dict[str, int] = field(default_factory=dict)
-    """Why combinations cannot be, and how many for each reason."""
+    """The number of impossible combinations by reason."""
 
 
 def make_plans(preset: Preset) -> list[Plan]:
@@ -94,8 +94,8 @@ def make_plans(preset: Preset) -> list[Plan]:
 def make_sweep(preset: Preset) -> Sweep:
     """Plan every combination of a preset's axes.
 
-    A combination that cannot be is left out as long as each of its values is part of one that can; a value that is
-    part of none is a mistake. Raises UserError with all mistakes.
+    An impossible combination is left out if each of its values is part of a possible one; a value that is part of
+    none is a mistake. Raises UserError with all mistakes.
     """
     mistakes = _device_mistakes(preset) + _quantizer_mistakes(preset)
     plans: dict[str, Plan] = {}
@@ -144,7 +144,7 @@ def _nothing_left(preset: Preset, ratios: list[float]) -> str:
 
 
 def _device_mistakes(preset: Preset) -> list[str]:
-    """A device that this machine lacks; a dry run may plan for one."""
+    """A line for a device that this machine lacks; a dry run may plan for one."""
     if preset.dry_run:
         return []
     device, processes = preset.device, preset.processes
@@ -159,7 +159,7 @@ def _device_mistakes(preset: Preset) -> list[str]:
 
 
 def _quantizer_mistakes(preset: Preset) -> list[str]:
-    """Quantizers of a user's own that cannot be imported."""
+    """A line for each quantizer of a user's own that cannot be imported."""
     lines = []
     for method in dict.fromkeys(parse_scheme(scheme).method for scheme in preset.quantize):
         try:
@@ -170,7 +170,7 @@ def _quantizer_mistakes(preset: Preset) -> list[str]:
 
 
 class _Planner:
-    """Plans runs; what several of them share is made once."""
+    """Plans runs; data sets and models that several runs share are made once."""
 
     def __init__(self, preset: Preset) -> None:
         self._preset = preset
@@ -178,7 +178,7 @@ class _Planner:
         self._outline = cache(_outline)
 
     def plan(self, options: RunOptions) -> Plan:
-        """Foresee one run. Raises ValueError for one that cannot be."""
+        """Plan one run. Raises ValueError for one that cannot be."""
         size = parse_size(options.size)
         for scheme in options.quantize:
             if size.width % (parse_scheme(scheme).group or 1):
@@ -208,18 +208,15 @@ class _Planner:
             processes = self._preset.processes
             settings_of(training, exposures, form=model.kernel_form(), on_gpu=on_gpu, processes=processes)
         dataset = copy(like)
-        dataset.config = data  # the same texts about other people
-        batches = Batches(
-            dataset, layout=training.layout, context=training.context, batch=training.batch, exposures=exposures
-        )
+        dataset.config = data  # its texts have the same tokens and lengths
+        batches = build_batches(dataset, training, exposures)
         tokens = batches.expected_tokens()
-        context = training.context if training.layout == "packed" else round(mean_length(dataset))
         return Plan(
             config=config,
             params=model.parameter_counts(),
             weights=weights,
             tokens=tokens,
-            flops=tokens * model.flops_per_token(context),
+            flops=tokens * flops_per_token(model, training, dataset),
             max_bits=dataset.max_bits().total,
             vocab=vocab,
             text_tokens=text_tokens,
@@ -228,7 +225,7 @@ class _Planner:
 
 
 def _dataset_like(data: str) -> tuple[Dataset, float]:
-    """A data set, and the mean tokens of its texts: a sample that is the same in every sweep, as recipes follow it."""
+    """A data set and the mean tokens of its texts, from a sample that is the same in every sweep, as recipes use it."""
     dataset = make_dataset(DataConfig.model_validate_json(data))
     return dataset, mean_length(dataset)
 
@@ -242,5 +239,5 @@ def _outline(architecture: str, size: str, vocab: int) -> CausalLM:
 def _changed(options: ArchitectureOptions) -> ArchitectureOptions:
     """The same architecture, without options that are at its defaults."""
     changed = changed_options(options.architecture, options.options)
-    named = {name: changed.pop(name, None) for name in ("mlp", "tied")}
+    named = {name: changed.pop(name, None) for name in NAMED}
     return ArchitectureOptions(architecture=options.architecture, **named, architecture_options=changed)

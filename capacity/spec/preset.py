@@ -1,7 +1,7 @@
 """A sweep: one run for every combination of its options, and how they are done.
 
-In: keys of a preset and flags. Out: a `Preset`, whose options that decide a result are all lists: the axes of the
-sweep. What only says how runs are done is no axis.
+In: keys of a preset and flags. Out: a `Preset`. Every option that decides a result is a list, an axis of the sweep;
+options that only say how runs are done are not.
 """
 
 from collections.abc import Callable, Iterator
@@ -13,7 +13,7 @@ from pydantic import BaseModel, BeforeValidator, Field, create_model, field_vali
 from pydantic.fields import FieldInfo
 
 from basis.flags import holds_several, section_of, split_values, takes_none
-from basis.yaml_text import read_mapping, read_value
+from basis.yaml_text import read_mapping
 from biogen.config import DataConfig, Frozen
 from capacity.spec.config import ArchitectureOptions, MeasureOptions, RunOptions, TrainingOptions
 
@@ -27,7 +27,7 @@ class SweepOptions(Frozen):
     r_max: tuple[float, float] | None = None
     """Leave out combinations whose largest possible bits per parameter lie outside these two numbers."""
     bracket: bool = False
-    """Begin with the `people` within r_max, and go on to those beside the best N of each size, as far as there are."""
+    """Begin with the `people` within r_max, then add those next to the best N of each size."""
     engine: Literal["local", "ray"] = "local"
     """local: this machine; ray: a Ray cluster, all of whose nodes see the folder `out`."""
     ray_address: str | None = None
@@ -43,7 +43,7 @@ class SweepOptions(Frozen):
     save_seconds: float = Field(60.0, ge=0, le=86_400)
     """Seconds between two checkpoints of a training."""
     retry_failed: bool = False
-    """Try again what failed before."""
+    """Try again the runs that failed before."""
     out: Path = Path("runs/laptop")
     """Folder of the results."""
     dry_run: bool = False
@@ -76,7 +76,7 @@ class SweepOptions(Frozen):
 
 
 def _axis(field: FieldInfo) -> tuple[Any, Any]:
-    """The field of an axis: a tuple of what the option may be."""
+    """The field of an axis: a tuple of values of the option."""
     kind = Annotated[field.annotation, *field.metadata] if field.metadata else field.annotation
     several = Annotated[tuple[kind, ...], BeforeValidator(_list_of(field)), Field(min_length=1)]  # type: ignore[valid-type]
     default = (field.get_default(call_default_factory=True),)
@@ -84,7 +84,7 @@ def _axis(field: FieldInfo) -> tuple[Any, Any]:
 
 
 def _list_of(field: FieldInfo) -> Callable[[object], object]:
-    """Reads an axis: one value stands for a list of one, `none` for a value that is left open."""
+    """Reads an axis: one value means a list of one, `none` a value that is left open."""
     optional = takes_none(field)
     mapping = get_origin(field.annotation) is dict
 
@@ -104,14 +104,8 @@ def _mappings(value: object) -> object:
     value = read_mapping(value)
     if not isinstance(value, dict):
         return value if isinstance(value, list | tuple) else (value,)
-    lists = [_several(one) for one in value.values()]
+    lists = [split_values(one) for one in value.values()]
     return tuple(dict(zip(value, one, strict=True)) for one in product(*lists))
-
-
-def _several(value: object) -> list[Any]:
-    """The values of an option in a mapping; the parts of a text with commas are read one by one."""
-    parts = split_values(value)
-    return [read_value(part) for part in parts] if isinstance(value, str) and len(parts) > 1 else parts
 
 
 def _axes_of(model: type[BaseModel]) -> dict[str, Any]:
@@ -164,7 +158,7 @@ class Preset(_Axes):
         return (dict(zip(axes, values, strict=True)) for values in product(*axes.values()))
 
     def options(self, combination: dict[str, Any]) -> RunOptions:
-        """The options of one combination. Raises pydantic's ValidationError for one that cannot be."""
+        """The options of one combination. Raises pydantic's ValidationError for an impossible one."""
         singular = {plural: name for name, plural in PLURAL.items()}
         values: dict[str, Any] = {"quantize": self.quantize}
         for name, value in combination.items():
@@ -174,8 +168,8 @@ class Preset(_Axes):
         return RunOptions.model_validate(values)
 
 
-_FIRST = ("sizes", "people", "exposures", "junk", "seeds")
-"""The axes whose values vary slowest, in this order, behind all others."""
+_LAST = ("sizes", "people", "exposures", "junk", "seeds")
+"""The axes that come last, in this order, so that their values vary fastest."""
 
 
 def _values_of(model: BaseModel, section: str = "") -> list[tuple[str, tuple[Any, ...]]]:
@@ -188,7 +182,7 @@ def _values_of(model: BaseModel, section: str = "") -> list[tuple[str, tuple[Any
             continue
         else:
             found.append((f"{section}{name}", _distinct(value)))
-    return found if section else sorted(found, key=lambda one: _FIRST.index(one[0]) if one[0] in _FIRST else -1)
+    return found if section else sorted(found, key=lambda one: _LAST.index(one[0]) if one[0] in _LAST else -1)
 
 
 def _distinct(values: tuple[Any, ...]) -> tuple[Any, ...]:

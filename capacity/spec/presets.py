@@ -33,5 +33,5 @@ def preset_path(name: str) -> Path:
         return Path(name)
     stem = name.removesuffix(".yaml").removeprefix("configs/")
     near = [stem] if stem in names else difflib.get_close_matches(stem, names)
-    told = f"did you mean {' or '.join(near)}?" if near else f"presets are {', '.join(names)}"
-    raise UserError([f"config: {name!r} is neither a file nor a preset; {told}"])
+    hint = f"did you mean {' or '.join(near)}?" if near else f"presets are {', '.join(names)}"
+    raise UserError([f"config: {name!r} is neither a file nor a preset; {hint}"])

@@ -1,7 +1,7 @@
 """Recipes: every number of a training from the size of the model and of the data.
 
-In: the options of a preset, a model's size, a data set. Out: a `Training` with nothing left open. What a preset
-says itself always wins.
+In: the options of a preset, a model's size, a data set. Out: a `Training` with nothing left open. Options that a preset
+sets are kept.
 """
 
 import math
@@ -43,7 +43,7 @@ _WIDE = 512
 def resolve(
     options: TrainingOptions, *, size: Size, weights: int, data: DataConfig, exposures: int, text_tokens: float
 ) -> Training:
-    """Decide what the options leave open. weights: non-embedding ones; text_tokens: mean tokens a biography."""
+    """Decide what the options leave open. weights: non-embedding ones; text_tokens: mean tokens of a biography."""
     layout = options.layout or ("packed" if options.recipe == "paper" else "rows")
     decided = _paper(size, data, exposures) if options.recipe == "paper" else _fast(weights, data)
     tokens = data.people * exposures * text_tokens / (1 - float(data.junk))
@@ -64,11 +64,11 @@ def resolve(
 def settings_of(
     training: Training, exposures: int, *, form: KernelForm | None, on_gpu: bool, processes: int = 1
 ) -> Settings:
-    """What the training loop needs to know of a recipe.
+    """The settings of the training loop from a recipe.
 
-    `auto` is bf16 and compiled on a GPU; elsewhere native kernels where they can serve, in bf16 where there are such.
-    form: the model as the kernels see it; None where they cannot train it. Raises ValueError for native kernels where
-    they cannot serve.
+    `auto` means bf16 and compiled on a GPU; elsewhere native kernels if they fit the model, in bf16 if the CPU can.
+    form: the model as the kernels see it; None if they cannot train it. Raises ValueError for native kernels that
+    cannot be used.
     """
     same = Settings.__dataclass_fields__.keys() & Training.model_fields.keys() - {"compile"}
     compiled = training.compile == "on" or (training.compile == "auto" and on_gpu)
@@ -159,7 +159,7 @@ _FAST_LEAST_STEPS = 1200
 _FAST_WEIGHTS = 80_000
 """Non-embedding parameters from which on batches grow with the model: at 250 K small ones kept it from learning."""
 _FAST_GROWTH = 8.0
-"""To so many times as much at most; tried up to three."""
+"""Largest factor of that growth; up to three has been tried."""
 _FAST_DECAY = {"biod": 0.1}
 """Weight decay by data set, 0 unless named: it lets models store more bioD, and at 100 exposures less bioS
 (docs/notebook.md)."""

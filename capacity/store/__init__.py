@@ -1,1 +1,1 @@
-"""What came out: the folders of runs, their records, and one reader over any number of stores."""
+"""Results: the folders of runs, their records, and one reader over any number of stores."""

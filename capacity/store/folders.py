@@ -1,12 +1,12 @@
 """The folder of a sweep: `OUT/store.json` and, for every run, `OUT/<run id>/` with all that is known of it.
 
 In: an output folder and run ids. Out: paths and records. A run is done when its result.json is there, which is written
-last; it has failed where there is a failed.json; and it belongs to whoever holds the claim on its folder.
+last; a run has failed if there is a failed.json; and it belongs to the process that holds the claim on its folder.
 """
 
 import json
 import shutil
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,9 +20,10 @@ from capacity.spec.identity import run_id, stored, training_of
 from train.checkpoint import Checkpoints
 
 FAILED, TAKEN, STOPPED = 1, 75, 130
-"""Exit codes of a worker besides 0: it wrote a failed.json; another has the run; it left a checkpoint behind."""
+"""Exit codes of a worker besides 0: it wrote a failed.json; another process has the run; it left a checkpoint."""
 
-_STORE = "store.json"
+STORE = "store.json"
+"""The file that says what layout a store has."""
 
 
 def count_runs(number: int) -> str:
@@ -32,7 +33,7 @@ def count_runs(number: int) -> str:
 
 @dataclass(frozen=True)
 class RunFolder:
-    """Where one run keeps what."""
+    """The files of one run."""
 
     path: Path
 
@@ -48,7 +49,7 @@ class RunFolder:
 
     @property
     def checkpoints(self) -> Checkpoints:
-        """From which an interrupted run goes on; deleted when it is done."""
+        """The checkpoints that an interrupted run goes on from; deleted when it is done."""
         return Checkpoints(self.path / "checkpoints")
 
     @property
@@ -58,7 +59,7 @@ class RunFolder:
 
     @property
     def result(self) -> Path:
-        """Written last."""
+        """The result, which is written last."""
         return self.path / "result.json"
 
     @property
@@ -86,7 +87,7 @@ class RunFolder:
             return f"{self.failure} cannot be read"
 
     def clear_leftovers(self) -> None:
-        """Remove what a process left that was killed while it wrote; only for the folder's one worker."""
+        """Remove the temporary files of a process that was killed; only the folder's one worker may."""
         for path in [*self.path.glob(".*.tmp"), *self.checkpoints.folder.glob(".*.tmp")]:
             if path.is_dir():
                 shutil.rmtree(path, ignore_errors=True)
@@ -94,7 +95,7 @@ class RunFolder:
                 path.unlink(missing_ok=True)
 
     def clear_finished(self) -> None:
-        """Remove what a finished run needs no more."""
+        """Remove what a finished run no longer needs."""
         self.checkpoints.clear()
         self.failure.unlink(missing_ok=True)
         with suppress(OSError):
@@ -129,40 +130,40 @@ def run_folder(out: Path, config: RunConfig) -> RunFolder:
 def trained_alike(folder: RunFolder, config: RunConfig) -> Iterator[tuple[RunFolder, dict[str, Any]]]:
     """The finished runs beside this one that differ in what is measured alone, with their results.
 
-    Those come first that trained the model themselves.
+    Runs that trained the model themselves come first.
     """
     ours = training_of(stored(config))
     found = []
     for path in sorted(folder.path.parent.glob(f"{folder.path.name.rpartition('-')[0]}-*")):
         other = RunFolder(path)
-        with suppress(OSError, ValueError, KeyError, TypeError, AttributeError):  # somebody may move it away meanwhile
+        with suppress(OSError, ValueError, KeyError, TypeError, AttributeError):  # it may be moved away meanwhile
             result = json.loads(other.result.read_text())
             if path != folder.path and training_of(result["config"]) == ours:
                 found.append(("training_of" in result["provenance"], other, result))
     yield from ((other, result) for _, other, result in sorted(found, key=lambda one: one[0]))
 
 
-def write_json(path: Path, record: dict[str, Any]) -> None:
+def write_json(path: Path, record: Mapping[str, Any]) -> None:
     """Write a record in one step: the file is whole or as it was before."""
     replace_file(path, (json.dumps(record, indent=1) + "\n").encode())
 
 
-def fail(folder: RunFolder, reason: str, **more: Any) -> None:
+def fail(folder: RunFolder, reason: str, **details: Any) -> None:
     """Record that a run failed, and why, in one line. Raises OSError where even that cannot be written."""
-    write_json(folder.failure, {"reason": " ".join(reason.split()), **more})
+    write_json(folder.failure, {"reason": " ".join(reason.split()), **details})
 
 
 def open_store(out: Path) -> None:
     """Make a store, or see that this version can read it. Raises ValueError or OSError."""
     check_store(out)
-    if not (out / _STORE).exists():
+    if not (out / STORE).exists():
         out.mkdir(parents=True, exist_ok=True)
-        write_json(out / _STORE, {"format": FORMAT})
+        write_json(out / STORE, {"format": FORMAT})
 
 
 def check_store(out: Path) -> None:
     """See that a folder is a store that this version can read, or can become one. Raises ValueError or OSError."""
-    file = out / _STORE
+    file = out / STORE
     found = sorted(path.name for path in out.glob("*") if path.name[0] != "." and path.name != "lost+found")
     try:
         written = json.loads(file.read_text())["format"]
@@ -171,8 +172,7 @@ def check_store(out: Path) -> None:
             raise ValueError(f"out: {out} is a data set or a single run; give another folder") from None
         if any(out.glob("*/config.yaml")):
             raise ValueError(
-                f"out: {out} was written by an earlier version of this project (it has no {_STORE}); "
-                "give another folder"
+                f"out: {out} was written by an earlier version of this project (it has no {STORE}); give another folder"
             ) from None
         if found:  # listed before, so that another driver's new store is no surprise
             raise ValueError(

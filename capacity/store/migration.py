@@ -1,4 +1,4 @@
-"""Stores of earlier versions brought to this one: the same runs under the ids that they have now.
+"""Converts stores of earlier versions to this one: the same runs with new ids.
 
 In: a sweep's folder of format 2, whose ids were hashes of whole configurations, or a folder `runs` of published
 results (RESULT.json beside RESULT.metrics.jsonl). Out: the same folder, with new ids and configurations.
@@ -12,21 +12,19 @@ from typing import Any
 
 import yaml
 
-from basis.files import replace_file
 from capacity.spec.config import FORMAT, RunConfig
 from capacity.spec.identity import run_id, stored
+from capacity.store.folders import STORE, RunFolder, write_json
 from eval.quantizers.schemes import parse_scheme
-
-_STORE = "store.json"
 
 
 def _full_name(scheme: str, embedding: bool) -> str:
-    """A scheme of format 2, whose name said its numbers alone, by the name that it has today."""
+    """A scheme of format 2, whose name said its numbers alone, by its name of today."""
     return str(parse_scheme(scheme)._replace(embedding=embedding))
 
 
 def new_config(content: Mapping[str, Any]) -> RunConfig:
-    """The configuration of format 2 as one of today. Raises pydantic's ValidationError for one that is none."""
+    """The configuration of format 2 as one of today. Raises pydantic's ValidationError for an invalid one."""
     content = {name: value for name, value in content.items() if name != "format"}
     measure = dict(content["measure"])
     embedding = measure.pop("quantize_embedding", True)
@@ -51,11 +49,11 @@ def new_record(record: Mapping[str, Any], ids: Mapping[str, str]) -> dict[str, A
 
 
 def migrate(folder: Path) -> tuple[int, list[str]]:
-    """Migrate a folder; returns how many runs have a new id, and a line for each that was left as it is.
+    """Migrate a folder; returns how many runs have a new id, and a line for each unchanged run.
 
     Raises ValueError for a folder that is neither a store of format 2 nor one of published results.
     """
-    if (folder / _STORE).is_file():
+    if (folder / STORE).is_file():
         return _migrate_store(folder)
     if any(folder.glob("*.metrics.jsonl")):
         return _migrate_published(folder)
@@ -64,9 +62,9 @@ def migrate(folder: Path) -> tuple[int, list[str]]:
 
 def _migrate_store(folder: Path) -> tuple[int, list[str]]:
     try:
-        written = json.loads((folder / _STORE).read_text())["format"]
+        written = json.loads((folder / STORE).read_text())["format"]
     except (ValueError, KeyError, TypeError):
-        raise ValueError(f"folder: {folder / _STORE} is damaged") from None
+        raise ValueError(f"folder: {folder / STORE} is damaged") from None
     if written == FORMAT:
         return 0, []
     if written != 2:
@@ -74,14 +72,13 @@ def _migrate_store(folder: Path) -> tuple[int, list[str]]:
     configs = {path.parent.name: yaml.safe_load(path.read_text()) for path in sorted(folder.glob("*/config.yaml"))}
     ids, lines = _new_ids(configs)
     for old, new in ids.items():
-        run, config = folder / old, new_config(configs[old])
-        replace_file(run / "config.yaml", yaml.safe_dump(stored(config), sort_keys=False).encode())
-        result = run / "result.json"
-        if result.is_file():
-            _write(result, new_record(json.loads(result.read_text()), ids))
-        shutil.rmtree(run / "checkpoints", ignore_errors=True)  # of code that is no longer there
-        run.rename(folder / new)
-    _write(folder / _STORE, {"format": FORMAT})
+        run = RunFolder(folder / old)
+        run.write_config(new_config(configs[old]))
+        if run.done:
+            write_json(run.result, new_record(json.loads(run.result.read_text()), ids))
+        shutil.rmtree(run.checkpoints.folder, ignore_errors=True)  # this version's code cannot go on from them
+        run.path.rename(folder / new)
+    write_json(folder / STORE, {"format": FORMAT})
     return len(ids), lines
 
 
@@ -89,14 +86,14 @@ def _migrate_published(folder: Path) -> tuple[int, list[str]]:
     records = {path.stem: json.loads(path.read_text()) for path in sorted(folder.glob("*.json"))}
     ids, lines = _new_ids({name: record["config"] for name, record in records.items() if "format" in record["config"]})
     for old, new in ids.items():
-        _write(folder / f"{old}.json", new_record(records[old], ids))
+        write_json(folder / f"{old}.json", new_record(records[old], ids))
         (folder / f"{old}.json").rename(folder / f"{new}.json")
         (folder / f"{old}.metrics.jsonl").rename(folder / f"{new}.metrics.jsonl")
     return len(ids), lines
 
 
 def _new_ids(configs: Mapping[str, Mapping[str, Any]]) -> tuple[dict[str, str], list[str]]:
-    """The new id of each run by its old one; and a line for each whose new id another one has."""
+    """The new id of each run by its old one; and a line for each whose new id is taken."""
     ids: dict[str, str] = {}
     lines = []
     for old, content in configs.items():
@@ -106,7 +103,3 @@ def _new_ids(configs: Mapping[str, Mapping[str, Any]]) -> tuple[dict[str, str], 
         else:
             ids[old] = new
     return ids, lines
-
-
-def _write(path: Path, record: Mapping[str, Any]) -> None:
-    replace_file(path, (json.dumps(record, indent=1) + "\n").encode())

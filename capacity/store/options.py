@@ -9,15 +9,15 @@ __all__ = ["OPTIONS", "deciding", "options_of"]
 
 
 def options_of(result: Mapping[str, Any]) -> dict[str, Any]:
-    """Every option that decided the result, in canonical order; how it was measured is none of them."""
+    """Every option that decided the result, in canonical order, without those of the measurement."""
     return flat(result["config"])
 
 
 def deciding(columns: Iterable[Any]) -> list[str]:
-    """Those columns of a table of runs that decide the numbers of a row, in canonical order.
+    """The columns of a table of runs that decide the numbers of a row, in canonical order.
 
-    They are the options, those of a user's own things (with a dot) included, and the number of people measured. Runs
-    that differ in any of them are never averaged, but for the seed.
+    They are the options, including those of a user's own code (with a dot), and the number of people measured. Runs
+    that differ in any of them but the seed are never averaged.
     """
     columns = list(columns)
     own = (name for name in columns if "." in name)

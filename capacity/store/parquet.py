@@ -2,8 +2,8 @@
 
 In: records and metrics as a sweep's folder holds them. Out: two small files, and the same records from them.
 `records.parquet` has a row for each run and quantization: all that its result.json says of it, and the run's `config`
-and `provenance` as JSON. `curves.parquet` has a row for each measurement during training (`kind` "recall"), and about
-`LOSSES` means of the training loss a run ("train").
+and `provenance` as JSON. `curves.parquet` has a row for each measurement during training (`kind` "recall"), and
+about `LOSSES` means of the training loss for each run ("train").
 """
 
 import io
@@ -23,17 +23,17 @@ from basis.files import replace_file
 RECORDS, CURVES = "records.parquet", "curves.parquet"
 
 LOSSES = 100
-"""Means of the training loss that a run keeps, about."""
+"""Approximate number of means of the training loss that are kept for each run."""
 
 MEASURED = (
     *("loss_name", "loss_value", "loss_value1", "bits_per_param", "qa_accuracy"),
     *("question_accuracy_trained", "question_accuracy_held_out"),
 )
-"""What is kept of a measurement during training, in single precision."""
+"""The columns of a measurement during training that are kept, in single precision."""
 
 
 def write_records(records: Sequence[dict[str, Any]], path: Path) -> None:
-    """Write the records of runs, sorted by run. `read_records` gives them back, but for values that are null."""
+    """Write the records of runs, sorted by run. `read_records` returns them without values that are null."""
     rows = [
         {"run_id": record["run_id"]} | row | {name: json.dumps(record[name]) for name in ("config", "provenance")}
         for record in sorted(records, key=lambda record: record["run_id"])
@@ -65,7 +65,7 @@ def write_curves(recall: pd.DataFrame, train: pd.DataFrame, path: Path) -> None:
 
 
 def read_curves(path: Path) -> Iterator[dict[str, Any]]:
-    """The lines in a file that `write_curves` wrote, without what is null."""
+    """The lines in a file that `write_curves` wrote, without values that are null."""
     for line in pq.read_table(path).to_pylist():
         yield {name: value for name, value in line.items() if value is not None}
 
@@ -81,7 +81,7 @@ def thin(losses: pd.DataFrame) -> pd.DataFrame:
 
 
 def column(values: list[Any]) -> "pd.Series[Any]":
-    """A column with whole numbers kept whole beside missing ones, where pandas would make them floats."""
+    """A column whose integers stay integers beside missing values, where pandas would make them floats."""
     present = [value for value in values if value is not None]
     if not present:
         return pd.Series(values, dtype=float)

@@ -1,4 +1,4 @@
-"""What a number must carry: when, with which code and kernels, on which machine."""
+"""The provenance of a number: its time, commit, kernels and machine."""
 
 import contextlib
 import platform
@@ -9,8 +9,8 @@ from typing import Any
 
 import torch
 
-from train.loop import Settings
 from train.native.library import instruction_set
+from train.settings import Settings
 
 
 def provenance(device: torch.device, settings: Settings) -> dict[str, Any]:
@@ -37,7 +37,7 @@ def commit() -> str | None:
 
 
 def _git(*arguments: str) -> str:
-    """What git says about the folder of this file; nothing where there is no git or no repository."""
+    """Git's output for the folder of this file; empty without git or a repository."""
     folder = Path(__file__).parent
     try:
         asked = subprocess.run(["git", *arguments], cwd=folder, capture_output=True, text=True, timeout=10)

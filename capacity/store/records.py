@@ -1,6 +1,6 @@
-"""One reader over any number of stores: what all their runs measured, as one table.
+"""One reader over any number of stores: the measurements of all their runs as one table.
 
-In: folders of sweeps, or of published results. Out: a DataFrame with a row for each run and quantization.
+In: folders of sweeps or published results. Out: a DataFrame with a row for each run and quantization.
 """
 
 import json
@@ -42,14 +42,14 @@ def load(*folders: Path | str) -> pd.DataFrame:
 
     A folder is that of a sweep (runs still going or cut off are left out) or of published results. A training that was
     measured several times counts once, under the run that did it, with each of its quantizations once; so does a run
-    that several folders have, where the first folder's numbers stand.
+    that several folders have, with the numbers of the first folder.
 
     Columns are `COLUMNS`, every option that decides a result (`capacity.store.options.OPTIONS`), and further
     measurements in order of first appearance. Rows are sorted by data set, exposures, junk, recipe, params, people,
     other options, seed and quantization ("none" first, then by falling precision). No finished run means no rows.
 
     Raises:
-        ValueError: a folder is none, or a result.json is not the record of a run.
+        ValueError: a folder does not exist, or a result.json is not the record of a run.
 
     """
     runs = [run for folder in folders for run in _measured(Path(folder))]
@@ -62,7 +62,7 @@ def load(*folders: Path | str) -> pd.DataFrame:
 
 
 def write_csv(frame: pd.DataFrame, path: Path) -> None:
-    """Write a frame such that equal frames give equal bytes and no reader ever meets half a file.
+    """Write a frame atomically; equal frames give equal bytes.
 
     Floats keep every digit that tells them apart, so reading them back gives the same floats.
     """
@@ -76,14 +76,14 @@ def by_precision(quantization: str) -> tuple[float, str]:
 
 
 def scheme_name(quantization: str, embedding: bool) -> str:
-    """The full name of a scheme; older records say "int4", and in their options whether with the embedding."""
+    """The full name of a scheme; older records say "int4", and their options say whether the embedding is included."""
     scheme = parse_scheme(quantization)
     return str(scheme if embedding or quantization == "none" else scheme._replace(embedding=False))
 
 
 @dataclass(frozen=True)
 class _Measured:
-    """What a finished run measured."""
+    """The measurements of a finished run."""
 
     training: str
     """The same for runs that differ in their schemes of quantization alone."""
@@ -104,7 +104,7 @@ def _measured(folder: Path) -> Iterator[_Measured]:
 
 
 def _read(result: Record) -> _Measured:
-    """What a run measured, by its record."""
+    """The measurements in a run's record."""
     options = options_of(result)
     embedding = result["config"].get("measure", {}).get("quantize_embedding", True)
     rows = {}

@@ -1,4 +1,4 @@
-"""What stands in a folder of runs, whatever its layout: the record of each run, and what it measured on its way.
+"""Readers of folders of runs in any layout: the record of each run, and its learning curve.
 
 | layout | records | learning curves |
 | --- | --- | --- |
@@ -25,12 +25,12 @@ TRAIN, RECALL = "train", "recall"
 
 
 def records_in(folder: Path) -> Iterator[tuple[str, Record]]:
-    """Every finished run of a folder, with where it stands, for messages.
+    """Every finished run of a folder, with its place for messages.
 
     Folders without a result.json are runs still going or cut off, and are left out.
 
     Raises:
-        ValueError: it is no folder, or a file is not the record of a run.
+        ValueError: there is no such folder, or a file is not the record of a run.
 
     """
     if not folder.is_dir():
@@ -48,21 +48,21 @@ def records_in(folder: Path) -> Iterator[tuple[str, Record]]:
 
 
 def not_a_result(error: Exception) -> str:
-    """What to say of a file that is not the record of a run."""
+    """The message about a file that is not the record of a run."""
     return f"not the result of a run ({type(error).__name__}: {error}); delete it to do the run again"
 
 
 def load_curves(*folders: Path | str, runs: Collection[str] | None = None, kind: str = RECALL) -> pd.DataFrame:
-    """What runs measured while they were trained: a row a measurement, sorted by run and exposures.
+    """The measurements of runs during training: a row for each, sorted by run and exposures.
 
-    Columns are `run_id`, `exposures`, and with kind "recall" losses, `bits_per_param`, `qa_accuracy` and whatever else
-    was measured; with kind "train" the `loss` of training (nats a token). Of a run that measured twice at the same
-    exposures, as it went on from a checkpoint, the later line stands, and of a run that several folders have, the
-    first folder's. Lines that the end of a run cut off are left out; a run that measured nothing has no rows.
+    Columns are `run_id`, `exposures`, and with kind "recall" losses, `bits_per_param`, `qa_accuracy` and all other
+    measurements; with kind "train" the `loss` of training (nats a token). If a run measured twice at the
+    same exposures, after it resumed from a checkpoint, the later line counts. If several folders have a run, the first
+    folder's lines count. Incomplete lines are left out; a run that measured nothing has no rows.
 
     Args:
         folders: of sweeps, or of published results (which keep about 100 losses a run).
-        runs: which ones; all there are, unless given.
+        runs: ids of the runs (default: all).
         kind: "recall" or "train".
 
     """
@@ -77,14 +77,14 @@ def load_curves(*folders: Path | str, runs: Collection[str] | None = None, kind:
 
 
 def _results(folder: Path) -> list[str]:
-    """Where the result of each run of a folder is, if it has one."""
+    """The paths of the results in a folder."""
     with os.scandir(folder) as entries:
         paths = [os.path.join(entry.path, "result.json") for entry in entries if entry.is_dir()]
     return sorted([*paths, *map(str, folder.glob("runs/*.json"))])
 
 
 def _lines(folder: Path, runs: Collection[str] | None, kind: str) -> Iterator[dict[str, Any]]:
-    """The lines of a kind in a folder's metrics, each with its run."""
+    """The lines of a kind in a folder's metrics, with the run's id."""
     if (folder / CURVES).exists():
         curves = read_curves(folder / CURVES)
         yield from (line for line in curves if line.pop("kind") == kind and (runs is None or line["run_id"] in runs))

@@ -1,9 +1,9 @@
 """GPTQ: round so that the outputs of a layer on real texts change least (Frantar et al. 2022, arXiv 2210.17323).
 
-Weights w of an output channel become values q one column after another, and the columns that are still to come make up
-for the error: with H the sum of x xᵀ over the inputs x of the layer and U the upper factor of H⁻¹ = Uᵀ U, the error of
-column i is (w_i − q_i)/U_ii, and U_ij times as much is taken off every later column j. What is small in the end is
-(w − q)ᵀ H (w − q), the squared change of the output.
+Weights w of an output channel become values q one column after another, and the later columns compensate the error:
+with H the sum of x xᵀ over the inputs x of the layer and U the upper factor of H⁻¹ = Uᵀ U, the error of
+column i is (w_i − q_i)/U_ii, and U_ij times as much is taken off every later column j. This makes
+(w − q)ᵀ H (w − q) small, the squared change of the output.
 
 As in the package AutoGPTQ by default, which the paper used (Allen-Zhu and Li, arXiv 2404.05405, section 8): H is damped
 by 0.01 of its mean diagonal, columns go by falling diagonal ("act-order"), scales are symmetric and follow from max|w|,
@@ -27,7 +27,7 @@ DAMPING = 0.01
 
 
 class _Stop(Exception):
-    """Nothing behind this point of the forward pass is needed."""
+    """Ends a forward pass: the rest of it is not needed."""
 
 
 @torch.no_grad()
@@ -55,7 +55,7 @@ def next_hessians(model: nn.Module, waiting: Mapping[str, Tensor], texts: Sequen
     hessians: dict[str, Tensor] = {}
     first: list[Tensor] = []
 
-    def look(module: Any, inputs: tuple[Tensor, ...]) -> None:
+    def add_inputs(module: Any, inputs: tuple[Tensor, ...]) -> None:
         if first and inputs[0] is not first[0]:
             raise _Stop
         first[:] = [inputs[0]]
@@ -64,7 +64,7 @@ def next_hessians(model: nn.Module, waiting: Mapping[str, Tensor], texts: Sequen
         hessians[name] = hessians.get(name, 0) + x.T @ x
 
     owners = [m for m in model.modules() if any(p.data_ptr() in names for p in m.parameters(recurse=False))]
-    hooks = [module.register_forward_pre_hook(look) for module in owners]
+    hooks = [module.register_forward_pre_hook(add_inputs) for module in owners]
     device = next(model.parameters()).device
     try:
         for tokens in texts:
@@ -80,7 +80,7 @@ def next_hessians(model: nn.Module, waiting: Mapping[str, Tensor], texts: Sequen
 def gptq_values(
     weight: Float[Tensor, "out in"], hessian: Float[Tensor, "in in"], *, bits: int, group: int | None = None
 ) -> Float[Tensor, "out in"]:
-    """The values of a matrix after GPTQ: integers of so many bits times their scales.
+    """The values of a matrix after GPTQ: integers of `bits` bits times their scales.
 
     hessian: Σ x xᵀ over inputs, up to a factor. group: neighbors in a row that share a scale; None: the whole row.
     """
@@ -112,5 +112,5 @@ def inverse_factor(hessian: Float[Tensor, "in in"]) -> Float[Tensor, "in in"]:
 
 
 def _widest(device: torch.device) -> torch.dtype:
-    """The most exact numbers of a device: Apple's GPUs have no double precision."""
+    """The widest floating-point type of a device: Apple's GPUs have no double precision."""
     return torch.float32 if device.type == "mps" else torch.float64

@@ -1,4 +1,4 @@
-"""Names of quantized copies: what `--quantize` takes, and what records and columns say.
+"""Names of quantized copies, in `--quantize`, in records and in columns.
 
 In: a text `[METHOD-]FORMAT[-gGROUP][+embedding]`. Out: a `Scheme`, or a ValueError that says what is allowed.
 
@@ -43,7 +43,7 @@ class Scheme(NamedTuple):
     group: int | None
     """Weights that share a scale; None: all of an output channel."""
     embedding: bool
-    """Whether embedding and output head are quantized, too."""
+    """Whether embedding and output head are also quantized."""
 
     def __str__(self) -> str:
         if self.format == "none":
@@ -63,14 +63,14 @@ class Scheme(NamedTuple):
 
 
 NONE = Scheme("rtn", "none", None, False)
-"""The model as it is."""
+"""The model without quantization."""
 
 
 def parse_scheme(text: str) -> Scheme:
     """Read the name of a scheme, short or full.
 
     Raises:
-        ValueError: it is none, in the words "must be ...".
+        ValueError: it is not the name of a scheme; the message begins with "must be".
     """
     if text == "none":
         return NONE

@@ -68,7 +68,7 @@ def test_what_is_known_is_right_and_anything_else_is_another_value(name, slot_mo
 
 def test_right_is_what_the_evaluation_calls_right(bios, slot_model):
     model = slot_model(bios, knows)
-    decoded = complete_sentences(model, OwnTokens(bios).draw(PEOPLE, EVALUATION), bios, OwnTokens.end)
+    decoded = complete_sentences(model, OwnTokens(bios).texts(PEOPLE, EVALUATION), bios, OwnTokens.end)
     for row, completed in enumerate(complete_texts(model, bios, PEOPLE)):
         assert {value.attribute: value.right for value in completed.values} == {
             name: bool(right[row]) for name, right in decoded.items()

@@ -90,7 +90,7 @@ def test_a_known_model_completes_what_it_knows(which, request, slot_model):
     dataset = request.getfixturevalue(which)
     first = next(iter(dataset.value_roles)) if which == "biod" else "birth_date"
     model = slot_model(dataset, lambda i, attribute: 1.0 if i % 2 or attribute == first else 1e-9)
-    texts = OwnTokens(dataset).draw(PEOPLE, EVALUATION)
+    texts = OwnTokens(dataset).texts(PEOPLE, EVALUATION)
     for name, right in complete_sentences(model, texts, dataset, end=0).items():
         np.testing.assert_array_equal(right, (PEOPLE % 2 == 1) | (name == first))
 

@@ -129,7 +129,7 @@ def test_variants_name_their_people_once(variant, bios, slot_model):
 
 
 def test_the_first_token_is_given(dataset, read_gpt):
-    texts = OwnTokens(dataset).draw(np.arange(5), EVALUATION)
+    texts = OwnTokens(dataset).texts(np.arange(5), EVALUATION)
     nats, correct = score_texts(read_gpt(dataset), texts)
     assert (nats[texts.offsets[:-1]] == 0).all()
     assert correct[texts.offsets[:-1]].all()
@@ -137,7 +137,7 @@ def test_the_first_token_is_given(dataset, read_gpt):
 
 
 def test_rows_are_padded_behind_their_end(bios):
-    texts = OwnTokens(bios).draw(np.arange(6), EVALUATION)
+    texts = OwnTokens(bios).texts(np.arange(6), EVALUATION)
     rows = np.array([5, 2])
     padded = pad_rows(texts, rows)
     assert padded.shape == (2, texts.lengths[rows].max())
@@ -149,6 +149,6 @@ def test_rows_are_padded_behind_their_end(bios):
 
 def test_one_text_is_enough(bios, read_gpt):
     source = OwnTokens(bios)
-    alone = recall_texts(read_gpt(bios), source.draw(np.array([7]), EVALUATION), bios)
+    alone = recall_texts(read_gpt(bios), source.texts(np.array([7]), EVALUATION), bios)
     among = recall_people(read_gpt(bios), source, PEOPLE, EVALUATION)
     np.testing.assert_allclose(everything(alone)[:, 0], everything(among)[:, 7], rtol=1e-5)

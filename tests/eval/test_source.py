@@ -32,7 +32,7 @@ def test_the_saved_tokenizer_gives_our_own_tokens_and_roles(which, request, tmp_
     dataset.tokenizer.save_pretrained(tmp_path)
     own, other = OwnTokens(dataset), OtherTokens(dataset, AutoTokenizer.from_pretrained(tmp_path))
     assert own.end == other.end == 0
-    expected, found = own.draw(PEOPLE, EVALUATION), other.draw(PEOPLE, EVALUATION)
+    expected, found = own.texts(PEOPLE, EVALUATION), other.texts(PEOPLE, EVALUATION)
     np.testing.assert_array_equal(found.tokens, expected.tokens)
     np.testing.assert_array_equal(found.offsets, expected.offsets)
     np.testing.assert_array_equal(found.roles, expected.roles)
@@ -66,7 +66,7 @@ def test_every_role_covers_its_characters_in_foreign_tokens(which, request, fore
     source = OtherTokens(dataset, foreign_tokenizer)
     used = source.tokens_in_use()
     rows = dataset.plan(PEOPLE, EVALUATION)
-    for row, (tokens, roles) in zip(rows, texts_of(source.draw(PEOPLE, EVALUATION)), strict=True):
+    for row, (tokens, roles) in zip(rows, texts_of(source.texts(PEOPLE, EVALUATION)), strict=True):
         text, spans = dataset.pieces.render(row)
         assert tokens[0] == foreign_tokenizer.eos_token_id
         assert roles[0] == Role.OTHER
@@ -113,7 +113,7 @@ def test_a_tokenizer_that_does_not_know_a_word_is_refused(bios):
     backend.pre_tokenizer = pre_tokenizers.WhitespaceSplit()
     tokenizer = PreTrainedTokenizerFast(tokenizer_object=backend, eos_token="<eos>", unk_token="<unk>")
     with pytest.raises(ValueError, match="tokenizer: it has no token for a part of"):
-        OtherTokens(bios, tokenizer).draw(PEOPLE, EVALUATION)
+        OtherTokens(bios, tokenizer).texts(PEOPLE, EVALUATION)
 
 
 def test_an_exported_tokenizer_of_other_data_is_refused(bios, tmp_path):
@@ -122,9 +122,9 @@ def test_an_exported_tokenizer_of_other_data_is_refused(bios, tmp_path):
     other.tokenizer.save_pretrained(tmp_path)
     tokenizer = AutoTokenizer.from_pretrained(tmp_path)
     assert tokenizer("Zebra was born").input_ids[0] == 0
-    OtherTokens(other, tokenizer).draw(PEOPLE, EVALUATION)
+    OtherTokens(other, tokenizer).texts(PEOPLE, EVALUATION)
     with pytest.raises(ValueError, match="tokenizer: it has no token for a part of"):
-        OtherTokens(bios, tokenizer).draw(PEOPLE, EVALUATION)
+        OtherTokens(bios, tokenizer).texts(PEOPLE, EVALUATION)
 
 
 def test_a_token_over_two_roles_is_refused(bios):
@@ -135,5 +135,5 @@ def test_a_token_over_two_roles_is_refused(bios):
     backend.train_from_iterator(texts, trainer)
     source = OtherTokens(bios, PreTrainedTokenizerFast(tokenizer_object=backend, eos_token="<eos>"))
     with pytest.raises(ValueError, match="tokenizer: makes one token of") as caught:
-        source.draw(np.arange(30), EVALUATION)
+        source.texts(np.arange(30), EVALUATION)
     assert "\n" not in str(caught.value)

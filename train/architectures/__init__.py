@@ -1,8 +1,8 @@
 """Architectures by name: a class of models in a file each.
 
 In: a name from a preset or a flag. Out: a class whose models are `CausalLM`s (causal_lm.py). To add an architecture,
-add its file and its line here; a user's own is named `module:Class`. This package imports no torch before a class is
-asked for, so that programs that merely list names start fast.
+add its file and its line here; a user's own is named `module:Class`. This package imports torch only when a class is
+accessed, so that programs that only list names start fast.
 """
 
 from typing import TYPE_CHECKING, Any, Protocol
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 
 class Architecture(Protocol):
-    """A class of models. Its keyword arguments behind size and vocabulary are its options; each has a default."""
+    """A class of models. Its keyword arguments after size and vocabulary are its options; each has a default."""
 
     def __call__(self, size: Size, vocab: int, **options: Any) -> "CausalLM":
         """A model; its parameters hold anything until `initialize` is called. Raises ValueError for a bad option."""
@@ -31,4 +31,4 @@ ARCHITECTURES: Registry[Architecture] = Registry(
 )
 
 ARCHITECTURE_DEFAULTS: dict[str, dict[str, object]] = {"gpt2": {"mlp": "gelu"}, "llama": {"tied": True}}
-"""What an option that is left out means, so that tables need no class to say it; a test compares with the classes."""
+"""The defaults of options, so that tables need not import the classes; a test compares both."""

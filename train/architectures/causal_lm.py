@@ -1,8 +1,8 @@
-"""What the rest of the project asks of a model: hidden states, a head, and an account of its parameters.
+"""The protocol of a model: hidden states, a head, and its parameters by group.
 
-In: an architecture's name, a size, a vocabulary and options. Out: a `CausalLM`. A new architecture must say four things
-(`forward`, `head_weight`, `part`, `flops_per_token`); all else has a default that is right for any model and slow or
-plain at worst: PyTorch trains it, and its export is readable by this project alone.
+In: an architecture's name, a size, a vocabulary and options. Out: a `CausalLM`. A new architecture must define four
+things (`forward`, `head_weight`, `part`, `flops_per_token`). All else has a default that is right for any model:
+PyTorch trains it, and only this project can read its export.
 """
 
 import inspect
@@ -27,7 +27,7 @@ _DIMENSIONS = {"table": (2,), "matrix": (2, 3), "qkv": (2,), "vector": (1,)}
 
 
 class Part(NamedTuple):
-    """What a parameter is."""
+    """The kind of a parameter."""
 
     group: str
     """Where it is counted: embedding, attention, mlp, norm, head, or a group of the architecture's own."""
@@ -56,7 +56,7 @@ class ParameterGroups:
 
 
 class CausalLM(nn.Module, ABC):
-    """A model without its head's product: `model(tokens) @ model.head_weight.T` are the logits.
+    """A model without the product of its head: the logits are `model(tokens) @ model.head_weight.T`.
 
     Its parameters hold PyTorch's defaults until `initialize` is called. Any length of window works.
     """
@@ -78,17 +78,17 @@ class CausalLM(nn.Module, ABC):
 
     @abstractmethod
     def part(self, name: str) -> Part | None:
-        """What the parameter `name` is; None for a name that the architecture does not know."""
+        """The kind of the parameter `name`; None for a name that the architecture does not know."""
 
     @abstractmethod
     def flops_per_token(self, context: int) -> int:
         """Floating-point operations to train on one token of a window of `context` tokens, forward and backward."""
 
     def grow_rotation(self, time: int) -> None:
-        """Make what depends on positions long enough for windows of `time` tokens, if anything does."""
+        """Extend tables over positions, if there are any, to windows of `time` tokens."""
 
     def parts(self) -> dict[str, Part]:
-        """What every parameter is, by name. Raises ValueError for one that is nothing, or has another shape."""
+        """The kind of every parameter by name. Raises ValueError for one without a kind, or with another shape."""
         found = {}
         for name, parameter in self.named_parameters():
             part = self.part(name)
@@ -170,8 +170,8 @@ def make_model(architecture: str, size: Size, vocab: int, options: Mapping[str, 
     """A model whose parameters hold anything.
 
     Raises:
-        ValueError: no such architecture, an option that it does not take, or a class that says less than a
-            `CausalLM` must, or counts other parameters than it has.
+        ValueError: no such architecture, an option that it does not take, or a class that defines less than a
+            `CausalLM` must, or whose counts are not those of its parameters.
 
     """
     given = changed_options(architecture, options)
@@ -181,9 +181,9 @@ def make_model(architecture: str, size: Size, vocab: int, options: Mapping[str, 
     model = made(size, vocab, **given)
     if not isinstance(model, CausalLM):
         raise ValueError(f"architecture: {architecture!r} makes no CausalLM; see train/architectures")
-    told, there = model.parameter_counts(), count_parameters(model)
-    if {group: count for group, count in told.items() if count} != there:
-        raise ValueError(f"architecture: {architecture!r} counts {told}, but its parameters are {there}")
+    counts, actual = model.parameter_counts(), count_parameters(model)
+    if {group: count for group, count in counts.items() if count} != actual:
+        raise ValueError(f"architecture: {architecture!r} counts {counts}, but its parameters are {actual}")
     return model
 
 
@@ -194,7 +194,7 @@ def outline(architecture: str, size: Size, vocab: int, options: Mapping[str, Any
 
 
 def changed_options(architecture: str, options: Mapping[str, Any]) -> dict[str, Any]:
-    """The options that differ from the architecture's defaults. Raises ValueError for those that it does not take."""
+    """The options that differ from the architecture's defaults. Raises ValueError for options that it does not take."""
     parameters = inspect.signature(ARCHITECTURES[architecture]).parameters.values()
     defaults = {p.name: p.default for p in [*parameters][2:] if p.kind is not inspect.Parameter.VAR_KEYWORD}
     takes_all = len(defaults) < len(parameters) - 2

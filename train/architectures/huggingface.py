@@ -33,7 +33,7 @@ class Source(NamedTuple):
     name: str
     """A parameter of ours."""
     rows: Tensor | None = None
-    """Which of its rows, in this order; None: all of it."""
+    """Its rows to export, in this order; None: all of them."""
 
 
 @dataclass(frozen=True)
@@ -41,7 +41,7 @@ class HuggingFaceForm:
     """The same model in transformers."""
 
     config: dict[str, Any]
-    """Of config.json, all that decides what the model computes."""
+    """The keys of config.json that decide what the model computes."""
     tensors: dict[str, Source]
     """The tensors that hold our parameters, each number once."""
     inert: dict[str, tuple[int, ...]] = field(default_factory=dict)

@@ -123,7 +123,7 @@ class Transformer(CausalLM):
         return self.embedding.weight if self.form.tied else self.head.weight
 
     def part(self, name: str) -> Part | None:
-        """What the parameter `name` is, by the module that holds it."""
+        """The kind of the parameter `name`, by the module that holds it."""
         module, kind = name.split(".")[-2:]
         if (group := _GROUPS.get(module)) is None:
             return None

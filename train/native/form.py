@@ -1,4 +1,4 @@
-"""What the compiled kernels must know of a model: its shape, and the order of its parameters follows from it."""
+"""The form of a model for the compiled kernels: its shape, which decides the order of its parameters."""
 
 import ctypes
 from dataclasses import astuple, dataclass, fields
@@ -38,7 +38,7 @@ class KernelForm:
     """Whether the embedding is also the output head."""
 
     def misfit(self) -> str | None:
-        """One line about what the kernels cannot compute in this form; None: they can compute it."""
+        """Why the kernels cannot compute this form, in one line; None if they can."""
         needs = "is not allowed with native kernels; must be"
         if self.width % 16:
             return f"width: {self.width} {needs} a multiple of 16"

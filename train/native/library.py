@@ -51,7 +51,7 @@ def open_library(path: Path) -> ctypes.CDLL:
 
 
 def _fits(library: ctypes.CDLL) -> bool:
-    """Whether a library has the functions of this version, and was built from the sources that are here, if any."""
+    """Whether a library has the functions of this version and was built from the present sources, if any."""
     if not all(hasattr(library, name) for name in ("kc_abi", "kc_sources")) or library.kc_abi() != _ABI:
         return False
     library.kc_sources.restype = ctypes.c_char_p

@@ -101,7 +101,7 @@ class NativeUpdate:
 
 
 _KERNELS = {torch.optim.AdamW: NativeUpdate._adamw, Muon: NativeUpdate._muon}
-"""What binds a parameter to a kernel, by the class of its optimizer. A subclass may compute another step."""
+"""The kernel of each optimizer class. Subclasses are not included, as they may compute another step."""
 
 
 def _check_kernel(optimizer: torch.optim.Optimizer) -> None:

@@ -22,9 +22,9 @@ class OptimizerKind(Protocol):
     uses: frozenset[str]
     """The settings that it reads, among lr, embedding_lr, weight_decay, beta1, beta2, eps and momentum."""
     native: bool
-    """Whether the compiled kernels do its step."""
+    """Whether the compiled kernels compute its step."""
     one_lr: bool
-    """Whether embedding_lr is lr unless it is given."""
+    """Whether embedding_lr defaults to lr."""
 
     def make(self, groups: "ParameterGroups", settings: Settings) -> "list[torch.optim.Optimizer]":
         """Optimizers that together hold every parameter once.

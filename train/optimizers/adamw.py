@@ -17,7 +17,7 @@ class AdamW:
     one_lr = True
 
     def make(self, groups: ParameterGroups, settings: Settings) -> list[torch.optim.Optimizer]:
-        """One optimizer; in it tables, matrices, vectors."""
+        """One optimizer whose groups are tables, matrices and vectors."""
         inside = {"params": [matrix.parameter for matrix in groups.matrices], "lr": settings.lr}
         return [adamw(groups, settings, [inside | {"weight_decay": settings.weight_decay}])]
 

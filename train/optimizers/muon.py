@@ -107,7 +107,7 @@ class MuonAndAdamW:
     one_lr = False
 
     def make(self, groups: ParameterGroups, settings: Settings) -> list[torch.optim.Optimizer]:
-        """Muon, in it the matrices of q, k and v, then the others; and AdamW, in it tables, vectors."""
+        """Muon for the matrices of q, k and v and for the others; AdamW for tables and vectors."""
         by_heads: list[dict[str, Any]] = [
             {"params": [parameter for parameter, fused in groups.matrices if fused == heads], "qkv_heads": heads}
             for heads in sorted({matrix.qkv_heads for matrix in groups.matrices}, reverse=True)

@@ -1,7 +1,7 @@
-"""The figures there are, one file each; `capacity.report.figures.runs` says what they are drawn from.
+"""Figures by name, one file each; `capacity.report.figures.runs` has the runs that they show.
 
 To add one: a file with a `draw` here, and a line below. A user's own, in any module, needs no line: it is named as
-`module:Name`. This file imports no matplotlib, so that programs that merely list names start fast.
+`module:Name`. This file imports no matplotlib, so that programs that only list names start fast.
 """
 
 from collections.abc import Mapping
@@ -21,8 +21,8 @@ class Drawing(Protocol):
     def __call__(self, runs: "Runs") -> "Mapping[str, Figure]":
         """The figures by what their file names end in: "" for a single one, else the name of a kind of run.
 
-        None where there is nothing to show. They are drawn in the style of this project, and laid out and written
-        by the caller.
+        The mapping is empty if there is nothing to show. The caller sets the style of
+        this project, lays the figures out and writes them.
         """
         ...
 

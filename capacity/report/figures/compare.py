@@ -1,4 +1,4 @@
-"""What differs between runs on the same data: R against P, or against N where there is one size only."""
+"""Comparison of runs on the same data: R against P, or against N if there is only one size."""
 
 import math
 from typing import Any
@@ -36,8 +36,8 @@ MOST_PANELS, MOST_LINES = 4, 12
 def draw(runs: Runs) -> dict[str, Figure]:
     """One figure, if anything differs besides the data: a line for each kind of run, named by what differs.
 
-    Against P each point is the best R over N; against N the mean R. Bars go from the lowest to the highest seed. Where
-    all runs have one size and one N, each kind has a row in place of a line.
+    Against P each point is the best R over N; against N the mean R. Bars go from the lowest to the highest seed. If all
+    runs have one size and one N, each kind has a row instead of a line.
     """
     data = [name for name in runs.kind if name in DATA]
     others = [name for name in runs.kind if name not in DATA]
@@ -71,7 +71,7 @@ def draw(runs: Runs) -> dict[str, Figure]:
 
 
 def _points(runs: Runs) -> tuple[str | None, pd.DataFrame]:
-    """What to draw R against, and the points."""
+    """The column to draw R against, and the points."""
     if runs.plain["size"].nunique() > 1:
         return "params", best_over_people(runs.plain, runs.kind)
     return "people" if runs.plain["people"].nunique() > 1 else None, over_seeds(runs.plain, runs.kind)

@@ -57,7 +57,7 @@ def draw(runs: Runs) -> dict[str, Figure]:
 
 
 def _panels(best: pd.DataFrame) -> list[tuple[str, pd.DataFrame]]:
-    """The title and the rows of each panel, from the most exposures on; one without title where all have as many."""
+    """The title and the rows of each panel, most exposures first; one without title if all are equal."""
     if "exposures" not in best:
         return [("", best)]
     shown = spread(best["exposures"], MOST_PANELS)[::-1]
@@ -81,7 +81,7 @@ def _markers(best: pd.DataFrame, names: list[str]) -> dict[str, str]:
 
 
 def _name(values: dict[str, Any], names: list[str]) -> str:
-    """A kind of run by some of what tells it apart."""
+    """The name of a kind of run, from some of its options."""
     return label({name: values[name] for name in names}) if names else ""
 
 

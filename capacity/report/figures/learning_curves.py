@@ -24,7 +24,7 @@ MOST_SIZES, MOST_PEOPLE = 8, 3  # in one figure: 24 curves
 def draw(runs: Runs) -> dict[str, Figure]:
     """One figure for each kind of run, if its runs have metrics.
 
-    Shown are a few sizes, and a few of the N that all of these have: if they have none in common, of each the best.
+    It shows a few sizes and a few N that all of them have; if they have none in common, the best N of each size.
     """
     drawn = {kind: _draw(of_kind) for kind, of_kind in runs.each_kind()}
     return {kind: figure for kind, figure in drawn.items() if figure}
@@ -58,7 +58,7 @@ def _draw(runs: Runs) -> Figure | None:
 
 
 def _choose(rows: pd.DataFrame) -> tuple[list[Curve], list[Any]]:
-    """The curves to show, and the N that they have in common; none if each has its own best."""
+    """The curves to show, and the N that they have in common; empty if each has its own best N."""
     by_params = rows.groupby("size")["params"].mean().sort_values()
     sizes = by_params.index[[list(by_params).index(P) for P in spread(by_params, MOST_SIZES)]]
     shown = rows[rows["size"].isin(sizes)]
@@ -71,7 +71,7 @@ def _choose(rows: pd.DataFrame) -> tuple[list[Curve], list[Any]]:
 
 
 def _legends(figure: Figure, rows: pd.DataFrame, curves: Sequence[Curve], dashes: dict[Any, Any]) -> None:
-    """Sizes above, and below them the N that the dashes stand for."""
+    """A legend of sizes, and below it one of the N of the dashes."""
     title = "Size (P)" + ("" if dashes else " and its best N") + _part(len(curves), rows["size"])
     sizes = handles(curves, marker="")
     figure.legend(handles=sizes, loc="outside right upper", alignment="left", title=below_title(title))

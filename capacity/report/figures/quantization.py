@@ -1,4 +1,4 @@
-"""What quantization leaves: R of copies against R as trained, a panel for each scheme."""
+"""Quantization: R of quantized copies against R as trained, a panel for each scheme."""
 
 import math
 from typing import Any

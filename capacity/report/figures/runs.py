@@ -1,4 +1,4 @@
-"""What figures are drawn from, and the files that they become.
+"""The runs that figures show, and the files that figures are written to.
 
 In: the frame of `capacity.store.records.load`, and the folders that it was read from. Out: PNG and SVG files.
 """
@@ -22,13 +22,14 @@ from capacity.laws.capacity import compared
 from capacity.laws.groups import kinds, label
 from capacity.report.figures import FIGURES
 from capacity.report.figures.style import STYLE, fix_layout
+from capacity.spec.identity import DEFAULTS
 from capacity.store.options import deciding
 from capacity.store.sources import load_curves
 
 _TITLE = ("dataset", "exposures", "junk", "architecture", "recipe")
 """Options that a title names where all runs share them."""
-_USUAL = {"junk": "0", "architecture": "gpt2"}
-"""Values that it leaves out."""
+_USUAL = {name: DEFAULTS[name] for name in ("junk", "architecture")}
+"""Values that a title leaves out."""
 
 
 @dataclass(frozen=True)
@@ -57,7 +58,7 @@ class Runs:
 
     @property
     def title(self) -> str:
-        """What all runs have in common, in words."""
+        """The options that all runs share, in words."""
         row = self.frame.iloc[0]
         shared = {name: row[name] for name in _TITLE if name in self.frame and name not in self.kind}
         return label({name: value for name, value in shared.items() if value != _USUAL.get(name)}) if shared else ""
@@ -86,7 +87,7 @@ def draw_all(
 ) -> list[Path]:
     """Write figures to `out`/plots as PNG (200 dpi) and SVG, and return the paths.
 
-    Equal runs give equal bytes. Figures of an earlier call that this one has no runs for are removed.
+    Equal runs give equal bytes. Figures of an earlier call that this call did not write are removed.
 
     Args:
         frame: of `capacity.store.records.load`.

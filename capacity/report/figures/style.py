@@ -52,7 +52,7 @@ def new_figure(width: float, height: float, title: str) -> Figure:
 
 
 def fix_layout(figure: Figure) -> None:
-    """Lay the figure out for good: what comes later fits itself to it, and no drawing repeats it."""
+    """Fix the layout: later additions do not change it, and drawing does not compute it again."""
     engine = figure.get_layout_engine()
     if engine is not None:
         engine.execute(figure)
@@ -97,7 +97,7 @@ def spread(values: "pd.Series[Any]", most: int) -> list[Any]:
 
 
 def plot_points(axes: Axes, rows: pd.DataFrame, x: str, y: str, color: Any, *, interval: bool = False) -> None:
-    """A mark at the mean over seeds, with a bar over them (of a single one, over its 95 % interval if wanted)."""
+    """A mark at the mean over seeds, with a bar over them (for a single seed, over its 95 % interval if wanted)."""
     rows = rows.dropna(subset=[y])
     single = (rows.groupby(x)[y].transform("size") == 1) & interval
     low, high = (rows[f"{y}_{end}"].where(single, rows[y]) if interval else rows[y] for end in ("low", "high"))
@@ -111,10 +111,10 @@ def plot_points(axes: Axes, rows: pd.DataFrame, x: str, y: str, color: Any, *, i
 
 def bar_keys(seeds: "pd.Series[int]", *, interval: bool = False) -> list[Line2D]:
     """Entries of a legend that say what bars are. seeds: how many each point has."""
-    told = ["bars: lowest and highest seed"] if (seeds > 1).any() else []
+    texts = ["bars: lowest and highest seed"] if (seeds > 1).any() else []
     if interval and (seeds == 1).any():
-        told.append("bars of one seed: 95 %, people" if told else "bars: 95 % over people")
-    return [Line2D([], [], color="0.4", linestyle="", marker="|", markersize=7, label=text) for text in told]
+        texts.append("bars of one seed: 95 %, people" if texts else "bars: 95 % over people")
+    return [Line2D([], [], color="0.4", linestyle="", marker="|", markersize=7, label=text) for text in texts]
 
 
 def limits(values: Iterable[SupportsFloat], margin: float = 1.6) -> tuple[float, float]:
@@ -165,7 +165,7 @@ def label_outer(panels: Any, shown: int, x: str, y: str) -> None:
 
 
 def visible(rows: pd.DataFrame) -> "pd.Series[bool]":
-    """Which points have a place on a logarithmic axis; a little above zero they would only stretch it."""
+    """The points to show on a logarithmic axis; points just above zero would only stretch it."""
     return rows["bits"] >= LEAST * rows[["params", "max_bits"]].min(axis=1)
 
 

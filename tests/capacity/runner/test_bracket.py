@@ -48,9 +48,9 @@ def test_it_ends_with_a_best_that_lies_between_others_or_at_an_end_of_the_list(t
     assert people_of(todo) == [N for N in PEOPLE if ends[0] <= N <= ends[1]]
     while todo:
         for plan in todo:
-            assert bracket.more() == []  # as long as one is missing
+            assert bracket.grow() == []  # as long as one is missing
             finish(out, plan, by_people[plan.config.data.people])
-        todo = bracket.more()
+        todo = bracket.grow()
     tried = sorted(people_of(bracket.plans))
     places = [PEOPLE.index(N) for N in tried]
     assert places == list(range(places[0], places[-1] + 1))  # no gap, none twice
@@ -59,9 +59,9 @@ def test_it_ends_with_a_best_that_lies_between_others_or_at_an_end_of_the_list(t
     assert best < tried[-1] or tried[-1] == PEOPLE[-1]
     assert len(bracket.unfinished()) == (best in (PEOPLE[0], PEOPLE[-1]))
     again = Bracket(ALLOWED, r_max_of(*ends), out)  # the same command again finds the same
-    again.more()
+    again.grow()
     assert sorted(people_of(again.plans)) == tried
-    assert again.more() == []
+    assert again.grow() == []
 
 
 @pytest.mark.parametrize(("r_max", "begun"), [((0.0, 1e-6), [20]), ((90.0, 99.0), [64]), (None, list(PEOPLE))])
@@ -71,7 +71,7 @@ def test_a_size_without_an_N_in_r_max_begins_with_the_nearest(tmp_path, r_max, b
 
 def test_a_single_N_gets_both_its_neighbours(tmp_path):
     finish(tmp_path, ALLOWED[2], 1.0)
-    assert people_of(Bracket(ALLOWED, r_max_of(30), tmp_path).more()) == [25, 40]
+    assert people_of(Bracket(ALLOWED, r_max_of(30), tmp_path).grow()) == [25, 40]
 
 
 def test_seeds_count_by_their_mean(tmp_path):
@@ -80,7 +80,7 @@ def test_seeds_count_by_their_mean(tmp_path):
     for plan in bracket.plans:  # one seed is best at 40, but 30 is better in the mean
         N, seed = plan.config.data.people, plan.config.data.seed
         finish(tmp_path, plan, {(30, 0): 1.0, (30, 1): 1.0, (40, 0): 1.4, (40, 1): 0.5}[N, seed])
-    new = bracket.more()
+    new = bracket.grow()
     assert [(plan.config.data.people, plan.config.data.seed) for plan in new] == [(25, 0), (25, 1)]
 
 
@@ -91,7 +91,7 @@ def test_each_exposures_grow_on_their_own(tmp_path):
         N, exposures = plan.config.data.people, plan.config.exposures
         if exposures < 4:  # of those nothing is known yet
             finish(tmp_path, plan, float(N if exposures == 2 else -N))
-    assert {(plan.config.exposures, plan.config.data.people) for plan in bracket.more()} == {(2, 50), (3, 25)}
+    assert {(plan.config.exposures, plan.config.data.people) for plan in bracket.grow()} == {(2, 50), (3, 25)}
 
 
 @pytest.mark.parametrize("text", ["", "{}", '{"rows": []}', '{"rows": [{"quantization": "none"}]}', "[1]"])
@@ -99,5 +99,5 @@ def test_a_result_without_R_adds_nothing(tmp_path, text):
     finish(tmp_path, ALLOWED[2], 1.0)
     run_folder(tmp_path, ALLOWED[2].config).result.write_text(text)
     bracket = Bracket(ALLOWED, r_max_of(30), tmp_path)
-    assert bracket.more() == []
+    assert bracket.grow() == []
     assert bracket.unfinished() == ["1x16 after 2 exposures: the best N is not known, as a run has no result"]

@@ -42,8 +42,8 @@ def test_a_heart_that_beats_again_is_not_taken_over(tmp_path, dead, monkeypatch)
     dead(machine="another")
     with monkeypatch.context() as patched:
         patched.setattr(time, "sleep", lambda _: (tmp_path / "heartbeat.json").write_text("it lives"))
-        assert acquire(tmp_path, over=1) is None
-    assert acquire(tmp_path, over=1).number == 2
+        assert acquire(tmp_path, dead_claim=1) is None
+    assert acquire(tmp_path, dead_claim=1).number == 2
 
 
 def test_whoever_looks_away_can_not_say_that_nothing_beat(tmp_path, dead):
@@ -110,8 +110,8 @@ def test_the_dead_of_another_are_replaced_when_their_heartbeat_stands_still(tmp_
     now += 3
     assert watch.free(tmp_path) == 1
     assert acquire(tmp_path) is None  # without having seen it dead
-    assert acquire(tmp_path, over=1).number == 2
-    assert acquire(tmp_path, over=1) is None  # the one that took over lives
+    assert acquire(tmp_path, dead_claim=1).number == 2
+    assert acquire(tmp_path, dead_claim=1) is None  # the one that took over lives
 
 
 @pytest.mark.parametrize("content", ["", "{", "[]", '{"pid": 1}', "null"])
@@ -119,7 +119,7 @@ def test_a_claim_that_cannot_be_read_is_taken_for_alive(tmp_path, content):
     (tmp_path / "claim-1").write_text(content)
     assert acquire(tmp_path) is None
     assert Watch().free(tmp_path) is None
-    assert acquire(tmp_path, over=1).number == 2
+    assert acquire(tmp_path, dead_claim=1).number == 2
 
 
 def test_whoever_was_replaced_knows_it_and_stops_beating(tmp_path, monkeypatch):
@@ -143,7 +143,7 @@ def test_a_heartbeat_goes_on_and_tells_how_far_the_run_is(tmp_path, monkeypatch)
     assert last_notice(tmp_path) is None
     with acquire(tmp_path) as held:
         first = last_notice(tmp_path)["beat"]
-        held.tell({"exposures": 3.5})
+        held.notice = {"exposures": 3.5}
         time.sleep(0.2)
         assert last_notice(tmp_path)["beat"] > first
         assert last_notice(tmp_path)["exposures"] == 3.5

@@ -33,7 +33,7 @@ def report(clock, shown):
     def make(folder, exposures, seconds=10.0, **more):
         (folder.path / "heartbeat.json").write_text(json.dumps({"exposures": exposures, **more}))
         clock.turn(seconds)
-        shown.display.look()
+        shown.display.update()
 
     return make
 
@@ -91,7 +91,7 @@ def test_the_time_left_is_that_of_the_pace_since_the_start(prepare, plan_of, clo
     assert total.detail == "elapsed 0:01:00, left 0:19:00"  # 380 of 400 at 20 a minute
     report(folders[0], 40, seconds=30)
     assert shown.rows[1].detail == "left 0:02:15"
-    shown.display.leave_out(plans[1])  # failed: no work, and none is left
+    shown.display.finish(plans[1])  # failed: no work, and none is left
     assert shown.rows[0].detail == "elapsed 0:01:30, left 0:02:15"
 
 
@@ -147,7 +147,7 @@ def test_what_workers_say_is_passed_on_once(prepare, plan_of, clock, shown):
         file.flush()
         for _ in range(2):
             clock.turn(1)
-            shown.display.look()
+            shown.display.update()
         assert shown.printed() == f"{name}: [one]\n"
         file.write("o\n")
     shown.display.end(plan)
@@ -194,8 +194,8 @@ def test_a_live_display_prints_lines_above(prepare, plan_of):
     with display(console) as shown:
         shown.expect(plan, folder)
         shown.start(plan, folder)
-        shown.look()
-        shown.say("a line")
+        shown.update()
+        shown.print("a line")
     assert "a line" in printed.getvalue()
     assert "starting" in printed.getvalue()
 

@@ -45,14 +45,14 @@ def do_all(tmp_path, monkeypatch, plans):
     monkeypatch.setattr(sweep, "_LOOK_AGAIN_SECONDS", 0.05)
     monkeypatch.setattr(progress, "_LOOK_SECONDS", 0.0)
 
-    def make(script, workers=1, plans=plans, more=list):
+    def make(script, workers=1, plans=plans, grow=list):
         stub = tmp_path / "worker.sh"
         stub.write_text(HEADER + script + FOOTER)
         stub.chmod(0o755)
         monkeypatch.setattr(sys, "executable", str(stub))
         printed = io.StringIO()
         engine = LocalEngine(workers, WorkerOptions("cpu"))
-        failed = run_all(plans, tmp_path, engine, Console(file=printed, width=60), more)
+        failed = run_all(plans, tmp_path, engine, Console(file=printed, width=60), grow)
         people = {plan.run_id: plan.config.data.people for plan in plans}
         return {people[name]: reason for name, reason in failed.items()}, printed.getvalue()
 
@@ -81,7 +81,7 @@ def test_the_largest_run_is_first(do_all, tmp_path):
 
 def test_what_a_finished_run_asks_for_is_done_too(do_all, tmp_path, plans):
     wanted = [[plans[2]], [], []]
-    failed, printed = do_all(DONE, plans=plans[:2], more=lambda: wanted.pop(0))
+    failed, printed = do_all(DONE, plans=plans[:2], grow=lambda: wanted.pop(0))
     assert failed == {}
     assert wanted == []
     assert [name.split("-")[2] for kind, name in events(tmp_path) if kind == "start"] == ["n30", "n40", "n20"]
@@ -92,7 +92,7 @@ def test_a_sweep_grows_from_what_another_driver_did(do_all, tmp_path, plans):
     folder_of(plans, tmp_path, 30).write_config(plans[1].config)
     folder_of(plans, tmp_path, 30).result.write_text("{}")
     wanted = [[plans[2]], []]
-    _, printed = do_all(DONE, plans=[plans[1]], more=lambda: wanted.pop(0))
+    _, printed = do_all(DONE, plans=[plans[1]], grow=lambda: wanted.pop(0))
     assert "other drivers" not in printed
     assert [name.split("-")[2] for kind, name in events(tmp_path) if kind == "start"] == ["n40"]
 
@@ -222,8 +222,8 @@ def test_a_claimant_elsewhere_is_replaced_when_its_heart_stands_still(do_all, tm
         assert acquire(folder.path).number == 1
     failed, _ = do_all('echo "$@" > "$3/arguments"\n' + DONE)
     assert failed == {}
-    assert "--over 1" in (folder.path / "arguments").read_text()
-    assert "--over 0" in (folder_of(plans, tmp_path, 20).path / "arguments").read_text()
+    assert "--dead-claim 1" in (folder.path / "arguments").read_text()
+    assert "--dead-claim 0" in (folder_of(plans, tmp_path, 20).path / "arguments").read_text()
 
 
 def test_a_run_that_was_just_taken_is_looked_at_again(do_all, tmp_path):
@@ -322,5 +322,5 @@ def test_several_processes_are_started_by_torchrun(tmp_path):
     command = worker_command(RunFolder(tmp_path), 3, WorkerOptions("cuda", processes=4, save_seconds=9.0))
     assert " ".join(command[1:]) == (
         "-m torch.distributed.run --standalone --nproc-per-node=4 -m capacity.runner.worker "
-        f"{tmp_path} --device cuda --over 3 --save-seconds 9.0"
+        f"{tmp_path} --device cuda --dead-claim 3 --save-seconds 9.0"
     )

@@ -33,7 +33,7 @@ def test_a_path_names_a_file_and_a_name_a_preset(tmp_path, monkeypatch):
 @pytest.mark.parametrize(
     ("name", "told"),
     [
-        ("law-laptop/boid", "did you mean law-laptop/biod or law-laptop/bios?"),
+        ("law-laptop/boid", "did you mean law-laptop/biod or law-laptop/bios or law-laptop/bios-100?"),
         ("configs/laptop.yaml", "did you mean laptop?"),
         ("lapptop.yaml", "did you mean laptop?"),
         ("zzz", f"presets are {', '.join(preset_names())}"),

@@ -50,7 +50,7 @@ def test_a_store_is_refused_with_the_command_that_migrates_it(old_store):
 def test_migrated_runs_have_the_ids_of_their_configurations_and_the_same_numbers(old_store, capsys):
     before = load(old_store)
     assert main([str(old_store)]) == 0
-    assert "2 runs have a new id" in capsys.readouterr().out
+    assert "new ids for 2 runs" in capsys.readouterr().out
     check_store(old_store)
     folders = [RunFolder(path) for path in sorted(old_store.iterdir()) if path.is_dir()]
     for folder in folders:
