@@ -48,7 +48,7 @@ def read_mapping(value: object) -> object:
         return value
     pairs = [pair.partition("=") for pair in value.split()]
     if all(name and sign for name, sign, _ in pairs):
-        return {name: yaml.load(given, _PlainLoader) if given else "" for name, _, given in pairs}
+        return {name: read_value(given) for name, _, given in pairs}
     try:
         mapping = yaml.load(value, _PlainLoader)
     except yaml.YAMLError:
@@ -56,6 +56,14 @@ def read_mapping(value: object) -> object:
     if not isinstance(mapping, dict):
         raise ValueError("must be pairs such as name=value, or a mapping such as {name: value}")
     return mapping
+
+
+def read_value(text: str) -> Any:
+    """A value from a text: a number, a truth value, a list, ...; else the text itself."""
+    try:
+        return yaml.load(text, _PlainLoader) if text else ""
+    except (yaml.YAMLError, ValueError):  # such as a date that cannot be
+        return text
 
 
 class _PlainLoader(yaml.SafeLoader):

@@ -95,7 +95,10 @@ def flat(content: Mapping[str, Any]) -> dict[str, Any]:
     own = set(DATASETS[dataset].options) if dataset in DATASETS.names else set(inner)
     given = dict(_flattened(inner))
     architecture = str(given.get("architecture", DEFAULTS["architecture"]))
-    found = {**DEFAULTS, **ARCHITECTURE_DEFAULTS.get(architecture, {})}
+    found = DEFAULTS | {
+        name if name in ArchitectureOptions.model_fields else f"architecture_options.{name}": value
+        for name, value in ARCHITECTURE_DEFAULTS.get(architecture, {}).items()
+    }
     found |= {name: value for name, value in given.items() if value is not None or name not in found}
     idle = _idle_data(own, str(found["junk"]), found["tokenizer"])
     found = {name: value for name, value in found.items() if name.partition(".")[0] not in idle and value != {}}

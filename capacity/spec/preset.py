@@ -13,7 +13,7 @@ from pydantic import BaseModel, BeforeValidator, Field, create_model, field_vali
 from pydantic.fields import FieldInfo
 
 from basis.flags import holds_several, section_of, split_values, takes_none
-from basis.yaml_text import read_mapping
+from basis.yaml_text import read_mapping, read_value
 from biogen.config import DataConfig, Frozen
 from capacity.spec.config import ArchitectureOptions, MeasureOptions, RunOptions, TrainingOptions
 
@@ -104,8 +104,14 @@ def _mappings(value: object) -> object:
     value = read_mapping(value)
     if not isinstance(value, dict):
         return value if isinstance(value, list | tuple) else (value,)
-    lists = [split_values(one) for one in value.values()]
+    lists = [_several(one) for one in value.values()]
     return tuple(dict(zip(value, one, strict=True)) for one in product(*lists))
+
+
+def _several(value: object) -> list[Any]:
+    """The values of an option in a mapping; the parts of a text with commas are read one by one."""
+    parts = split_values(value)
+    return [read_value(part) for part in parts] if isinstance(value, str) and len(parts) > 1 else parts
 
 
 def _axes_of(model: type[BaseModel]) -> dict[str, Any]:

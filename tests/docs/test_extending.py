@@ -60,30 +60,32 @@ def test_an_example_is_short():
     assert max(lengths.values()) <= 80, lengths
 
 
-@pytest.mark.parametrize("command", [c for c in commands() if "--schedule" not in c], ids=lambda words: words[-1])
-def test_a_command_works_as_it_stands(command, tmp_path):
+@pytest.mark.parametrize(
+    "section", [title for title in SECTIONS if title not in ("Option", "Tests") and "```sh" in SECTIONS[title]]
+)
+def test_commands_work_as_they_stand(section, tmp_path):
     place = shutil.copytree(EXAMPLES, tmp_path / "examples")
-    if command[1] == "table":
-        sweep = ["capacity", "run", "--dataset", "biod", *SMALL, "--exposures", "200", "--out", command[2]]
-        call(sweep, at=place, root=ROOT)
-    call(command, at=place, root=ROOT)
-    out = place / command[command.index("--out") + 1]
-    if command[0] == "biogen":
-        assert len(pd.read_parquet(out / "data.parquet")) == 20
-        return
-    rows = pd.read_csv(out / "results.csv")
+    for command in commands(SECTIONS[section]):
+        call(command, at=place, root=ROOT)
+    (results,) = (place / "runs").glob("*/results.csv")
+    rows = pd.read_csv(results)
     plain = rows[rows["quantization"] == "none"]
     assert (plain["bits"] > 0).all()
-    options = {"--optimizer": "optimizer", "--architecture": "architecture", "--dataset": "dataset"}
-    for flag, column in options.items():
-        if flag in command:
-            assert set(plain[column]) >= {command[command.index(flag) + 1]}
-    if "--figure" in command:
-        assert {path.name for path in (out / "plots").iterdir()} == {"known.png", "known.svg"}
-    if "--quantize" in command:
-        assert set(rows["quantization"]) == {"none", "rtn-int4", "least_error:least_error-int4"}
-    if "--architecture" in command:
-        assert (plain["params_recurrence"] == 3 * 16**2).all()
+    match section:
+        case "Architecture":
+            assert set(plain["architecture"]) == {"mingru:MinGRU"}
+            assert set(plain["params_recurrence"]) == {3 * 16**2}
+        case "Optimizer":
+            assert set(plain["optimizer"]) == {"adamw", "lion:lion"}
+        case "Quantizer":
+            assert set(rows["quantization"]) == {"none", "rtn-int4", "least_error:least_error-int4"}
+        case "Data set":
+            assert set(plain["dataset"]) == {"coins:Coins"}
+            assert len(pd.read_parquet(place / "runs" / "coins-data" / "data.parquet")) == 20
+        case "Figure":
+            assert {path.name for path in results.parent.glob("plots/*")} >= {"known.png", "known.svg"}
+        case _:
+            raise AssertionError(f"nothing is asked of {section}")
 
 
 @pytest.fixture(scope="module")
@@ -115,14 +117,15 @@ def test_it_says_how_many_files_are_touched(changed):
 def test_all_of_them_are_part_of_the_project(changed, tmp_path):
     """With short names, in one sweep."""
     root, _ = changed
-    flags = ["--dataset", "coins", "--architecture", "mingru", "--optimizer", "lion", "--lr", "0.003"]
-    flags += ["--schedule", "cosine", "linear", "--quantize", "least_error-int4", *SMALL, "--out", "out"]
+    flags = ["--dataset", "coins", "--architecture", "mingru", "--architecture-options", "gain=0.5,1"]
+    flags += ["--optimizer", "lion", "--lr", "0.003", "--schedule", "linear"]
+    flags += ["--quantize", "least_error-int4", *SMALL, "--out", "out"]
     call(["capacity", "run", *flags], at=tmp_path, root=root)
     rows = pd.read_csv(tmp_path / "out" / "results.csv")
     assert set(zip(rows["schedule"], rows["quantization"], strict=True)) == {
-        (schedule, scheme) for schedule in ("cosine", "linear") for scheme in ("none", "least_error-int4")
+        ("linear", scheme) for scheme in ("none", "least_error-int4")
     }
-    assert set(rows["gain"]) == {1.0}
+    assert set(rows["architecture_options.gain"]) == {0.5, 1.0}
     assert (tmp_path / "out" / "plots" / "known.png").exists()
 
 

@@ -84,6 +84,16 @@ def test_a_mapping_of_lists_is_a_list_of_mappings():
     assert Preset(**own).dataset_options == ({"sides": 6, "name": "x"}, {"sides": 8, "name": "x"})
 
 
+@pytest.mark.parametrize("text", ["gain=0.5,1 name=a,b", "{gain: [0.5, 1], name: [a, b]}"])
+def test_values_of_a_mapping_are_numbers_however_they_are_listed(text):
+    found = Preset(architecture="my:Own", architecture_options=text).architecture_options
+    assert found == tuple({"gain": gain, "name": name} for gain in (0.5, 1) for name in "ab")
+
+
+def test_a_value_of_a_mapping_that_is_no_yaml_is_a_text():
+    assert Preset(architecture_options="name=[").architecture_options == ({"name": "["},)
+
+
 def test_one_value_stands_for_a_list_of_one():
     preset = Preset(sizes="1x16", people=5, exposures=3, junk="7/8", seeds=1, quantize="gptq-int4")
     assert (preset.sizes, preset.people, preset.exposures) == (("1x16",), (5,), (3,))
