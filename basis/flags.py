@@ -17,6 +17,7 @@ from typing import Any, NoReturn, TypeVar, get_args, get_origin
 from pydantic import BaseModel, ValidationError
 from pydantic.fields import FieldInfo
 
+from basis.registry import Registry
 from basis.yaml_text import UserError, read_yaml, short
 
 __all__ = ["UserError", "explain", "fields_of", "parse", "read_yaml", "run_main", "section_of", "split_values"]
@@ -107,9 +108,10 @@ def split_values(value: object) -> list[Any]:
 
 def allowed(field: FieldInfo) -> str:
     """The allowed values, if the type says so: `a | b`, `1 to 4096`, `at least 1`; else empty."""
-    words = _choices(field.annotation)
+    notes = [*field.metadata, *_annotations(field.annotation)]
+    words = _choices(field.annotation) or _registered(notes)
     bounds: dict[str, Any] = {}
-    for note in [*field.metadata, *_annotations(field.annotation)]:
+    for note in notes:
         bounds |= {name: getattr(note, name) for name in ("gt", "ge", "lt", "le") if hasattr(note, name)}
     if words:
         return " | ".join(words)
@@ -128,6 +130,13 @@ def _choices(kind: Any) -> list[str]:
         return list(parts)
     found = [words for part in parts if not isinstance(part, str) and (words := _choices(part))]
     return found[0] if len(found) == 1 else []
+
+
+def _registered(notes: Sequence[Any]) -> list[str]:
+    """The names of a registry that checks a field, and how a user's own is named."""
+    owners = [getattr(getattr(note, "func", None), "__self__", None) for note in notes]
+    names = [name for owner in owners if isinstance(owner, Registry) for name in owner.names]
+    return [*names, "your own as module:Name"] if names else []
 
 
 def _annotations(kind: Any) -> list[Any]:
@@ -219,7 +228,7 @@ def _parser(
                 f"--no-{_flag(name)}", dest=name, action="store_const", const=["false"], help=argparse.SUPPRESS
             )
         else:
-            add(nargs="*", metavar=f"{one.rstrip('S')} ...")
+            add(nargs="*", metavar="VALUE ...")
     return parser
 
 

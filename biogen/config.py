@@ -123,7 +123,7 @@ class DataOptions(Frozen):
     """The options of the data, besides the number of people, the seed and the junk."""
 
     dataset: Annotated[str, AfterValidator(DATASETS.check)] = "bios"
-    """bios: biographies in English; biod: the abstract data set; or your own as module:Name."""
+    """bios: biographies in English; biod: the abstract data set."""
     dataset_options: Mapped = Field(
         {}, validate_default=True, exclude_if=operator.not_, json_schema_extra={"since": "0.2"}
     )

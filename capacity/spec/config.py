@@ -59,7 +59,7 @@ class TrainingOptions(Frozen):
     batch: int | None = Field(None, ge=1)
     """Windows (or rows) in a step."""
     optimizer: OptimizerName | None = None
-    """adamw, muon (for the matrices inside the blocks, with AdamW for the rest), or your own as module:Name."""
+    """adamw: for all parameters; muon: for the matrices inside the blocks, with AdamW for the rest."""
     initialization: Literal["width", "gpt2"] | None = None
     """width: 1/sqrt(inputs); gpt2: 0.02, which starves narrow models."""
     lr: Rate | None = None
@@ -98,7 +98,7 @@ class ArchitectureOptions(Frozen):
     """The architecture of the models; an option that is left out (None) has the architecture's default."""
 
     architecture: ArchitectureName = Field("gpt2", json_schema_extra={"since": "0.2"})
-    """gpt2, llama, or your own as module:Class."""
+    """The class of the models."""
     mlp: Literal["gelu", "gated", "quarter", "none"] | None = Field(None, json_schema_extra={"since": "0.2"})
     """gpt2: gelu, two matrices, four times the width inside; gated, three of as many weights; quarter, the width."""
     tied: bool | None = Field(None, json_schema_extra={"since": "0.2"})

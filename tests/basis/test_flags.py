@@ -6,9 +6,10 @@ from typing import Annotated, Any
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_validator
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, model_validator
 
 from basis.flags import UserError, parse, read_yaml, run_main
+from basis.registry import Registry
 from biogen.config import DataConfig
 
 
@@ -224,3 +225,17 @@ def test_ctrl_c_ends_a_program_without_a_traceback(capfd):
         run_main(interrupted)
     assert ended.value.code == 130
     assert capfd.readouterr() == ("", "Stopped.\n")
+
+
+def test_help_names_what_a_registry_has(capsys: pytest.CaptureFixture[str]):
+    registry: Registry[Any] = Registry("color", {"red": "colors:RED", "blue": "colors:BLUE"})
+    name = Annotated[str, AfterValidator(registry.check)]
+
+    class Painted(BaseModel):
+        color: name = "red"  # type: ignore[valid-type]
+        others: tuple[name, ...] = ()  # type: ignore[valid-type]
+
+    with pytest.raises(SystemExit):
+        parse(Painted, ["--help"], program="paint", description="")
+    told = " ".join(capsys.readouterr().out.split())
+    assert told.count("Allowed: red | blue | your own as module:Name.") == 2
