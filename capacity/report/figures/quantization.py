@@ -28,7 +28,7 @@ def draw(runs: Runs) -> dict[str, Figure]:
         return {}
     keys = [*runs.kind, "size", "people"]
     pairs = means.merge(means[means["quantization"] == "none"], on=keys, suffixes=("", "_trained"))
-    columns = min(3, len(shown))
+    columns = 2 if len(shown) == 4 else min(3, len(shown))
     lines = math.ceil(len(shown) / columns)
     part = "" if len(shown) == len(schemes) else f" ({len(shown)} of {len(schemes)} schemes)"
     title = ": ".join(filter(None, ("Bits per parameter after quantization", runs.title)))
