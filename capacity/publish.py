@@ -1,7 +1,7 @@
 """`python -m capacity.publish FOLDER [STORE ...]`: put finished runs into two small files, with figures of them.
 
 In: folders of sweeps, and what FOLDER holds already. Out, in FOLDER: `records.parquet`, `curves.parquet` and the
-figures of all kinds of runs together (PNG; of the law SVG, too). `capacity.table FOLDER` prints their table and draws
+figures of all kinds of runs together, as PNG. `capacity.table FOLDER` prints their table and draws
 the other figures.
 """
 
@@ -10,6 +10,8 @@ import shutil
 import sys
 from collections.abc import Sequence
 from pathlib import Path
+
+import pandas as pd
 
 from basis.flags import run_main
 from basis.program import called_as
@@ -51,12 +53,17 @@ def publish(folder: Path, stores: Sequence[Path] = ()) -> int:
     return len(records)
 
 
-def draw(folder: Path) -> list[Path]:
-    """Draw the figures of all kinds of runs of published results, in place of those that were there."""
+def draw(
+    folder: Path, frame: pd.DataFrame | None = None, sources: Sequence[Path] = (), names: Sequence[str] = OF_ALL
+) -> list[Path]:
+    """Draw figures of published results as PNG, in place of those that were there; returns their paths.
+
+    frame, sources: the runs and the folders that they were read from; those of `folder` itself, unless given.
+    """
     shutil.rmtree(folder / "plots", ignore_errors=True)
-    drawn = draw_all(load(folder), folder, names=OF_ALL)
+    drawn = draw_all(load(folder) if frame is None else frame, folder, sources, names)
     for path in drawn:
-        if path.suffix == ".svg" and path.stem != "law":  # vectors take much space
+        if path.suffix == ".svg":  # vectors take much space
             path.unlink()
     return [path for path in drawn if path.exists()]
 

@@ -46,13 +46,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
 def draw_figures() -> None:
     """Draw the figures of every published folder and experiment."""
     from capacity.publish import draw
-    from capacity.report.figures.runs import draw_all
 
     for folder in _folders():
         draw(folder)
     for name in EXPERIMENTS.names:
         experiment = EXPERIMENTS[name]
-        draw_all(_selected(name), RESULTS / name, _published(name), experiment.figures)
+        draw(RESULTS / name, _selected(name), _published(name), experiment.figures)
 
 
 def documents() -> Iterator[tuple[Path, str]]:
@@ -119,8 +118,8 @@ def _finding() -> str:
     many, few = (f"{best['min'][at]:.2f} to {best['max'][at]:.2f}" for at in (1000, 100))
     P = f"{frame['params'].min():,} to {frame['params'].max():,}"
     return (
-        f"Models of {P} parameters, trained with AdamW on two CPU cores, store {many} bits per parameter\n"
-        f"when each fact was seen 1000 times, and {few} after 100 times."
+        f"Models of {P} parameters store {many} bits per parameter after 1000 exposures.\n"
+        f"After 100 exposures it is {few} (AdamW, on two CPU cores)."
     )
 
 

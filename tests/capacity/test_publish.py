@@ -31,7 +31,7 @@ def test_stores_become_two_files_and_figures(tmp_path, capsys):
     pd.testing.assert_frame_equal(load(out), load(tmp_path / "A", tmp_path / "B"))
     assert load_curves(out)["bits_per_param"].tolist() == [0.5]
     files = sorted(path.relative_to(out).as_posix() for path in out.rglob("*") if path.is_file())
-    figures = ["law.png", "law.svg", "quantization.png"]
+    figures = ["law.png", "quantization.png"]
     assert files == ["curves.parquet", *(f"plots/{name}" for name in figures), "records.parquet"]
 
 
