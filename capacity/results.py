@@ -118,8 +118,8 @@ def _finding() -> str:
     many, few = (f"{best['min'][at]:.2f} to {best['max'][at]:.2f}" for at in (1000, 100))
     P = f"{frame['params'].min():,} to {frame['params'].max():,}"
     return (
-        f"Models of {P} parameters store {many} bits per parameter after 1000 exposures.\n"
-        f"After 100 exposures it is {few} (AdamW, on two CPU cores)."
+        f"Models of {P} parameters store {many} bits per parameter if each fact is seen 1000 times.\n"
+        f"If it is seen 100 times, they store {few} (AdamW, two CPU cores)."
     )
 
 
