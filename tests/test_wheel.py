@@ -118,8 +118,8 @@ def test_code_of_a_wheel_has_no_commit(folder, swept):
     ("command", "said"),
     [
         (["capacity"], "usage: capacity COMMAND"),
-        (["python", "-m", "capacity", "run", "--dry-run"], "2x64x2"),
-        (["python", "-m", "capacity.run", "--config", "law-laptop/biod", "--sizes", "4x16", "--dry-run"], "biod"),
+        (["python", "-m", "capacity", "run", "--dry-run"], "2x48x2"),
+        (["python", "-m", "capacity.run", "--config", "law-laptop/biod", "--sizes", "4x16", "--dry-run"], "4x16"),
     ],
 )
 def test_plans_of_presets(environment, folder, command, said):

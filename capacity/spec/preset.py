@@ -101,7 +101,7 @@ def _mappings(value: object) -> object:
     """A mapping whose values may be lists, as one mapping for each combination of them."""
     if isinstance(value, list | tuple) and all(isinstance(part, str) for part in value):
         value = " ".join(value)
-    value = read_mapping(value)
+    value = {} if value is None else read_mapping(value)
     if not isinstance(value, dict):
         return value if isinstance(value, list | tuple) else (value,)
     lists = [_several(one) for one in value.values()]
