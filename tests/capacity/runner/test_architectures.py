@@ -9,6 +9,7 @@ import torch
 
 from biogen.config import EVALUATION
 from biogen.dataset import make_dataset
+from capacity.store.folders import RunFolder
 from eval import hf
 from eval.recall import recall_people
 from eval.record import make_record
@@ -47,9 +48,10 @@ def test_a_users_own_architecture_and_optimizer_are_trained_and_taken_over(prepa
         "lr": 0.5,
         "quantize": [],
     }
-    first, second = prepare(**own), prepare(**own, eval_people=99)  # of 40 people, so they measure the same
-    third = prepare(**own | {"architecture_options": None})
+    first, third = prepare(**own), prepare(**own | {"architecture_options": None})
     assert do(first)
+    first = RunFolder(first.path.rename(f"{first.path.parent}/{first.path.name[:-10]}0123456789"))  # as another run
+    second = prepare(**own)
     assert do(second)
     assert json.loads(second.result.read_text())["provenance"]["training_of"] == first.path.name
     assert do(third)
