@@ -6,9 +6,9 @@ the other figures.
 """
 
 import argparse
-import shutil
 import sys
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
+from contextlib import suppress
 from pathlib import Path
 
 import pandas as pd
@@ -22,9 +22,6 @@ from capacity.store.folders import count_runs
 from capacity.store.parquet import CURVES, RECORDS, write_curves, write_records
 from capacity.store.records import load
 from capacity.store.sources import RECALL, TRAIN, Record, load_curves, records_in
-
-_OLD = ("runs", "results.csv")
-"""Files of the earlier layout of published results."""
 
 
 def publish(folder: Path, stores: Sequence[Path] = ()) -> int:
@@ -48,9 +45,20 @@ def publish(folder: Path, stores: Sequence[Path] = ()) -> int:
     folder.mkdir(parents=True, exist_ok=True)
     write_curves(recall, losses, folder / CURVES)
     write_records(list(records.values()), folder / RECORDS)
-    shutil.rmtree(folder / _OLD[0], ignore_errors=True)
-    (folder / _OLD[1]).unlink(missing_ok=True)
+    _remove_old(folder, records)
     return len(records)
+
+
+def _remove_old(folder: Path, runs: Collection[str]) -> None:
+    """Remove the JSON files of these runs as an earlier layout had them, and nothing else that lies there."""
+    old = [folder / "runs" / f"{run}{ending}" for run in runs for ending in (".json", ".metrics.jsonl")]
+    there = [path for path in old if path.is_file()]
+    for path in there:
+        path.unlink()
+    if there:
+        (folder / "results.csv").unlink(missing_ok=True)  # of the same layout
+        with suppress(OSError):  # something else lies in it
+            (folder / "runs").rmdir()
 
 
 def draw(
@@ -60,7 +68,6 @@ def draw(
 
     frame, sources: the runs and the folders that they were read from; those of `folder` itself, unless given.
     """
-    shutil.rmtree(folder / "plots", ignore_errors=True)
     drawn = draw_all(load(folder) if frame is None else frame, folder, sources, names)
     for path in drawn:
         if path.suffix == ".svg":  # vectors take much space

@@ -63,6 +63,20 @@ def test_the_layout_of_json_files_is_read_and_replaced(tmp_path):
     pd.testing.assert_frame_equal(load_curves(tmp_path / "old"), curves, check_dtype=False)
 
 
+def test_what_else_lies_in_the_folder_stays(tmp_path, monkeypatch):
+    """Also where the folder holds the sweeps themselves, in the folder that an earlier layout had its files in."""
+    monkeypatch.chdir(tmp_path)
+    write_store(Path("runs/sweep"), [make_row("a"), make_row("b", params=9, size="1x16")])
+    Path("plots").mkdir()
+    for name in ("notes.json", "results.csv", "plots/mine.png"):
+        Path(name).write_text("{}")
+    before = {path: path.read_bytes() for path in tmp_path.rglob("*") if path.is_file()}
+    assert main([".", "runs/sweep"]) == 0
+    after = {path: path.read_bytes() for path in tmp_path.rglob("*") if path.is_file()}
+    assert before.items() <= after.items()
+    assert {path.name for path in after.keys() - before.keys()} >= {"records.parquet", "curves.parquet", "law.png"}
+
+
 @pytest.mark.parametrize("stores", [[], ["empty"], ["nowhere"], ["broken"]])
 def test_without_runs_nothing_is_written(tmp_path, capsys, stores):
     (tmp_path / "empty").mkdir()
