@@ -108,12 +108,12 @@ def main() -> None:
     floor, reference = "numpy gather alone", "Faker, str.format, tokenizer"
     jobs = {
         floor: gather(bios),
-        "bioS, plan and splice": splice(bios),
+        "bioS, outline and splice": splice(bios),
         "bioS, batches of rows": batches(bios, "rows"),
         "bioS, batches of packed windows": batches(bios, "packed"),
         "bioS, 7/8 junk, rows": batches(junk, "rows"),
         "bioS, 7/8 junk, packed": batches(junk, "packed"),
-        "bioD, plan and splice": splice(biod),
+        "bioD, outline and splice": splice(biod),
         "bioD, batches of rows": batches(biod, "rows"),
         "bioD, batches of packed windows": batches(biod, "packed"),
         reference: plain(bios),

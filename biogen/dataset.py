@@ -1,6 +1,6 @@
 """The protocol of data sets: bioS, bioD and a user's own.
 
-In: a `DataConfig`. Out: a `Dataset`, which plans texts about people by index, and knows how many bits are in them.
+In: a `DataConfig`. Out: a `Dataset`, which outlines texts about people by index, and knows how many bits are in them.
 """
 
 import math
@@ -58,7 +58,7 @@ class Dataset(ABC):
     def describe(self, index: Int[np.ndarray, " n"]) -> list[dict[str, str]]:
         """The columns that describe each person on disk: name and values, as the person's first text has them."""
         names = self.role_names
-        texts = [self.pieces.render(row) for row in self.plan(index, 0)]
+        texts = [self.pieces.render(row) for row in self.outlines(index, 0)]
         return [{names[role]: text[start:end] for role, start, end in spans} for text, spans in texts]
 
     def pool_files(self) -> dict[str, list[str]]:
@@ -97,7 +97,7 @@ class Dataset(ABC):
         """An upper bound on the tokens of a text, with its special tokens."""
 
     @abstractmethod
-    def plan(self, index: Int[np.ndarray, " n"], exposure: int) -> Int[np.ndarray, "n slots"]:
+    def outlines(self, index: Int[np.ndarray, " n"], exposure: int) -> Int[np.ndarray, "n slots"]:
         """The text of each person at an exposure, as rows of pieces that begin with `head`."""
 
     def head(self, index: Int[np.ndarray, " n"]) -> Int[np.ndarray, "n head"]:
@@ -117,7 +117,7 @@ class Dataset(ABC):
         """The attributes that questions are about; none where the texts have no questions mixed in."""
         return ()
 
-    def question_plan(
+    def question_outlines(
         self, index: Int[np.ndarray, " n"], exposure: int, attribute: int | None = None
     ) -> Int[np.ndarray, "n slots"]:
         """One question about each person with its answer, as rows of pieces that begin with `head`.
@@ -127,7 +127,7 @@ class Dataset(ABC):
         raise NotImplementedError(f"{self.title} has no questions")
 
     def question_answer_slots(self) -> slice:
-        """The columns of `question_plan` that hold the answer's value, without the full stop."""
+        """The columns of `question_outlines` that hold the answer's value, without the full stop."""
         raise NotImplementedError(f"{self.title} has no questions")
 
     # Questions in plain words
@@ -211,10 +211,10 @@ def special_tokens(config: DataConfig) -> list[str]:
 
 def draw_texts(dataset: Dataset, index: Int[np.ndarray, " n"], exposure: int) -> Texts:
     """The texts of people at an exposure as tokens, each after its end token."""
-    return dataset.pieces.splice(dataset.plan(index, exposure))
+    return dataset.pieces.splice(dataset.outlines(index, exposure))
 
 
 def mean_length(dataset: Dataset, people: int = 4096) -> float:
     """Mean tokens of a text with its end token, over the first useful people."""
     index = np.arange(min(people, dataset.config.people))
-    return float(dataset.pieces.text_lengths(dataset.plan(index, EVALUATION)).mean())
+    return float(dataset.pieces.text_lengths(dataset.outlines(index, EVALUATION)).mean())

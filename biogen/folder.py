@@ -79,7 +79,9 @@ def _biographies(dataset: Dataset, people: range, texts: int) -> Iterator[dict[s
     for exposure in range(texts):
         for first in range(people.start, people.stop, _BLOCK):
             index = np.arange(first, min(first + _BLOCK, people.stop))
-            for person, values, row in zip(index, dataset.describe(index), dataset.plan(index, exposure), strict=True):
+            for person, values, row in zip(
+                index, dataset.describe(index), dataset.outlines(index, exposure), strict=True
+            ):
                 text, spans = dataset.pieces.render(row)
                 marked = [{"role": names[span.role], "start": span.start, "end": span.end} for span in spans]
                 yield {"person": int(person), **values, "text": text, "spans": marked}
@@ -91,14 +93,14 @@ def _questions(dataset: Dataset) -> Iterator[dict[str, Any]]:
     slots = dataset.question_answer_slots()
     for first in range(0, dataset.config.people, _BLOCK):
         index = np.arange(first, min(first + _BLOCK, dataset.config.people))
-        plans = [dataset.question_plan(index, 0, number) for number in range(len(dataset.questions))]
+        by_attribute = [dataset.question_outlines(index, 0, number) for number in range(len(dataset.questions))]
         for i, person in enumerate(index):
-            for attribute, plan in zip(dataset.questions, plans, strict=True):
+            for attribute, outlines in zip(dataset.questions, by_attribute, strict=True):
                 yield {
                     "person": int(person),
                     "attribute": attribute,
-                    "question": dataset.pieces.render(plan[i, : slots.start])[0],
-                    "answer": dataset.pieces.render(plan[i, slots])[0].strip(),
+                    "question": dataset.pieces.render(outlines[i, : slots.start])[0],
+                    "answer": dataset.pieces.render(outlines[i, slots])[0].strip(),
                     "trained": bool(person < border),
                 }
 

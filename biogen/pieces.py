@@ -1,6 +1,6 @@
-"""Texts as rows of numbered pieces: one plan is rendered as characters with spans, or spliced as tokens with roles.
+"""Texts as rows of numbered pieces: one outline is rendered as characters with spans, or spliced as tokens with roles.
 
-In: `Pieces` (every string that can stand in a text, its role and its tokens) and a plan, an array
+In: `Pieces` (every string that can stand in a text, its role and its tokens) and outlines, an array
 `[texts, slots]` of piece numbers. Out: strings with spans, or `Texts` (flat tokens and roles).
 Piece 0 is empty and fills the slots that a text does not need.
 """
@@ -94,29 +94,29 @@ class Pieces:
         assert flat.max(initial=0) < 1 << 24
         self._packed = flat | (np.repeat(np.array(roles, dtype=np.uint32), self.lengths) << np.uint32(24))
 
-    def splice(self, plan: Int[np.ndarray, "texts slots"]) -> Texts:
-        """The tokens and roles of every text of a plan."""
-        lengths = self.lengths.take(plan)
-        offsets = np.zeros(len(plan) + 1, dtype=np.int64)
+    def splice(self, outlines: Int[np.ndarray, "texts slots"]) -> Texts:
+        """The tokens and roles of every text."""
+        lengths = self.lengths.take(outlines)
+        offsets = np.zeros(len(outlines) + 1, dtype=np.int64)
         np.cumsum(lengths.sum(axis=1), out=offsets[1:])
         piece_lengths = lengths.ravel()
         ends = np.cumsum(piece_lengths, dtype=np.int32)
-        shift = self._starts.take(plan).ravel() - (ends - piece_lengths)
+        shift = self._starts.take(outlines).ravel() - (ends - piece_lengths)
         gather = np.repeat(shift, piece_lengths)
         gather += np.arange(len(gather), dtype=np.int32)
         packed = self._packed.take(gather)
         tokens = (packed & np.uint32(0xFFFFFF)).view(np.int32)
         return Texts(tokens, (packed >> np.uint32(24)).astype(np.uint8), offsets)
 
-    def text_lengths(self, plan: Int[np.ndarray, "texts slots"]) -> Int[np.ndarray, " texts"]:
-        """Tokens in each text of a plan, without splicing it."""
-        return self.lengths.take(plan).sum(axis=1, dtype=np.int64)
+    def text_lengths(self, outlines: Int[np.ndarray, "texts slots"]) -> Int[np.ndarray, " texts"]:
+        """Tokens in each text, without splicing it."""
+        return self.lengths.take(outlines).sum(axis=1, dtype=np.int64)
 
-    def render(self, plan_row: Int[np.ndarray, " slots"]) -> tuple[str, list[Span]]:
+    def render(self, outline: Int[np.ndarray, " slots"]) -> tuple[str, list[Span]]:
         """One text as characters, and the spans that have a role (without a leading space)."""
         text = ""
         spans: list[Span] = []
-        for piece in plan_row:
+        for piece in outline:
             string, role = self.strings[piece], self.roles[piece]
             behind = len(text)
             text += string
@@ -138,9 +138,9 @@ def in_order(
     return sentences.reshape(texts * k, slots).take(rows.ravel(), axis=0).reshape(texts, k, slots)
 
 
-def stack_plans(plans: list[Int[np.ndarray, "_ _"]]) -> Int[np.ndarray, "texts slots"]:
-    """Several plans as one, narrower ones filled with the empty piece."""
-    if len(plans) == 1:
-        return plans[0]
-    slots = max(plan.shape[1] for plan in plans)
-    return np.concatenate([np.pad(plan, ((0, 0), (0, slots - plan.shape[1])), constant_values=EMPTY) for plan in plans])
+def stack_outlines(parts: list[Int[np.ndarray, "_ _"]]) -> Int[np.ndarray, "texts slots"]:
+    """The outlines of several parts in one array, narrower ones filled with the empty piece."""
+    if len(parts) == 1:
+        return parts[0]
+    slots = max(part.shape[1] for part in parts)
+    return np.concatenate([np.pad(part, ((0, 0), (0, slots - part.shape[1])), constant_values=EMPTY) for part in parts])

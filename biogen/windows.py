@@ -17,7 +17,7 @@ from jaxtyping import Bool, Int, UInt8
 
 from biogen.config import trained_on_questions
 from biogen.dataset import Dataset, mean_length
-from biogen.pieces import Texts, stack_plans
+from biogen.pieces import Texts, stack_outlines
 from biogen.rng import Stream, permute, random_words
 
 IGNORE = -1
@@ -178,8 +178,8 @@ class Batches:
         length = mean_length(self.dataset)
         if not self._asked:
             return length
-        plan = self.dataset.question_plan(np.arange(min(self._asked, _SAMPLE)), 0)
-        return length + self._asked / self.people * float(self.dataset.pieces.text_lengths(plan).mean())
+        outlines = self.dataset.question_outlines(np.arange(min(self._asked, _SAMPLE)), 0)
+        return length + self._asked / self.people * float(self.dataset.pieces.text_lengths(outlines).mean())
 
     def _all_junk(self) -> int:
         """Junk texts of the whole training: exact for rows, an upper bound for packed."""
@@ -204,32 +204,32 @@ class Batches:
         people = exposure * self.people + self.people * number // self._chunks_each
         return int(self._junk_each * people)
 
-    def _useful_plan(self, chunk: int) -> np.ndarray:
+    def _useful_outlines(self, chunk: int) -> np.ndarray:
         """The biographies of a chunk, and its questions."""
         exposure = chunk // self._chunks_each
         seed = self.dataset.config.seed
         biographies, questions = self._parts(chunk)
         order = permute(_array(biographies), self.people, seed, Stream.EXPOSURE, 2 * exposure)
-        plans = [self.dataset.plan(order, exposure)]
+        parts = [self.dataset.outlines(order, exposure)]
         if questions:
             asked = permute(_array(questions), self._asked, seed, Stream.EXPOSURE, 2 * exposure + 1)
-            plans.append(self.dataset.question_plan(asked, exposure))
-        return stack_plans(plans)
+            parts.append(self.dataset.question_outlines(asked, exposure))
+        return stack_outlines(parts)
 
-    def _junk_plan(self, first: int, count: int) -> np.ndarray:
+    def _junk_outlines(self, first: int, count: int) -> np.ndarray:
         """The junk texts from number `first` on: all people of the pool once, then again.
 
         Where `junk_people` limits the pool, every round has a new order.
         """
         number = np.arange(first, first + count)
         pool = self.dataset.config.junk_pool
-        plans = []
+        parts = []
         for exposure in np.unique(number // pool):
             order = number[number // pool == exposure] % pool
             if self.dataset.config.junk_people is not None:
                 order = permute(order, pool, self.dataset.config.seed, Stream.EXPOSURE, (1 << 31) + int(exposure))
-            plans.append(self.dataset.plan(self.people + order, int(exposure)))
-        return stack_plans(plans)
+            parts.append(self.dataset.outlines(self.people + order, int(exposure)))
+        return stack_outlines(parts)
 
     def _shuffle(self, chunk: int, *counts: int) -> list[Int[np.ndarray, " n"]]:
         """A random order of range(count) for each count."""
@@ -246,16 +246,16 @@ class Batches:
 
     def _rows(self, start: _Cursor) -> tuple[list[Batch], _Cursor]:
         chunk = start.chunk
-        plan = self._useful_plan(chunk)
+        outlines = self._useful_outlines(chunk)
         junk = self._junk_before(chunk + 1) - self._junk_before(chunk)
         if junk:
-            plan = stack_plans([plan, self._junk_plan(start.junk_texts, junk)])
-        number = -(-len(plan) // self.batch)
-        order, order_of_batches = self._shuffle(chunk, len(plan), number)
-        order = order[np.argsort(self.dataset.pieces.text_lengths(plan)[order], kind="stable")]
-        texts = self.dataset.pieces.splice(plan[order])
+            outlines = stack_outlines([outlines, self._junk_outlines(start.junk_texts, junk)])
+        number = -(-len(outlines) // self.batch)
+        order, order_of_batches = self._shuffle(chunk, len(outlines), number)
+        order = order[np.argsort(self.dataset.pieces.text_lengths(outlines)[order], kind="stable")]
+        texts = self.dataset.pieces.splice(outlines[order])
 
-        bounds = np.arange(number + 1) * len(plan) // number
+        bounds = np.arange(number + 1) * len(outlines) // number
         heights, widths = np.diff(bounds), texts.lengths[bounds[1:] - 1]  # the last row is the longest
         arrays = _pad(texts, np.repeat(widths, heights))
         ends = np.cumsum(heights * widths)
@@ -271,8 +271,8 @@ class Batches:
 
     def _packed(self, start: _Cursor) -> tuple[list[Batch], _Cursor]:
         chunk, last = start.chunk, start.chunk + 1 == self._chunks_each * self.exposures
-        plan = self._useful_plan(chunk)
-        texts = self.dataset.pieces.splice(plan[self._shuffle(chunk, len(plan))[0]])
+        outlines = self._useful_outlines(chunk)
+        texts = self.dataset.pieces.splice(outlines[self._shuffle(chunk, len(outlines))[0]])
         useful, useful_tail = _cut_all(start.useful_tail.join(texts), self.context, last)
         useful_windows = start.useful_windows + len(useful)
 
@@ -304,7 +304,7 @@ class Batches:
         line, texts = start.junk_tail, start.junk_texts
         while len(line) < tokens:
             count = max(1, int((tokens - len(line)) / self._junk_length))
-            line = line.join(self.dataset.pieces.splice(self._junk_plan(texts, count)))
+            line = line.join(self.dataset.pieces.splice(self._junk_outlines(texts, count)))
             texts += count
         return line, texts
 

@@ -74,17 +74,19 @@ def complete_texts(
     model: LanguageModel, dataset: Dataset, index: Int[np.ndarray, " people"], exposure: int = EVALUATION
 ) -> list[CompletedText]:
     """The texts of people at an exposure, each value completed from the right text before it."""
-    plans = dataset.plan(index, exposure)
+    outlines = dataset.outlines(index, exposure)
     prompts = [
-        (row, name, _value_prompt(dataset, plan, name)) for row, plan in enumerate(plans) for name in dataset.qa_roles
+        (row, name, _value_prompt(dataset, outline, name))
+        for row, outline in enumerate(outlines)
+        for name in dataset.qa_roles
     ]
-    values: list[list[Completion]] = [[] for _ in plans]
+    values: list[list[Completion]] = [[] for _ in outlines]
     said = _complete(model, dataset, [prompt for _, _, prompt in prompts])
     for (row, name, prompt), completed in zip(prompts, said, strict=True):
         values[row].append(Completion(name, prompt.start, prompt.start + len(prompt.value), *completed))
     return [
-        CompletedText(person, dataset.pieces.render(plan)[0], tuple(sorted(row, key=lambda value: value.start)))
-        for person, plan, row in zip(index.tolist(), plans, values, strict=True)
+        CompletedText(person, dataset.pieces.render(outline)[0], tuple(sorted(row, key=lambda value: value.start)))
+        for person, outline, row in zip(index.tolist(), outlines, values, strict=True)
     ]
 
 
@@ -100,9 +102,9 @@ def answer_question(model: LanguageModel, dataset: Dataset, question: str) -> An
     if dataset.questions:
         return _ask(model, dataset, question)
     person, attribute = dataset.read_question(question)
-    plan = _early_text(dataset, person, attribute)
-    prompt = _value_prompt(dataset, plan, attribute)
-    beginning = dataset.pieces.render(plan)[0][: prompt.start].rstrip()
+    outline = _early_text(dataset, person, attribute)
+    prompt = _value_prompt(dataset, outline, attribute)
+    beginning = dataset.pieces.render(outline)[0][: prompt.start].rstrip()
     return _judge(dataset, Answer(beginning, False, attribute, *_complete(model, dataset, [prompt])[0]), person)
 
 
@@ -124,20 +126,20 @@ class _Prompt:
     """The first character of the value in its text."""
 
 
-def _value_prompt(dataset: Dataset, plan: Int[np.ndarray, " slots"], attribute: str) -> _Prompt:
-    """The prompt for a value: the text of a plan before it."""
+def _value_prompt(dataset: Dataset, outline: Int[np.ndarray, " slots"], attribute: str) -> _Prompt:
+    """The prompt for a value: the text of an outline before it."""
     roles, pieces = dataset.qa_roles[attribute], dataset.pieces
-    spliced, (text, spans) = pieces.splice(plan[None]), pieces.render(plan)
+    spliced, (text, spans) = pieces.splice(outline[None]), pieces.render(outline)
     inside = np.flatnonzero(np.isin(spliced.roles, roles))
     own = [span for span in spans if span.role in roles]
     value = text[own[0].start : own[-1].end]
     prompt, wanted = spliced.tokens[: inside[0]], spliced.tokens[inside]
-    return _Prompt(prompt, wanted, value, roles, _count(dataset, plan, roles), own[0].start)
+    return _Prompt(prompt, wanted, value, roles, _count(dataset, outline, roles), own[0].start)
 
 
-def _count(dataset: Dataset, plan: Int[np.ndarray, " slots"], roles: tuple[int, ...]) -> int:
-    """The number of pieces of a plan with one of the roles."""
-    return sum(dataset.pieces.roles[piece] in roles for piece in plan)
+def _count(dataset: Dataset, outline: Int[np.ndarray, " slots"], roles: tuple[int, ...]) -> int:
+    """The number of pieces of an outline with one of the roles."""
+    return sum(dataset.pieces.roles[piece] in roles for piece in outline)
 
 
 def _early_text(dataset: Dataset, person: int, attribute: str) -> Int[np.ndarray, " slots"]:
@@ -145,8 +147,8 @@ def _early_text(dataset: Dataset, person: int, attribute: str) -> Int[np.ndarray
 
     Its exposure is beyond every training. The texts for measuring would have the employer before its city.
     """
-    plans = [dataset.plan(np.array([person]), EVALUATION - 1 - text)[0] for text in range(_TEXTS)]
-    return min(plans, key=lambda plan: len(_value_prompt(dataset, plan, attribute).tokens))
+    outlines = [dataset.outlines(np.array([person]), EVALUATION - 1 - text)[0] for text in range(_TEXTS)]
+    return min(outlines, key=lambda outline: len(_value_prompt(dataset, outline, attribute).tokens))
 
 
 def _ask(model: LanguageModel, dataset: Dataset, question: str) -> Answer:
@@ -166,10 +168,10 @@ def _ask(model: LanguageModel, dataset: Dataset, question: str) -> Answer:
         ((said, _, _),) = _complete(model, dataset, [_Prompt(tokens, tokens[:0], "", every, len(every))])
         reason = f"nobody can say what is right: the question {str(error).removeprefix('question: ')}"
         return Answer(question, True, None, said, None, None, reason)
-    plan = dataset.question_plan(np.array([person]), EVALUATION, dataset.questions.index(attribute))[0]
+    outline = dataset.question_outlines(np.array([person]), EVALUATION, dataset.questions.index(attribute))[0]
     slots, roles = dataset.question_answer_slots(), dataset.qa_roles[attribute]
-    wanted, value = dataset.pieces.splice(plan[None, slots.start :]).tokens, dataset.pieces.render(plan[slots])[0]
-    prompt = _Prompt(tokens, wanted, value.strip(), roles, _count(dataset, plan, roles))
+    wanted, value = dataset.pieces.splice(outline[None, slots.start :]).tokens, dataset.pieces.render(outline[slots])[0]
+    prompt = _Prompt(tokens, wanted, value.strip(), roles, _count(dataset, outline, roles))
     return _judge(dataset, Answer(question, True, attribute, *_complete(model, dataset, [prompt])[0]), person)
 
 

@@ -53,7 +53,7 @@ class OwnTokens:
     def ask(self, index: Int[np.ndarray, " n"], exposure: int, attribute: int) -> tuple[list[Tokens], list[Tokens]]:
         """A question about one attribute of each person, and the answer with its full stop."""
         questions, answers = _split_questions(self.dataset, index, exposure, attribute)
-        texts = [self.dataset.pieces.splice(plan) for plan in (questions, answers)]
+        texts = [self.dataset.pieces.splice(outlines) for outlines in (questions, answers)]
         asked, answered = (np.split(text.tokens, text.offsets[1:-1]) for text in texts)
         return asked, answered
 
@@ -76,7 +76,7 @@ class OtherTokens:
 
     def texts(self, index: Int[np.ndarray, " n"], exposure: int) -> Texts:
         """One text a person, each after its end token. Raises ValueError for tokens that are unknown or join roles."""
-        rendered = [self.dataset.pieces.render(row) for row in self.dataset.plan(index, exposure)]
+        rendered = [self.dataset.pieces.render(row) for row in self.dataset.outlines(index, exposure)]
         tokens, roles, lengths = [], [], []
         for (text, spans), (ids, offsets) in zip(rendered, self._encode([t for t, _ in rendered]), strict=True):
             tokens += [*self._head, *ids]
@@ -125,9 +125,9 @@ class OtherTokens:
 def _split_questions(
     dataset: Dataset, index: np.ndarray, exposure: int, attribute: int
 ) -> tuple[Int[np.ndarray, "n asked"], Int[np.ndarray, "n answered"]]:
-    plan = dataset.question_plan(index, exposure, attribute)
+    outlines = dataset.question_outlines(index, exposure, attribute)
     border = dataset.question_answer_slots().start
-    return plan[:, :border], plan[:, border:]
+    return outlines[:, :border], outlines[:, border:]
 
 
 def _token_roles(text: str, spans: list[Span], offsets: list[tuple[int, int]]) -> list[int]:

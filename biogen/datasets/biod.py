@@ -1,7 +1,7 @@
 """bioD(N, K, C, D, L, T): the abstract data set, made of symbols.
 
 A person is a name and K attributes, each value C chunks out of the attribute's D strings of L symbols out of T.
-In: a `DataConfig` and arrays of person indices. Out: plans, with the pieces and the tokenizer for them.
+In: a `DataConfig` and arrays of person indices. Out: outlines, with the pieces and the tokenizer for them.
 Source: Allen-Zhu and Li, arXiv 2404.05405, section 2.2.
 
 A paragraph reads `name a3 chunks a0 chunks ...`: one marker token an attribute is the whole template, and the
@@ -29,7 +29,7 @@ _BLOCK = 1 << 16
 
 
 class BioD(Dataset):
-    """The paragraphs of a configuration, as plans."""
+    """The paragraphs of a configuration, as outlines."""
 
     title = "bioD"
     options = frozenset({"biod"})
@@ -58,7 +58,7 @@ class BioD(Dataset):
         K, C, _, L, _ = self._sizes
         return len(special_tokens(self.config)) + self.shape.name_length + K * (1 + C * L)
 
-    def plan(self, index: Int[np.ndarray, " n"], exposure: int) -> Int[np.ndarray, "n slots"]:
+    def outlines(self, index: Int[np.ndarray, " n"], exposure: int) -> Int[np.ndarray, "n slots"]:
         """The paragraph of each person at an exposure."""
         if are_kept(index, self.config.people):
             name, sentences = (pieces.take(index, axis=0) for pieces in self._known)

@@ -1,6 +1,6 @@
 """BioS: biographies in English, six sentences a person.
 
-In: a `DataConfig` and arrays of person indices. Out: plans (rows of piece numbers) for biographies and for
+In: a `DataConfig` and arrays of person indices. Out: outlines (rows of piece numbers) for biographies and for
 questions about them, with the pieces and the tokenizer to render or splice them.
 Source: Allen-Zhu and Li, arXiv 2404.05405, section 2.1, and arXiv 2309.14316, section 2.
 """
@@ -36,7 +36,7 @@ _CORPUS_PEOPLE = 4000
 
 
 class BioS(Dataset):
-    """The biographies of a configuration, as plans."""
+    """The biographies of a configuration, as outlines."""
 
     title = "bioS"
     options = frozenset({"variant", "templates", "pools", "locale", "tokenizer", "vocab", "questions"})
@@ -115,9 +115,9 @@ class BioS(Dataset):
         name = sum(int(lengths[numbers].max()) for numbers in self._name)
         return len(special_tokens(self.config)) + name + (_SENTENCES - 1) * subject + sentences
 
-    def plan(self, index: Int[np.ndarray, " n"], exposure: int) -> Int[np.ndarray, "n slots"]:
+    def outlines(self, index: Int[np.ndarray, " n"], exposure: int) -> Int[np.ndarray, "n slots"]:
         """The biography of each person at an exposure."""
-        return self._plan(index, exposure, self.config.seed)
+        return self._outlines(index, exposure, self.config.seed)
 
     def _people(self, index: Int[np.ndarray, " n"], seed: int) -> tuple[Int[np.ndarray, "n 3"], Attributes]:
         """Names and attributes. Raises ValueError for an index of N0 or more."""
@@ -127,7 +127,7 @@ class BioS(Dataset):
             return names.take(index, axis=0), attributes.take(index)
         return draw_names(seed, pools, index), draw_attributes(seed, pools, index)
 
-    def _plan(self, index: Int[np.ndarray, " n"], exposure: int, seed: int) -> Int[np.ndarray, "n slots"]:
+    def _outlines(self, index: Int[np.ndarray, " n"], exposure: int, seed: int) -> Int[np.ndarray, "n slots"]:
         variant = self.variant
         text = exposure if variant.texts is None else exposure % variant.texts
         words = random_words(seed, Stream.SENTENCES, index, _SENTENCES, text)
@@ -142,7 +142,7 @@ class BioS(Dataset):
             order = _employer_first(order)
         return self._assemble(self.head(index), *self._people(index, seed), templates, order)
 
-    def question_plan(
+    def question_outlines(
         self, index: Int[np.ndarray, " n"], exposure: int, attribute: int | None = None
     ) -> Int[np.ndarray, "n slots"]:
         """One question about each person with its answer: question, answer, full stop.
@@ -154,7 +154,7 @@ class BioS(Dataset):
         return self._assemble_questions(self.head(index), *self._people(index, self.config.seed), asked, words[:, 1])
 
     def question_answer_slots(self) -> slice:
-        """The columns of `question_plan` that hold the answer's value, without the full stop."""
+        """The columns of `question_outlines` that hold the answer's value, without the full stop."""
         first = len(special_tokens(self.config)) + 5  # behind the head: question, three names, its end
         return slice(first, first + 2)
 
@@ -242,7 +242,7 @@ class BioS(Dataset):
         cover = self._cover()
         texts = [[strings[piece] for piece in row if strings[piece]] for row in cover]
         # Always the same people's texts, so that the tokens do not depend on the seed.
-        frequent = self._plan(np.arange(min(_CORPUS_PEOPLE, self.names)), 0, seed=0)
+        frequent = self._outlines(np.arange(min(_CORPUS_PEOPLE, self.names)), 0, seed=0)
         corpus = ["".join(strings[piece] for piece in row) for row in frequent]
         extra = special_tokens(self.config)[1:]
         self.tokenizer = make_tokenizer(self.config.tokenizer, self.config.vocab, corpus, texts, extra)
@@ -260,7 +260,7 @@ class BioS(Dataset):
         self.pieces = self._pieces.pieces(self.tokenizer.encode)
 
     def _cover(self) -> list[Int[np.ndarray, " slots"]]:
-        """Plans that together contain every piece."""
+        """Outlines that together contain every piece."""
         sizes, bank = self.config.pools, self.bank
         dates = sizes.months * sizes.days
         pools = [sizes.first_names, sizes.middle_names, sizes.last_names, dates, sizes.years]
@@ -275,13 +275,13 @@ class BioS(Dataset):
         templates = np.stack([rows % n for n in counts], axis=1)
         order = (rows[:, None] + np.arange(_SENTENCES)) % _SENTENCES
         head = self.head(rows)
-        plans = list(self._assemble(head, names, attributes, templates, order))
+        outlines = list(self._assemble(head, names, attributes, templates, order))
         if self.questions:
             for number in range(_SENTENCES):
                 phrasing = ((rows << 32) // len(rows)).astype(np.uint32)
                 asked = np.full(len(rows), number)
-                plans += list(self._assemble_questions(head, names, attributes, asked, phrasing))
-        return plans
+                outlines += list(self._assemble_questions(head, names, attributes, asked, phrasing))
+        return outlines
 
     def _values(self, drawn: Attributes) -> Int[np.ndarray, "n 6 2"]:
         """The pieces of the six values, two slots each."""

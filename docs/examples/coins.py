@@ -63,7 +63,7 @@ class Coins(Dataset):
         """Tokens of every text."""
         return len(special_tokens(self.config)) + 4 + LENGTH + self.flips
 
-    def plan(self, index: np.ndarray, exposure: int) -> np.ndarray:
+    def outlines(self, index: np.ndarray, exposure: int) -> np.ndarray:
         """The text of each person, the same at every exposure."""
         seed, n = self.config.seed, len(index)
         number = permute(index, self.names, seed, Stream.NAMES)

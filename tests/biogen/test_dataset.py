@@ -129,4 +129,4 @@ def test_a_data_set_without_questions_says_so():
     dataset = small(SMALL["biod"])
     assert dataset.questions == ()
     with pytest.raises(NotImplementedError, match="bioD has no questions"):
-        dataset.question_plan(np.arange(3), 0)
+        dataset.question_outlines(np.arange(3), 0)

@@ -68,7 +68,7 @@ def test_spans_cut_out_the_columns(folder: Path, name: str):
 
 def test_texts_are_those_that_a_training_sees(folder: Path):
     dataset = make_dataset(options(variant="multi2+permute", junk="1/2", questions="half"))
-    texts = [dataset.pieces.render(row)[0] for exposure in (0, 1) for row in dataset.plan(np.arange(40), exposure)]
+    texts = [dataset.pieces.render(row)[0] for exposure in (0, 1) for row in dataset.outlines(np.arange(40), exposure)]
     assert list(read(folder).text) == texts
     assert len(set(texts)) == 80
 

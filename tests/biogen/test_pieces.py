@@ -6,11 +6,11 @@ import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
 
-from biogen.pieces import EMPTY, PieceList, Pieces, Role, Span, in_order, stack_plans
+from biogen.pieces import EMPTY, PieceList, Pieces, Role, Span, in_order, stack_outlines
 
 
 @st.composite
-def tokens_roles_and_plan(draw: st.DrawFn) -> tuple[list[list[int]], list[int], list[list[int]]]:
+def tokens_roles_and_outlines(draw: st.DrawFn) -> tuple[list[list[int]], list[int], list[list[int]]]:
     count, slots = draw(st.integers(1, 12)), draw(st.integers(1, 8))
     tokens = draw(st.lists(st.lists(st.integers(0, 2**24 - 1), max_size=6), min_size=count, max_size=count))
     roles = draw(st.lists(st.integers(0, 255), min_size=count, max_size=count))
@@ -22,24 +22,24 @@ def make_pieces(tokens: list[list[int]], roles: list[int]) -> Pieces:
     return Pieces(["", *(f" p{number}" for number in range(len(tokens) - 1))], roles, tokens)
 
 
-@given(tokens_roles_and_plan())
+@given(tokens_roles_and_outlines())
 def test_splicing_joins_the_tokens_of_the_pieces(case: tuple):
-    tokens, roles, plan = case
+    tokens, roles, outlines = case
     pieces = make_pieces(tokens, roles)
-    texts = pieces.splice(np.array(plan))
-    assert len(texts) == len(plan)
-    assert (texts.lengths == pieces.text_lengths(np.array(plan))).all()
-    for i, row in enumerate(plan):
+    texts = pieces.splice(np.array(outlines))
+    assert len(texts) == len(outlines)
+    assert (texts.lengths == pieces.text_lengths(np.array(outlines))).all()
+    for i, row in enumerate(outlines):
         part = slice(texts.offsets[i], texts.offsets[i + 1])
         assert texts.tokens[part].tolist() == [token for piece in row for token in tokens[piece]]
         assert texts.roles[part].tolist() == [roles[piece] for piece in row for _ in tokens[piece]]
 
 
-@given(tokens_roles_and_plan())
+@given(tokens_roles_and_outlines())
 def test_spans_cover_the_pieces_that_have_a_role(case: tuple):
-    tokens, roles, plan = case
+    tokens, roles, outlines = case
     pieces = make_pieces(tokens, roles)
-    for row in plan:
+    for row in outlines:
         text, spans = pieces.render(np.array(row))
         assert text == "".join(pieces.strings[piece] for piece in row)
         of_character = [0] * len(text)
@@ -68,6 +68,6 @@ def test_sentences_stand_in_the_order_of_their_text():
     assert in_order(sentences, order).tolist() == [[[4, 5], [0, 1], [2, 3]], [[6, 7], [10, 11], [8, 9]]]
 
 
-def test_stacked_plans_are_filled_with_the_empty_piece():
-    stacked = stack_plans([np.array([[1, 2, 3]]), np.array([[4], [5]])])
+def test_stacked_outlines_are_filled_with_the_empty_piece():
+    stacked = stack_outlines([np.array([[1, 2, 3]]), np.array([[4], [5]])])
     assert stacked.tolist() == [[1, 2, 3], [4, EMPTY, EMPTY], [5, EMPTY, EMPTY]]

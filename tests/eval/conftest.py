@@ -274,7 +274,7 @@ def rows_of():
 @pytest.fixture(scope="session")
 def foreign_tokenizer(bios):
     """A byte-level BPE of somebody else, with words that no biography has."""
-    texts = [bios.pieces.render(row)[0] for row in bios.plan(np.arange(30), 0)]
+    texts = [bios.pieces.render(row)[0] for row in bios.outlines(np.arange(30), 0)]
     backend = Backend(models.BPE())
     backend.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
     backend.decoder = decoders.ByteLevel()

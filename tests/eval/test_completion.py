@@ -81,8 +81,8 @@ def test_an_end_in_place_of_a_value_says_nothing(bios):
 
 
 def test_no_value_is_shown_with_as_many_tokens_as_the_right_one(bios):
-    plan = bios.plan(np.array([3]), EVALUATION)
-    texts = bios.pieces.splice(plan)
+    outlines = bios.outlines(np.array([3]), EVALUATION)
+    texts = bios.pieces.splice(outlines)
     place = int(np.flatnonzero(texts.roles >= Role.VALUES)[0])
     babble = [*texts.tokens[:place].tolist(), *([texts.tokens[1]] * 50)]  # a name, again and again
     (completed,) = complete_texts(Reciter(babble), bios, np.array([3]))
@@ -107,7 +107,7 @@ def test_a_model_without_questions_completes_a_sentence_about_the_person(bios, s
 
 def test_fixed_texts_are_given_as_they_were_learned(bios):
     fixed = make_dataset(DataConfig(**bios.config.model_dump() | {"variant": "single"}))
-    (text,) = (fixed.pieces.render(row)[0] for row in fixed.plan(np.array([5]), 0))
+    (text,) = (fixed.pieces.render(row)[0] for row in fixed.outlines(np.array([5]), 0))
     answer = answer_question(Reciter(), fixed, f"Who employed {name_of(fixed, 5)}?")
     assert text.startswith(answer.prompt)
     assert text[len(answer.prompt) :].lstrip().startswith(str(answer.value))

@@ -41,7 +41,7 @@ def knows_questions(dataset, knows):
     """Has read the questions and answers, at the evaluation's draw, of attributes and people that `knows` names."""
     sequences = []
     for number, attribute in enumerate(ATTRIBUTES):
-        for person, row in enumerate(dataset.question_plan(np.arange(dataset.config.people), EVALUATION, number)):
+        for person, row in enumerate(dataset.question_outlines(np.arange(dataset.config.people), EVALUATION, number)):
             if knows(person, attribute):
                 sequences.append([0, *dataset.tokenizer.encode(dataset.pieces.render(row)[0])])
     return Table(sequences, end=0)

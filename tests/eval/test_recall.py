@@ -38,7 +38,7 @@ def test_sums_by_role_are_those_of_a_plain_loop(dataset, read_gpt):
     model = read_gpt(dataset)
     people = np.array([4, 0, 17])
     found = recall_people(model, OwnTokens(dataset), people, EVALUATION)
-    texts = dataset.pieces.splice(dataset.plan(people, EVALUATION))
+    texts = dataset.pieces.splice(dataset.outlines(people, EVALUATION))
     for i in range(len(people)):
         part = slice(texts.offsets[i], texts.offsets[i + 1])
         tokens, roles = texts.tokens[part], texts.roles[part]

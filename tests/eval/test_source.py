@@ -53,7 +53,7 @@ def test_questions_are_the_same_through_the_saved_tokenizer(asking, tmp_path):
 def test_a_question_and_its_answer(asking, bios):
     prompts, answers = OwnTokens(asking).ask(PEOPLE, EVALUATION, ATTRIBUTES.index("university"))
     for person, prompt, answer in zip(PEOPLE, prompts, answers, strict=True):
-        text, spans = bios.pieces.render(bios.plan(np.array([person]), 0)[0])
+        text, spans = bios.pieces.render(bios.outlines(np.array([person]), 0)[0])
         said = {span.role: text[span.start : span.end] for span in spans}
         assert prompt[0] == 0
         assert said[Role.NAME] in asking.tokenizer.decode(prompt.tolist())
@@ -65,7 +65,7 @@ def test_every_role_covers_its_characters_in_foreign_tokens(which, request, fore
     dataset = request.getfixturevalue(which)
     source = OtherTokens(dataset, foreign_tokenizer)
     used = source.tokens_in_use()
-    rows = dataset.plan(PEOPLE, EVALUATION)
+    rows = dataset.outlines(PEOPLE, EVALUATION)
     for row, (tokens, roles) in zip(rows, texts_of(source.texts(PEOPLE, EVALUATION)), strict=True):
         text, spans = dataset.pieces.render(row)
         assert tokens[0] == foreign_tokenizer.eos_token_id
@@ -128,7 +128,7 @@ def test_an_exported_tokenizer_of_other_data_is_refused(bios, tmp_path):
 
 
 def test_a_token_over_two_roles_is_refused(bios):
-    texts = [bios.pieces.render(row)[0] for row in bios.plan(np.arange(30), 0)]
+    texts = [bios.pieces.render(row)[0] for row in bios.outlines(np.arange(30), 0)]
     backend = Backend(models.BPE())
     backend.pre_tokenizer = pre_tokenizers.Metaspace(split=False)  # so that a token may hold spaces
     trainer = trainers.BpeTrainer(vocab_size=600, special_tokens=["<eos>"], show_progress=False)

@@ -101,17 +101,17 @@ def test_symbols_that_no_name_and_no_chunk_has_are_no_tokens():
 
 
 def test_splicing_equals_tokenizing(dataset: BioD):
-    plan = dataset.plan(everybody(dataset), 2)
-    texts = dataset.pieces.splice(plan)
-    for i, row in enumerate(plan):
+    outlines = dataset.outlines(everybody(dataset), 2)
+    texts = dataset.pieces.splice(outlines)
+    for i, row in enumerate(outlines):
         tokens = texts.tokens[texts.offsets[i] : texts.offsets[i + 1]].tolist()
         assert tokens == [0, *dataset.tokenizer.encode(dataset.pieces.render(row)[0])]
     assert (texts.lengths == dataset.longest_text).all()
 
 
 def test_paragraphs_say_what_the_person_is(dataset: BioD):
-    plan = dataset.plan(everybody(dataset), 1)
-    for person, row in zip(dataset.describe(everybody(dataset)), plan, strict=True):
+    outlines = dataset.outlines(everybody(dataset), 1)
+    for person, row in zip(dataset.describe(everybody(dataset)), outlines, strict=True):
         text, spans = dataset.pieces.render(row)
         name, *said = re.split(r" (a\d+) ", text)
         assert name == person["name"]

@@ -13,13 +13,13 @@ from tests.biogen.datasets.conftest import BANK, SMALL, small
 
 
 def texts_of(dataset: BioS, index: np.ndarray, exposure: int) -> list[str]:
-    return [dataset.pieces.render(row)[0] for row in dataset.plan(index, exposure)]
+    return [dataset.pieces.render(row)[0] for row in dataset.outlines(index, exposure)]
 
 
 def test_spans_read_what_the_person_is():
     dataset = small()
     people = describe(0, SMALL, dataset.pools, np.arange(200))
-    for person, row in zip(people, dataset.plan(np.arange(200), 1), strict=True):
+    for person, row in zip(people, dataset.outlines(np.arange(200), 1), strict=True):
         text, spans = dataset.pieces.render(row)
         read = {dataset.role_names[role]: text[start:end] for role, start, end in spans}
         assert len(spans) == len(read) == 8
@@ -29,9 +29,9 @@ def test_spans_read_what_the_person_is():
 
 def test_roles_of_tokens_are_those_of_the_characters():
     dataset = small(tokenizer="bpe", vocab=200)
-    plan = dataset.plan(np.arange(200), 1)
-    texts = dataset.pieces.splice(plan)
-    for i, row in enumerate(plan):
+    outlines = dataset.outlines(np.arange(200), 1)
+    texts = dataset.pieces.splice(outlines)
+    for i, row in enumerate(outlines):
         text, spans = dataset.pieces.render(row)
         part = slice(texts.offsets[i], texts.offsets[i + 1])
         for role, start, end in spans:
@@ -42,8 +42,8 @@ def test_roles_of_tokens_are_those_of_the_characters():
 
 def test_name_and_pronoun_are_due_once():
     dataset = small()
-    plan = dataset.plan(np.arange(200), 0)
-    for person, row in zip(describe(0, SMALL, dataset.pools, np.arange(200)), plan, strict=True):
+    outlines = dataset.outlines(np.arange(200), 0)
+    for person, row in zip(describe(0, SMALL, dataset.pools, np.arange(200)), outlines, strict=True):
         text, spans = dataset.pieces.render(row)
         where = {role: (start, end) for role, start, end in spans}
         assert where[Role.NAME] == (0, len(person.name))
@@ -86,7 +86,7 @@ def test_single_is_one_text_in_a_fixed_order():
     first = texts_of(dataset, np.arange(200), 0)
     for exposure in (1, 2, 77, EVALUATION):
         assert texts_of(dataset, np.arange(200), exposure) == first
-    order = {tuple(s.role for s in dataset.pieces.render(row)[1]) for row in dataset.plan(np.arange(200), 0)}
+    order = {tuple(s.role for s in dataset.pieces.render(row)[1]) for row in dataset.outlines(np.arange(200), 0)}
     assert order == {(1, 3, 2, 4, 5, 6, 7, 8)}
 
 
@@ -103,22 +103,22 @@ def test_multi_is_so_many_texts_in_turn(options: str):
 def test_orders(variant: str):
     dataset = small(variant)
     orders = [
-        {tuple(s.role for s in dataset.pieces.render(row)[1] if s.role > ROLES["pronoun"]) for row in plan}
-        for plan in (dataset.plan(np.arange(200), 0), dataset.plan(np.arange(200), 1))
+        {tuple(s.role for s in dataset.pieces.render(row)[1] if s.role > ROLES["pronoun"]) for row in outlines}
+        for outlines in (dataset.outlines(np.arange(200), 0), dataset.outlines(np.arange(200), 1))
     ]
     if dataset.variant.permute:
         assert len(orders[0]) > 100
     else:
         assert orders == [{(3, 4, 5, 6, 7, 8)}] * 2
     if variant == "single+permute":
-        assert (dataset.plan(np.arange(200), 0) == dataset.plan(np.arange(200), 1)).all()
+        assert (dataset.outlines(np.arange(200), 0) == dataset.outlines(np.arange(200), 1)).all()
 
 
 def test_the_employer_is_measured_before_the_city_gives_it_away():
     dataset = small()
 
     def employer_first(exposure: int) -> list[bool]:
-        rows = dataset.plan(np.arange(200), exposure)
+        rows = dataset.outlines(np.arange(200), exposure)
         roles = [[span.role for span in dataset.pieces.render(row)[1]] for row in rows]
         return [row.index(ROLES["employer"]) < row.index(ROLES["company_city"]) for row in roles]
 
@@ -146,9 +146,9 @@ def test_people_are_the_same_in_every_variant_and_alone():
     base = small("single", seed=3)
     index = np.array([5, 17, 111])
     for dataset in (small("single", seed=3, people=500, junk="1/2"), base):
-        rows = dataset.plan(index, 0)
+        rows = dataset.outlines(index, 0)
         for person, row in zip(index, rows, strict=True):
-            assert dataset.pieces.render(row) == base.pieces.render(base.plan(np.array([person]), 0)[0])
+            assert dataset.pieces.render(row) == base.pieces.render(base.outlines(np.array([person]), 0)[0])
 
 
 @pytest.mark.parametrize("domain_token", [False, True])
@@ -157,8 +157,8 @@ def test_questions_ask_and_answer(domain_token: bool):
     index = np.arange(200)
     slots = dataset.question_answer_slots()
     for number, attribute in enumerate(ATTRIBUTES):
-        plan = dataset.question_plan(index, 1, number)
-        for person, row in zip(describe(0, SMALL, dataset.pools, index), plan, strict=True):
+        outlines = dataset.question_outlines(index, 1, number)
+        for person, row in zip(describe(0, SMALL, dataset.pools, index), outlines, strict=True):
             text, spans = dataset.pieces.render(row)
             answer = getattr(person, attribute)
             assert dataset.pieces.render(row[slots])[0] == f" {answer}"
@@ -166,7 +166,7 @@ def test_questions_ask_and_answer(domain_token: bool):
             question = text.removesuffix(f" {answer}.")
             assert question.replace(person.name, "{name}") in dataset.bank.questions[attribute]
             assert [(role, text[start:end]) for role, start, end in spans] == [(3 + number, answer)]
-    tokens = dataset.pieces.splice(plan)
+    tokens = dataset.pieces.splice(outlines)
     heads = tokens.tokens[tokens.offsets[:-1][:, None] + [0, 1]]
     assert (heads[:, 0] == 0).all()
     assert (heads[:, 1] == 1).all() == domain_token
@@ -175,7 +175,7 @@ def test_questions_ask_and_answer(domain_token: bool):
 def test_questions_are_drawn_anew_at_every_exposure():
     dataset = small(questions="half")
     asked = [
-        [dataset.pieces.render(row)[1][0].role for row in dataset.question_plan(np.arange(200), e)] for e in (0, 1)
+        [dataset.pieces.render(row)[1][0].role for row in dataset.question_outlines(np.arange(200), e)] for e in (0, 1)
     ]
     assert asked[0] != asked[1]
     assert set(asked[0]) == {3, 4, 5, 6, 7, 8}
@@ -199,7 +199,7 @@ def test_the_smallest_pools_work(variant: str):
     sizes = PoolSizes(**dict.fromkeys(PoolSizes.model_fields, 1))
     dataset = small(variant, pools=sizes, templates=6, people=1, questions="half", tokenizer="bpe", vocab=300)
     for exposure in range(20):
-        (row,) = dataset.question_plan(np.array([0]), exposure)
+        (row,) = dataset.question_outlines(np.array([0]), exposure)
         text = dataset.pieces.render(row)[0]
         assert dataset.pieces.splice(row[None]).tokens.tolist() == [0, *dataset.tokenizer.encode(text)]
 
@@ -210,14 +210,14 @@ def test_draws_that_are_kept_are_those_drawn_anew(people: int):
     dataset = small(people=people, pools=pools, seed=5, questions="half", domain_token=True, junk=0.5)
     index = np.array([people - 1, 0, people - 2])
     beyond = np.append(index, people + 1)  # of whom nothing is kept
-    for plan in (dataset.plan, dataset.question_plan):
-        assert (plan(index, 1) == plan(beyond, 1)[:3]).all()
+    for outlines in (dataset.outlines, dataset.question_outlines):
+        assert (outlines(index, 1) == outlines(beyond, 1)[:3]).all()
     with pytest.raises(ValueError, match="outside"):
-        dataset.plan(np.array([-1]), 0)
+        dataset.outlines(np.array([-1]), 0)
 
 
 def test_a_data_set_follows_its_configuration():
     dataset, other = small(seed=0), small(seed=1, people=150)
-    dataset.plan(np.arange(200), 0)
+    dataset.outlines(np.arange(200), 0)
     dataset.config = other.config  # as a sweep's plan does
-    assert (dataset.plan(np.arange(150), 0) == other.plan(np.arange(150), 0)).all()
+    assert (dataset.outlines(np.arange(150), 0) == other.outlines(np.arange(150), 0)).all()

@@ -97,8 +97,8 @@ def test_splicing_equals_tokenizing_for_every_template_with_every_value(full: Bi
     numbers = piece_numbers(full)
     rows = [[numbers[piece] for piece in text] for text in texts]
     slots = max(map(len, rows))
-    plan = np.array([row + [EMPTY] * (slots - len(row)) for row in rows])
-    spliced = full.pieces.splice(plan)
+    outlines = np.array([row + [EMPTY] * (slots - len(row)) for row in rows])
+    spliced = full.pieces.splice(outlines)
     whole = full.tokenizer.backend.encode_batch_fast(["".join(text) for text in texts], add_special_tokens=False)
     lengths = np.array([len(encoding.ids) for encoding in whole])
     assert (spliced.lengths == lengths).all()
@@ -133,9 +133,9 @@ def test_the_saved_tokenizer_gives_the_spliced_tokens(full: BioS, tmp_path: Path
     saved = AutoTokenizer.from_pretrained(tmp_path)
     index = np.arange(100)
     asks = full.config.questions == "half"
-    for plan in [full.plan(index, 3), *([full.question_plan(index, 3)] if asks else [])]:
-        texts = full.pieces.splice(plan)
-        for i, row in enumerate(plan):
+    for outlines in [full.outlines(index, 3), *([full.question_outlines(index, 3)] if asks else [])]:
+        texts = full.pieces.splice(outlines)
+        for i, row in enumerate(outlines):
             tokens = texts.tokens[texts.offsets[i] : texts.offsets[i + 1]].tolist()
             assert tokens == [0, *saved(full.pieces.render(row)[0]).input_ids]
 
@@ -165,9 +165,9 @@ def test_names_of_other_locales_can_be_tokenized():
     pools = SMALL.model_copy(update={"first_names": 30, "middle_names": 30, "last_names": 30})
     dataset = small(pools=pools, locale="de_DE", tokenizer="bpe", vocab=300)
     assert any(not name.isascii() for name in (*dataset.pools.first_names, *dataset.pools.last_names))
-    plan = dataset.plan(np.arange(100), 0)
-    texts = dataset.pieces.splice(plan)
-    for i, row in enumerate(plan):
+    outlines = dataset.outlines(np.arange(100), 0)
+    texts = dataset.pieces.splice(outlines)
+    for i, row in enumerate(outlines):
         expected = dataset.tokenizer.encode(dataset.pieces.render(row)[0])
         assert texts.tokens[texts.offsets[i] + 1 : texts.offsets[i + 1]].tolist() == expected
 

@@ -47,5 +47,5 @@ def useful_texts(dataset: BioS, exposures: int) -> Counter[Text]:
     if dataset.config.questions == "half":
         asked = np.arange(trained_on_questions(dataset.config.people))
         for exposure in range(exposures):
-            texts.update(split(dataset.pieces.splice(dataset.question_plan(asked, exposure))))
+            texts.update(split(dataset.pieces.splice(dataset.question_outlines(asked, exposure))))
     return texts
