@@ -3,8 +3,8 @@
 `python -m tests.pins` prints them as JSON, `--write` keeps them.
 
 Whatever is moved or rewritten, the same seeds give the same weights. They are made with AVX2 alone and MKL's
-reproducible mode, so that the bits are the same on every processor with AVX2; where a `probe` of basic operations
-shows other arithmetic all the same (another compiler, another libm), losses are compared within a tolerance.
+reproducible mode, so that the bits are the same on every processor with AVX2. Where a `probe` of basic operations
+shows arithmetic on which nothing was pinned (another compiler, another libm), losses are compared within a tolerance.
 """
 
 import argparse
@@ -17,7 +17,9 @@ from pathlib import Path
 from typing import Any
 
 FILE = Path(__file__).with_suffix(".json")
-ENVIRONMENT = {"ATEN_CPU_CAPABILITY": "avx2", "MKL_CBWR": "COMPATIBLE", "OMP_NUM_THREADS": "1"}
+ENVIRONMENT = {
+    **{"ATEN_CPU_CAPABILITY": "avx2", "ONEDNN_MAX_CPU_ISA": "AVX2", "MKL_CBWR": "COMPATIBLE", "OMP_NUM_THREADS": "1"},
+}
 """How the process that makes the runs must have been started."""
 
 BIOD = {
@@ -55,7 +57,8 @@ def main() -> None:
     if any(os.environ.get(name) != value for name, value in ENVIRONMENT.items()):
         os.execve(sys.executable, [sys.executable, "-m", "tests.pins", *sys.argv[1:]], os.environ | ENVIRONMENT)
     with tempfile.TemporaryDirectory() as folder:
-        pins = {"probe": probe(), "runs": {name: pin(run, Path(folder)) for name, run in RUNS.items()}}
+        runs = {name: pin(run, Path(folder)) for name, run in RUNS.items()}
+    pins = {"probes": {precision: [probe(precision)] for precision in ("fp32", "bf16")}, "runs": runs}
     text = json.dumps(pins, indent=1) + "\n"
     if options.write:
         FILE.write_text(text)
@@ -63,15 +66,15 @@ def main() -> None:
         print(text, end="")
 
 
-def probe() -> str:
-    """A hash of products, e^x, logarithms, roots and draws: the arithmetic that the runs rest on."""
+def probe(precision: str) -> str:
+    """A hash of products, e^x, logarithms and roots in a precision: the arithmetic that its runs rest on."""
     import torch
 
     generator = torch.Generator().manual_seed(0)
-    x = torch.randn(64, 64, generator=generator)
+    x = torch.randn(64, 64, generator=generator).to({"fp32": torch.float32, "bf16": torch.bfloat16}[precision])
     parts = [x @ x, x.exp(), x.abs().log(), x.abs().sqrt(), x.softmax(1), torch.nn.functional.gelu(x)]
     parts.append(torch.nn.functional.scaled_dot_product_attention(x[None, None], x[None, None], x[None, None]))
-    return _hash(part.numpy().tobytes() for part in parts)
+    return _hash(part.float().numpy().tobytes() for part in parts)
 
 
 def pin(changes: dict[str, Any], folder: Path) -> dict[str, Any]:

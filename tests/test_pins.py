@@ -29,10 +29,12 @@ def made():
 def test_a_run_gives_the_same_data_weights_and_losses(made, name):
     ours, kept = made["runs"][name], KEPT["runs"][name]
     assert ours["batches"] == kept["batches"]
-    if made["probe"] == KEPT["probe"]:
+    precision = RUNS[name]["precision"]
+    if made["probes"][precision][0] in KEPT["probes"][precision]:
         assert ours == kept
         return
     for row, before in zip(ours["rows"], kept["rows"], strict=True):  # other arithmetic: rounding alone differs
         assert row.keys() == before.keys()
         for key, value in before.items():
-            assert row[key] == (pytest.approx(value, rel=0.02, abs=1e-6) if isinstance(value, float) else value)
+            near = {"abs": 0.05} if "accuracy" in key else {"rel": 0.02, "abs": 1e-6}
+            assert row[key] == (pytest.approx(value, **near) if isinstance(value, float) else value)
