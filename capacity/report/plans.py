@@ -1,6 +1,6 @@
 """The plan of a sweep as tables of 80 columns: what `--dry-run` prints."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 
 import pandas as pd
 from rich.box import SIMPLE_HEAD
@@ -14,8 +14,8 @@ from capacity.spec.plan import GPU_UTILISATION, Plan
 from capacity.store.folders import count_runs
 from capacity.store.options import OPTIONS, options_of
 
-_GROUPS = ("embedding", "head"), ("attention",), ("mlp",), ("norm",)
-"""Groups of parameters that share a column."""
+_GROUPS = {"embedding": ("embedding", "head"), "attention": ("attention",), "MLP": ("mlp",), "norms": ("norm",)}
+"""Columns of the models, and the groups of parameters in each."""
 
 
 def show_plans(plans: list[Plan], workers: int, console: Console) -> None:
@@ -66,16 +66,18 @@ def _names(plans: Sequence[Plan]) -> list[str]:
     return [f" {label({name: row[name] for name in names})}" if names else "" for row in frame.to_dict("records")]
 
 
-def _models(plans: Iterable[Plan]) -> Table:
-    """A line for each model: its parameters by group."""
+def _models(plans: Sequence[Plan]) -> Table:
+    """A line for each model: its parameters by group; a group of an architecture's own has a column of its own."""
     table = _table("Models", ("size",))
-    for heading in ("P", "embedding", "attention", "MLP", "norms", "weights", "V", "disk"):
+    known = {part for group in _GROUPS.values() for part in group}
+    groups = _GROUPS | {part: (part,) for plan in plans for part in plan.params if part not in known}
+    for heading in ("P", *groups, "weights", "V", "disk"):
         table.add_column(heading, justify="right", no_wrap=True)
     lines = {
         (
             plan.config.size,
             _short(plan.parameters),
-            *(_short(sum(plan.params.get(part, 0) for part in group)) for group in _GROUPS),
+            *(_short(sum(plan.params.get(part, 0) for part in group)) for group in groups.values()),
             _short(plan.weights),
             f"{plan.vocab:,}",
             _bytes(plan.disk),

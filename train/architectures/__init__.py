@@ -22,13 +22,11 @@ class Architecture(Protocol):
         ...
 
 
-ARCHITECTURES: Registry[Architecture] = Registry(
-    "architecture",
-    {
-        "gpt2": "train.architectures.gpt2:GPT2",
-        "llama": "train.architectures.llama:Llama",
-    },
-)
+_KNOWN: dict[str, tuple[str, dict[str, object]]] = {
+    "gpt2": ("train.architectures.gpt2:GPT2", {"mlp": "gelu"}),
+    "llama": ("train.architectures.llama:Llama", {"tied": True}),
+}
+"""Where the class is, and the defaults of its options, so that tables need not import it; a test compares both."""
 
-ARCHITECTURE_DEFAULTS: dict[str, dict[str, object]] = {"gpt2": {"mlp": "gelu"}, "llama": {"tied": True}}
-"""The defaults of options, so that tables need not import the classes; a test compares both."""
+ARCHITECTURES: Registry[Architecture] = Registry("architecture", {name: place for name, (place, _) in _KNOWN.items()})
+ARCHITECTURE_DEFAULTS = {name: defaults for name, (_, defaults) in _KNOWN.items()}

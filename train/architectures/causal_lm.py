@@ -198,8 +198,18 @@ def changed_options(architecture: str, options: Mapping[str, Any]) -> dict[str, 
     parameters = inspect.signature(ARCHITECTURES[architecture]).parameters.values()
     defaults = {p.name: p.default for p in [*parameters][2:] if p.kind is not inspect.Parameter.VAR_KEYWORD}
     takes_all = len(defaults) < len(parameters) - 2
-    for name in options:
+    for name, value in options.items():
         if name not in defaults and not takes_all:
             allowed = f"its options are {', '.join(defaults)}" if defaults else "it has no options"
-            raise ValueError(f"{name}: {options[name]!r} is not allowed with architecture {architecture}; {allowed}")
+        elif not _may_replace(value, defaults.get(name)):
+            allowed = f"must be of type {type(defaults[name]).__name__}"
+        else:
+            continue
+        raise ValueError(f"{name}: {value!r} is not allowed with architecture {architecture}; {allowed}")
     return {name: value for name, value in options.items() if name not in defaults or defaults[name] != value}
+
+
+def _may_replace(value: Any, default: Any) -> bool:
+    """Whether a value has the type of a plain default, or is an int in place of a float."""
+    plain = isinstance(default, bool | int | float | str)
+    return not plain or type(value) is type(default) or (type(value) is int and type(default) is float)

@@ -1,5 +1,6 @@
 """What a dry run prints."""
 
+import dataclasses
 import io
 
 import pytest
@@ -51,3 +52,13 @@ def test_one_run_and_next_to_no_gpu_hours_are_said_plainly():
     assert text.startswith("1 run, 2 side by side")
     assert "or less than 0.01 hours of an H100" in text
     assert "All runs: about 59 s here" in text
+
+
+def test_groups_of_an_architectures_own_have_columns():
+    made = make_plans(Preset.model_validate(BIOD | {"device": "cpu", "quantize": [], "dry_run": True}))
+    own = [dataclasses.replace(plan, params=plan.params | {"experts": 12_345}) for plan in made]
+    text = io.StringIO()
+    show_plans(own, 2, Console(file=text, width=100))
+    assert "experts" in text.getvalue()
+    assert "12.3K" in text.getvalue()
+    assert "experts" not in printed()

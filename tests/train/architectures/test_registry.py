@@ -115,6 +115,8 @@ def test_an_outline_is_counted_without_memory(form) -> None:
         ("gpt2", {"mlp": "wide"}, r"^mlp: 'wide' is not allowed with architecture gpt2; must be gelu, gated,"),
         ("gpt2", {"tied": True}, r"^tied: True is not allowed with architecture gpt2; its options are mlp$"),
         ("llama", {"mlp": "gated"}, r"^mlp: 'gated' is not allowed with architecture llama; its options are tied$"),
+        ("llama", {"tied": "no"}, r"^tied: 'no' is not allowed with architecture llama; must be of type bool$"),
+        ("gpt2", {"mlp": 4}, r"^mlp: 4 is not allowed with architecture gpt2; must be of type str$"),
         ("mamba", {}, r"^architecture: 'mamba' is not allowed; must be gpt2, llama or your own as module:Name$"),
     ],
 )
