@@ -28,7 +28,7 @@ def find_attribute(question: str, phrases: Mapping[str, Sequence[str]]) -> str |
     """The attribute with the phrase most like a question without its name; None if no word tells, or two are equal.
 
     The likeness is the weight of the words in both over the weight of those in either (Jaccard's index). A word weighs
-    the more the fewer attributes have it in their phrases; nothing if all have it, or none.
+    the more the fewer attributes have it in their phrases; nothing if all have it, or none. "Who" never tells.
     """
     words = {attribute: [_words(phrase) for phrase in own] for attribute, own in phrases.items()}
     count = Counter(word for own in words.values() for word in set[str]().union(*own))
@@ -47,4 +47,4 @@ def find_attribute(question: str, phrases: Mapping[str, Sequence[str]]) -> str |
 
 
 def _words(text: str) -> set[str]:
-    return set(re.findall(r"\w+", text.casefold()))
+    return set(re.findall(r"\w+", text.casefold())) - {"who"}

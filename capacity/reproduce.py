@@ -29,7 +29,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
         called_as("capacity.reproduce"), description="Run a named experiment and say what came out.", allow_abbrev=False
     )
     parser.add_argument("name", nargs="*", help=f"{', '.join(EXPERIMENTS.names)}, all, or your own as module:Name")
-    parser.add_argument("--list", action="store_true", help="list the experiments and what their sources say")
+    parser.add_argument(
+        "--list", action="store_true", help="list the experiments, what their sources say and our verdicts"
+    )
     parser.add_argument("--scale", choices=SCALES, default="laptop", help="laptop: two cores and an hour (default)")
     parser.add_argument(
         "--out", type=Path, default=Path("runs"), help="folder of the experiments' folders (default: runs)"
@@ -63,9 +65,15 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def _show_list() -> None:
+    from capacity.store.records import load
+
     for name in EXPERIMENTS.names:
         experiment = EXPERIMENTS[name]
         print(f"{name}\n  {experiment.question}\n  {experiment.source}")
+        folders = [RESULTS / folder for folder in experiment.published]
+        if all(folder.is_dir() for folder in folders):
+            verdict = experiment.verdict(experiment.select(load(*folders)))
+            print(f"  Published results: {verdict.status}.")
 
 
 def _plan(experiment: "Experiment", scale: str, out: Path) -> None:

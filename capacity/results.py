@@ -119,7 +119,7 @@ def _finding() -> str:
     P = f"{frame['params'].min():,} to {frame['params'].max():,}"
     return (
         f"Models of {P} parameters store {many} bits per parameter if each fact is seen 1000 times.\n"
-        f"If it is seen 100 times, they store {few} (AdamW, two CPU cores)."
+        f"If it is seen 100 times, they store {few} (abstract people, the paper's AdamW, two CPU cores)."
     )
 
 

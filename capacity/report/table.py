@@ -25,6 +25,9 @@ MOST_SHOWN = 500
 LAW = {1000: 2.0, 100: 1.0}
 """Bits per parameter by exposures, as Allen-Zhu and Li found (arXiv 2404.05405, results 1 and 5)."""
 
+_NEARLY_ALL = 0.8
+"""The share of R max from which on the data limit R, and not the training."""
+
 _MEANS = ("loss_name", "loss_value", "bits_per_param", "max_bits_per_param", "qa_accuracy")
 
 
@@ -153,6 +156,7 @@ def _shared(frame: pd.DataFrame, kind: Sequence[str]) -> str:
         "dataset": f"data {title_of(first.dataset)}",
         "junk": phrase("junk", first.junk),
         "recipe": phrase("recipe", first.recipe),
+        **{name: str(first[name]) for name in ("architecture", "optimizer") if name in frame},
     }
     shared = ", ".join(text for name, text in texts.items() if name not in kind)
     return f"{shared[:1].upper()}{shared[1:]}. " if shared else ""
@@ -171,9 +175,12 @@ def _how_to_read(lines: pd.DataFrame) -> str:
     level = lines["exposures"].map(lambda exposures: LAW[1000 if exposures >= 1000 else 100])
     highest = lines["max_bits_per_param"].max()
     if (lines["max_bits_per_param"] < level).all():
+        start = "R = bits per parameter. R max is all that there is to learn, so R never exceeds it: "
+        if (lines["bits_per_param"] < _NEARLY_ALL * lines["max_bits_per_param"]).all():
+            return f"{start}R max is at most {highest:.2g} here, and R is well below it, so training was too short."
         return (
-            "R = bits per parameter. R max is all that there is to learn, so R never exceeds it: with R max at most "
-            f"{highest:.2g} the data are the limit here, not the models; more people show their capacity."
+            f"{start}with R max at most {highest:.2g} the data are the limit here, not the models; more people show "
+            "their capacity."
         )
     return (
         "R = bits per parameter: the law is 2 after 1,000 exposures, 1 after 100. R max is all that there is to learn, "

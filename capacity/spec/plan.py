@@ -3,6 +3,7 @@
 In: a `Preset`. Out: one `Plan` for each run, and what is left out. All mistakes are listed together.
 """
 
+from collections.abc import Collection
 from copy import copy
 from dataclasses import dataclass, field
 from functools import cache
@@ -21,7 +22,7 @@ from capacity.spec.preset import Preset
 from capacity.spec.recipes import resolve, settings_of
 from eval.quantizers import QUANTIZERS
 from eval.quantizers.schemes import parse_scheme
-from train.architectures.causal_lm import CausalLM, changed_options, outline
+from train.architectures.causal_lm import CausalLM, changed_options, outline, takes
 from train.checkpoint import KEPT
 from train.devices import pick_device
 from train.sizes import parse_size
@@ -185,7 +186,7 @@ class _Planner:
                 raise ValueError(f"quantize: {scheme} is not allowed at size {size}; groups must divide its width")
         data = DataConfig(**options.part(DataConfig))
         like, text_tokens = self._dataset(DATASETS[data.dataset].stand_in(data).model_dump_json())
-        architecture = ArchitectureOptions(**options.part(ArchitectureOptions))
+        architecture = _applicable(ArchitectureOptions(**options.part(ArchitectureOptions)), self._preset.architecture)
         vocab = like.tokenizer.vocab
         model = self._outline(architecture.model_dump_json(), options.size, vocab)
         weights, exposures = model.non_embedding, options.exposures
@@ -234,6 +235,18 @@ def _outline(architecture: str, size: str, vocab: int) -> CausalLM:
     """A model without memory for its parameters."""
     options = ArchitectureOptions.model_validate_json(architecture)
     return outline(options.architecture, parse_size(size), vocab, options.options)
+
+
+def _applicable(options: ArchitectureOptions, swept: Collection[str]) -> ArchitectureOptions:
+    """The same architecture, without options that it does not take and another architecture of the sweep does."""
+    idle = {
+        name
+        for name in options.options
+        if not takes(options.architecture, name) and any(takes(other, name) for other in swept)
+    }
+    named = {name: None if name in idle else getattr(options, name) for name in NAMED}
+    own = {name: value for name, value in options.architecture_options.items() if name not in idle}
+    return ArchitectureOptions(architecture=options.architecture, **named, architecture_options=own)
 
 
 def _changed(options: ArchitectureOptions) -> ArchitectureOptions:

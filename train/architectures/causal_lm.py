@@ -193,11 +193,15 @@ def outline(architecture: str, size: Size, vocab: int, options: Mapping[str, Any
         return make_model(architecture, size, vocab, options)
 
 
+def takes(architecture: str, option: str) -> bool:
+    """Whether an architecture has an option. Raises ValueError if there is no such architecture."""
+    defaults, takes_all = _defaults(architecture)
+    return takes_all or option in defaults
+
+
 def changed_options(architecture: str, options: Mapping[str, Any]) -> dict[str, Any]:
     """The options that differ from the architecture's defaults. Raises ValueError for options that it does not take."""
-    parameters = inspect.signature(ARCHITECTURES[architecture]).parameters.values()
-    defaults = {p.name: p.default for p in [*parameters][2:] if p.kind is not inspect.Parameter.VAR_KEYWORD}
-    takes_all = len(defaults) < len(parameters) - 2
+    defaults, takes_all = _defaults(architecture)
     for name, value in options.items():
         if name not in defaults and not takes_all:
             allowed = f"its options are {', '.join(defaults)}" if defaults else "it has no options"
@@ -207,6 +211,13 @@ def changed_options(architecture: str, options: Mapping[str, Any]) -> dict[str, 
             continue
         raise ValueError(f"{name}: {value!r} is not allowed with architecture {architecture}; {allowed}")
     return {name: value for name, value in options.items() if name not in defaults or defaults[name] != value}
+
+
+def _defaults(architecture: str) -> tuple[dict[str, Any], bool]:
+    """The defaults of an architecture's options, and whether it takes any option."""
+    parameters = inspect.signature(ARCHITECTURES[architecture]).parameters.values()
+    defaults = {p.name: p.default for p in [*parameters][2:] if p.kind is not inspect.Parameter.VAR_KEYWORD}
+    return defaults, len(defaults) < len(parameters) - 2
 
 
 def _may_replace(value: Any, default: Any) -> bool:

@@ -37,11 +37,12 @@ def draw(runs: Runs) -> dict[str, Figure]:
     high = 1.08 * max(pairs["R"].max(), pairs["R_trained"].max(), 0.1)
     low = min(0, 1.1 * pairs[["R", "R_trained"]].to_numpy().min()) - 0.02 * high
     curves = by_size(pairs)
-    for panel, scheme in zip(panels.flat, shown, strict=False):
+    for place, (panel, scheme) in enumerate(zip(panels.flat, shown, strict=False)):
         panel.set(xlim=(low, high), ylim=(low, high), title=scheme.replace("+", "\n+"))
         for share, name in ((1, "all kept"), (0.5, "half kept")):
             panel.plot([0, high], [0, share * high], **LEVEL_LINE)
-            panel.text(0.97 * high, 0.97 * share * high, name, ha="right", va="bottom" if share < 1 else "top", **LABEL)
+            if place % columns == columns - 1 or place == len(shown) - 1:
+                panel.text(1.02, share * high, name, va="center", transform=panel.get_yaxis_transform(), **LABEL)
         for curve in curves:
             _points(panel, curve.rows[curve.rows["quantization"] == scheme], curve.color)
     label_outer(panels, len(shown), "R as trained", "R after quantization")

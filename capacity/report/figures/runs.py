@@ -5,8 +5,8 @@ In: the frame of `capacity.store.records.load`, and the folders that it was read
 
 import io
 import re
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -40,6 +40,8 @@ class Runs:
     """A row for each run and quantization, as `capacity.store.records.load` gives it, of what can be compared."""
     folders: Sequence[Path] = ()
     """Where they were read from."""
+    told: Mapping[str, Any] = field(default_factory=dict)
+    """The options that tell these runs from those of other figures."""
 
     @classmethod
     def of(cls, frame: pd.DataFrame, folders: Sequence[Path] = ()) -> "Runs":
@@ -58,15 +60,15 @@ class Runs:
 
     @property
     def title(self) -> str:
-        """The options that all runs share, in words."""
+        """The options that all runs share, in words, and those that tell them from the runs of other figures."""
         row = self.frame.iloc[0]
-        shared = {name: row[name] for name in _TITLE if name in self.frame and name not in self.kind}
+        shared = {name: row[name] for name in _TITLE if name in self.frame and name not in self.kind} | self.told
         return label({name: value for name, value in shared.items() if value != _USUAL.get(name)}) if shared else ""
 
     def each_kind(self) -> "Iterator[tuple[str, Runs]]":
         """The runs of each kind, with the kind's name; "" if there is one kind only."""
         for values, rows in groups(self.frame, self.kind):
-            yield label(values) if values else "", Runs(rows, self.folders)
+            yield label(values) if values else "", Runs(rows, self.folders, values)
 
     def curves(self, runs: Sequence[str]) -> pd.DataFrame:
         """Learning curves of some runs: `run_id`, `exposures`, `bits_per_param`, `qa_accuracy` and more."""

@@ -98,9 +98,13 @@ def test_columns_appear_where_runs_differ_and_fit_a_terminal():
     ("exposures", "r_max", "limited"), [(100, 0.16, True), (100, 1.2, False), (1000, 1.8, True), (1000, 2.1, False)]
 )
 def test_the_law_is_named_only_where_the_data_can_show_it(exposures, r_max, limited):
-    text = " ".join(printed([make_row("a", exposures=exposures, max_bits_per_param=r_max)]).split())
+    learned = {"exposures": exposures, "max_bits_per_param": r_max, "bits_per_param": 0.9 * r_max}
+    text = " ".join(printed([make_row("a", **learned)]).split())
     assert ("the law is 2" in text) != limited
     assert (f"with R max at most {r_max:.2g} the data are the limit here" in text) == limited
+    little = " ".join(printed([make_row("a", **learned | {"bits_per_param": 0.5 * r_max})]).split())
+    assert ("so training was too short" in little) == limited
+    assert "the data are the limit" not in little
 
 
 def test_missing_numbers_and_no_runs_are_printed_too():

@@ -75,6 +75,19 @@ def test_a_run_that_is_asked_for_twice_is_done_once():
     assert [plan.config.data.people for plan in plans_of(people=[30, 20])] == [30, 20]
 
 
+def test_an_option_that_one_architecture_lacks_is_the_others():
+    forms = [plan.config.model for plan in plans_of(architecture=["gpt2", "llama"], mlp=["gelu", "gated"])]
+    assert [(form.architecture, form.mlp) for form in forms] == [("gpt2", None), ("gpt2", "gated"), ("llama", None)]
+    both = plans_of(architecture=["gpt2", "llama"], mlp=["none"], tied=[False])
+    assert [plan.config.model.options for plan in both] == [{"mlp": "none"}, {"tied": False}]
+    assert plans_of(architecture="llama")[0].run_id == plans_of(architecture=["llama", "gpt2"], mlp="quarter")[0].run_id
+    for architectures in ("llama", ["llama", "gpt2"]):
+        (line,) = mistakes_of(architecture=architectures, architecture_options={"depth": 3})[:1]
+        assert line.startswith("depth: 3 is not allowed with architecture llama; its options are tied")
+    (line,) = mistakes_of(architecture="llama", mlp="gated")
+    assert line.startswith("mlp: 'gated' is not allowed with architecture llama")
+
+
 def test_r_max_leaves_combinations_out():
     plans = plans_of(people=[5, 50, 500], biod=TINY["biod"] | {"name_length": 9})
     ratios = [plan.max_bits / plan.parameters for plan in plans]
