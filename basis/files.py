@@ -1,8 +1,34 @@
-"""Write files atomically: after a crash a file is complete or unchanged."""
+"""Paths as users write them, and files that are complete or unchanged after a crash."""
 
 import os
 import secrets
 from pathlib import Path
+from typing import Annotated
+
+from pydantic import AfterValidator
+
+
+def user_path(path: Path | str) -> Path:
+    """A path as a user writes it: `~` and `~name` are home folders, as in a shell.
+
+    Raises ValueError for a home folder that is not there.
+    """
+    try:
+        return Path(path).expanduser()
+    except RuntimeError:
+        raise ValueError("begins with a home folder that this machine does not know; must be a path in full") from None
+
+
+UserPath = Annotated[Path, AfterValidator(user_path)]
+"""A field that holds a path as a user writes it."""
+
+
+def working_folder() -> Path | None:
+    """The working folder; None if it has been removed."""
+    try:
+        return Path.cwd()
+    except OSError:
+        return None
 
 
 def replace_file(path: Path, content: bytes) -> None:

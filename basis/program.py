@@ -6,6 +6,8 @@ import shutil
 import sys
 from pathlib import Path
 
+from basis.files import working_folder
+
 
 def called_as(module: str) -> str:
     """The command that starts a program, in the form that started this process.
@@ -29,5 +31,5 @@ def _python() -> str:
     named = shutil.which("python")
     if named is not None and Path(named).absolute() == Path(sys.executable).absolute():
         return "python"
-    inside = Path(sys.executable).is_relative_to(Path.cwd())
+    inside = (here := working_folder()) is not None and Path(sys.executable).is_relative_to(here)
     return shlex.quote(os.path.relpath(sys.executable) if inside else sys.executable)

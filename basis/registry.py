@@ -8,8 +8,9 @@ import importlib
 import re
 import sys
 from collections.abc import Mapping
-from pathlib import Path
 from typing import Generic, TypeVar, cast
+
+from basis.files import working_folder
 
 Thing = TypeVar("Thing")
 
@@ -43,9 +44,9 @@ class Registry(Generic[Thing]):
         module, _, attribute = where.partition(":")
         if name in self._entries:
             return cast(Thing, getattr(importlib.import_module(module), attribute))
-        here = str(Path.cwd())
-        if here not in sys.path and "" not in sys.path:
-            sys.path.append(here)  # for a user's own modules; last in the search path
+        here = working_folder()
+        if here is not None and str(here) not in sys.path and "" not in sys.path:
+            sys.path.append(str(here))  # for a user's own modules; last in the search path
         try:
             return cast(Thing, getattr(importlib.import_module(module), attribute))
         except (ImportError, AttributeError, SyntaxError) as error:

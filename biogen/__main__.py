@@ -1,10 +1,10 @@
 """`python -m biogen --people 1000 --seed 0 --out DIR`: write a data set to a folder."""
 
-from pathlib import Path
 from typing import Any
 
 from pydantic import Field
 
+from basis.files import UserPath
 from basis.flags import UserError, parse, run_main
 from basis.program import called_as
 from biogen.config import DataConfig
@@ -16,7 +16,7 @@ class Options(DataConfig):
 
     texts: int | None = Field(None, ge=1, le=100_000)
     """Texts a person; by default as many as the variant has, or one."""
-    out: Path
+    out: UserPath
     """The folder to write."""
 
 

@@ -21,6 +21,7 @@ from pydantic import (
     model_validator,
 )
 
+from basis.files import user_path
 from basis.yaml_text import read_mapping
 from biogen.datasets import DATASETS
 from biogen.pools import PoolSizes
@@ -111,7 +112,19 @@ class BioDShape(Frozen):
         return self
 
 
-Mapped = Annotated[dict[str, Any], BeforeValidator(read_mapping)]
+def at_home(value: Any) -> Any:
+    """A value as it is, but in a text `~/` at its beginning, which means the home folder, as that folder's path.
+
+    Raises ValueError where there is no home folder.
+    """
+    return str(user_path(value)) if isinstance(value, str) and value.startswith("~/") else value
+
+
+def _all_at_home(options: dict[str, Any]) -> dict[str, Any]:
+    return {name: at_home(value) for name, value in options.items()}
+
+
+Mapped = Annotated[dict[str, Any], BeforeValidator(read_mapping), AfterValidator(_all_at_home)]
 """Options of a user's own data set or architecture; as a flag, a text such as `flips=3` or `{flips: 3}`."""
 
 
@@ -138,7 +151,7 @@ class DataOptions(Frozen):
     """bios: make the name pools from this locale of Faker's instead of the stored ones."""
     biod: BioDShape = BioDShape()
     """biod: the shape of the data set."""
-    tokenizer: str = "bpe"
+    tokenizer: Annotated[str, AfterValidator(at_home)] = "bpe"
     """bios: bpe, word, or the name or folder of a Hugging Face tokenizer. biod has a token a symbol."""
     vocab: int = Field(1024, ge=1, le=200_000)
     """bios: tokens in use at most, for the tokenizer bpe."""

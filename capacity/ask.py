@@ -19,6 +19,7 @@ from pydantic import Field, ValidationError, field_validator
 from rich.console import Console
 from rich.text import Text
 
+from basis.files import UserPath, user_path
 from basis.flags import UserError, explain, parse, run_main
 from basis.program import called_as
 from biogen.config import Frozen
@@ -35,7 +36,7 @@ from train.inference import Inference
 class Options(Frozen):
     """The model, and the question for it."""
 
-    folder: Path
+    folder: UserPath
     """Folder of a run or of a sweep; may also be given first, without the flag."""
     question: str | None = None
     """A question in plain words (default: show people); may also be given after the folder, without the flag."""
@@ -86,7 +87,7 @@ class TrainedRun:
         return answer_question(self.model, self.dataset, question)
 
 
-def open_run(folder: Path, run: str | None = None) -> TrainedRun:
+def open_run(folder: Path | str, run: str | None = None) -> TrainedRun:
     """The model of a finished run, from the folder of the run or of its sweep.
 
     run: the id of a run of the sweep, or a part that no other id has. None: the one that completes the largest share of
@@ -94,7 +95,7 @@ def open_run(folder: Path, run: str | None = None) -> TrainedRun:
 
     Raises ValueError if there is no such run, or none with its model.
     """
-    found = _finished(folder)
+    found = _finished(user_path(folder))
     path = _named(found, run) if run is not None else max(found, key=lambda path: _knowledge(found[path]))
     result = found[path]
     try:

@@ -5,6 +5,7 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
+from basis.files import user_path
 from basis.flags import UserError, run_main
 from basis.program import called_as
 
@@ -14,7 +15,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(
         called_as("capacity.migrate"), description="Give runs of earlier versions new ids."
     )
-    parser.add_argument("folder", nargs="+", type=Path, help="a sweep's folder, or one of published runs")
+    parser.add_argument("folder", nargs="+", type=user_path, help="a sweep's folder, or one of published runs")
     folders: list[Path] = parser.parse_args(arguments).folder
     from capacity.store.folders import count_runs
     from capacity.store.migration import migrate

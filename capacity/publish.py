@@ -13,6 +13,7 @@ from pathlib import Path
 
 import pandas as pd
 
+from basis.files import user_path
 from basis.flags import run_main
 from basis.program import called_as
 from capacity.report.best import best_table
@@ -78,8 +79,8 @@ def draw(
 def main(arguments: Sequence[str] | None = None) -> int:
     """Publish, draw, and print the best N of each size in Markdown; the exit code is 2 if there are no runs."""
     parser = argparse.ArgumentParser(prog=called_as("capacity.publish"), description=__doc__)
-    parser.add_argument("folder", type=Path, help="where the results go, such as results/law-laptop")
-    parser.add_argument("stores", type=Path, nargs="*", metavar="STORE", help="folders of sweeps")
+    parser.add_argument("folder", type=user_path, help="where the results go, such as results/law-laptop")
+    parser.add_argument("stores", type=user_path, nargs="*", metavar="STORE", help="folders of sweeps")
     options = parser.parse_args(arguments)
     try:
         number = publish(options.folder, options.stores)

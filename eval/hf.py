@@ -17,6 +17,7 @@ from jaxtyping import Bool, Float, Int
 from torch import Tensor, nn
 
 from basis.hub import out_of_reach
+from biogen.config import at_home
 from eval.quiet import quiet
 
 _HUB_NAME = re.compile(r"(\w[\w.-]*/)?\w[\w.-]*")
@@ -27,6 +28,7 @@ _LOGITS = 1 << 26
 def load(name: str) -> tuple[nn.Module, Any]:
     """A model and its tokenizer. Raises ValueError with the reason in one line."""
     must = "must be a folder with config.json, model.safetensors and a tokenizer"
+    name = at_home(name)
     if (Path(name) / "model" / "config.json").exists() and not (Path(name) / "config.json").exists():
         raise ValueError(f"model: {name!r} has no config.json; did you mean {Path(name) / 'model'}?")
     if not Path(name).is_dir() and not _HUB_NAME.fullmatch(name):

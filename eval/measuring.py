@@ -11,6 +11,7 @@ from typing import Any
 from pydantic import ValidationError
 from torch import nn
 
+from basis.files import user_path
 from basis.flags import UserError, explain, read_yaml
 from biogen.config import DataConfig
 from biogen.dataset import make_dataset
@@ -56,7 +57,7 @@ def measure(
             parse_scheme(text)
         except ValueError as error:
             raise ValueError(f"quantize: {text!r} is not allowed; {error}") from None
-    config = data if isinstance(data, DataConfig) else read_data(Path(data))
+    config = data if isinstance(data, DataConfig) else read_data(user_path(data))
     source = OtherTokens(make_dataset(config), tokenizer)
     used = len(source.tokens_in_use())
     parameters = count_parameters(model, used)

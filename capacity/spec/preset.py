@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal, get_origin
 from pydantic import BaseModel, BeforeValidator, Field, create_model, field_validator, model_validator
 from pydantic.fields import FieldInfo
 
+from basis.files import UserPath
 from basis.flags import holds_several, section_of, split_values, takes_none
 from basis.yaml_text import read_mapping, read_value
 from biogen.config import DataConfig, Frozen
@@ -44,7 +45,7 @@ class SweepOptions(Frozen):
     """Seconds between two checkpoints of a training."""
     retry_failed: bool = False
     """Try again the runs that failed before."""
-    out: Path = Path("runs/laptop")
+    out: UserPath = Path("runs/laptop")
     """Folder of the results."""
     dry_run: bool = False
     """Print the plan and do nothing."""

@@ -6,6 +6,7 @@ A preset's name is its path without `.yaml`, such as `laptop` or `law-laptop/bio
 import difflib
 from pathlib import Path
 
+from basis.files import user_path
 from basis.flags import UserError
 
 _PACKAGE = Path(__file__).resolve().parents[1]
@@ -29,8 +30,12 @@ def preset_path(name: str) -> Path:
     names = preset_names()
     if name in names:
         return FOLDER / f"{name}.yaml"
-    if Path(name).exists():
-        return Path(name)
+    try:
+        path = user_path(name)
+    except ValueError as error:
+        raise UserError([f"config: {name!r} {error}"]) from None
+    if path.exists():
+        return path
     stem = name.removesuffix(".yaml").removeprefix("configs/")
     near = [stem] if stem in names else difflib.get_close_matches(stem, names)
     hint = f"did you mean {' or '.join(near)}?" if near else f"presets are {', '.join(names)}"

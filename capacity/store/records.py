@@ -14,7 +14,7 @@ from typing import Any
 
 import pandas as pd
 
-from basis.files import replace_file
+from basis.files import replace_file, user_path
 from capacity.store.options import deciding, options_of
 from capacity.store.parquet import column
 from capacity.store.sources import Record, not_a_result, records_in
@@ -52,7 +52,7 @@ def load(*folders: Path | str) -> pd.DataFrame:
         ValueError: a folder does not exist, or a result.json is not the record of a run.
 
     """
-    runs = [run for folder in folders for run in _measured(Path(folder))]
+    runs = [run for folder in folders for run in _measured(user_path(folder))]
     trainings = [sorted(rows, key=lambda row: by_precision(row["quantization"])) for rows in _trainings(runs)]
     options = deciding(dict.fromkeys(name for rows in trainings for name in rows[0]))
     trainings.sort(key=lambda rows: _sort_key(rows[0], options))

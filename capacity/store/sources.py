@@ -15,6 +15,7 @@ from typing import Any
 
 import pandas as pd
 
+from basis.files import user_path
 from capacity.store.parquet import CURVES, RECORDS, read_curves, read_records
 
 Record = dict[str, Any]
@@ -68,7 +69,7 @@ def load_curves(*folders: Path | str, runs: Collection[str] | None = None, kind:
     """
     lines: dict[tuple[str, float], dict[str, Any]] = {}
     seen: set[str] = set()
-    for folder in map(Path, folders):
+    for folder in map(user_path, folders):
         found = [line for line in _lines(folder, runs, kind) if line["run_id"] not in seen]
         lines |= {(line["run_id"], line["exposures"]): line for line in found}
         seen |= {line["run_id"] for line in found}

@@ -1,0 +1,65 @@
+"""A path is what a shell would make of it, wherever it is given."""
+
+import os
+from pathlib import Path
+
+import pytest
+from pydantic import TypeAdapter, ValidationError
+from torch import nn
+
+from basis.files import UserPath, user_path, working_folder
+from basis.flags import UserError
+from biogen.config import DataConfig
+from capacity.run import run
+from capacity.spec.config import RunOptions
+from capacity.spec.preset import Preset
+from capacity.spec.presets import preset_path
+from capacity.store.records import load
+from eval import measure
+
+
+@pytest.fixture
+def home(tmp_path, monkeypatch):
+    monkeypatch.setenv("HOME", str(tmp_path))
+    return tmp_path
+
+
+def test_home_is_what_a_shell_says(home):
+    assert user_path("~/a") == home / "a"
+    assert user_path(Path("~")) == home
+    assert user_path("a/~/b") == Path("a/~/b")
+    with pytest.raises(ValueError, match="a home folder that this machine does not know"):
+        user_path("~no-such-user/a")
+    with pytest.raises(ValidationError, match="a home folder that this machine does not know"):
+        TypeAdapter(UserPath).validate_python("~no-such-user/a")
+
+
+def test_every_option_with_a_path_knows_home(home):
+    preset = Preset.model_validate(
+        {"out": "~/out", "tokenizer": ["bpe", "~/words"], "architecture_options": {"bank": "~/bank", "a": "~", "b": 1}}
+    )
+    assert preset.out == home / "out"
+    assert preset.tokenizer == ("bpe", str(home / "words"))
+    assert preset.architecture_options == ({"bank": str(home / "bank"), "a": "~", "b": 1},)
+    assert DataConfig(tokenizer="~/words").tokenizer == str(home / "words")
+    assert RunOptions(tokenizer="~/words").tokenizer == str(home / "words")
+
+
+def test_python_knows_home_too(home):
+    (home / "p.yaml").write_text("sizes: 3")
+    assert preset_path("~/p.yaml") == home / "p.yaml"
+    for function in (load, lambda folder: measure(nn.Linear(1, 1), None, folder)):
+        with pytest.raises(ValueError, match=str(home / "none")):
+            function("~/none")
+    with pytest.raises(UserError, match="'~no-such-user/p' begins with a home folder"):
+        run("~no-such-user/p")
+
+
+def test_a_working_folder_may_be_gone(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    assert working_folder() == Path.cwd()
+    (tmp_path / "gone").mkdir()
+    monkeypatch.chdir(tmp_path / "gone")
+    os.rmdir(tmp_path / "gone")
+    assert working_folder() is None
+    monkeypatch.chdir(tmp_path)
