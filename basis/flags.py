@@ -349,7 +349,7 @@ def _nearest(where: str, model: type[BaseModel]) -> str | None:
 
 
 def run_main(main: Callable[[], int]) -> NoReturn:
-    """Run a program: a UserError is printed and ends it with exit code 2, Ctrl-C ends it with 130."""
+    """Run a program. A UserError is printed and ends it with exit code 2, an OSError with 1, Ctrl-C with 130."""
     if signal.getsignal(signal.SIGINT) is signal.SIG_DFL:  # set during the imports: see basis/start.py
         signal.signal(signal.SIGINT, signal.default_int_handler)
     try:
@@ -359,6 +359,10 @@ def run_main(main: Callable[[], int]) -> NoReturn:
             shown = "".join(c if c.isprintable() else repr(c)[1:-1] for c in line)  # keys can hold anything
             print(f"error: {shown}", file=sys.stderr)
         sys.exit(2)
+    except OSError as error:  # such as a full disk
+        reason = f"{error.filename}: {error.strerror}" if error.filename is not None else str(error)
+        print(f"error: {reason}", file=sys.stderr)
+        sys.exit(1)
     except KeyboardInterrupt:
         print("Stopped.", file=sys.stderr)
         sys.exit(130)

@@ -6,6 +6,7 @@
    already is refused.
 2. Ctrl-C ends a program at once, without a traceback, while it is being imported, which can take seconds;
    `basis.flags.run_main` changes that back when the program runs.
+3. A program goes on where it cannot print: see basis/streams.py.
 """
 
 import signal
@@ -41,6 +42,10 @@ def start() -> None:
     importing = bool(sys.argv) and Path(sys.argv[0]).name in _PROGRAMS
     if importing and signal.getsignal(signal.SIGINT) is signal.default_int_handler:
         signal.signal(signal.SIGINT, signal.SIG_DFL)
+    if importing:
+        from basis.streams import guard_streams  # can be found only now
+
+        guard_streams()
 
 
 def _check_ours(name: str, module: ModuleType) -> None:

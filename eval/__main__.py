@@ -7,7 +7,6 @@ holds; on standard error, a table of them. A terminal shows both; a pipe or a fi
 
 import json
 import sys
-from pathlib import Path
 from typing import Any
 
 import torch
@@ -16,8 +15,10 @@ from rich.box import SIMPLE_HEAD
 from rich.console import Console
 from rich.table import Table
 
+from basis.files import UserPath
 from basis.flags import UserError, parse, run_main
 from basis.program import called_as
+from basis.streams import lost_output
 from biogen.config import Frozen
 from eval.hf import load
 from eval.measuring import measure, read_data
@@ -29,7 +30,7 @@ class Options(Frozen):
 
     model: str
     """A model in Hugging Face form: a folder or a name; may also be given first, without the flag."""
-    data: Path
+    data: UserPath
     """A folder with a config.yaml that describes the people."""
     quantize: tuple[SchemeText, ...] = ()
     """Quantized copies to measure, too: [rtn|gptq|module:Name]-FORMAT[-gGROUP][+embedding], such as gptq-int4."""
@@ -89,7 +90,7 @@ def make_table(records: list[dict[str, Any]]) -> Table:
 
 
 def main(arguments: list[str] | None = None) -> int:
-    """Measure and print. Raises UserError for mistakes."""
+    """Measure and print; the exit code is 1 if a full disk lost what was printed. Raises UserError for mistakes."""
     given = list(sys.argv[1:] if arguments is None else arguments)
     if given and not given[0].startswith("-"):
         given.insert(0, "--model")
@@ -100,11 +101,12 @@ def main(arguments: list[str] | None = None) -> int:
         description="Measure the knowledge of a causal language model in bits per parameter.",
     )
     records = evaluate(options)
-    print(json.dumps(records, indent=1), flush=True)
+    print(json.dumps(records, indent=1))
+    lost = lost_output()
     Console(stderr=True).print(make_table(records))
     if records[0]["bits"] == 0:
         print("R = 0: nothing is known of these people; are they those that the model was trained on?", file=sys.stderr)
-    return 0
+    return 1 if lost else 0
 
 
 if __name__ == "__main__":

@@ -217,6 +217,19 @@ def test_programs_end_with_two_for_mistakes(capsys: pytest.CaptureFixture[str]):
     assert ended.value.code == 0
 
 
+@pytest.mark.parametrize(
+    ("error", "line"), [(OSError(28, "full", "/a/b"), "/a/b: full"), (OSError("no answer"), "no answer")]
+)
+def test_a_disk_that_fails_is_a_line(error, line, capsys):
+    def fails():
+        raise error
+
+    with pytest.raises(SystemExit) as ended:
+        run_main(fails)
+    assert ended.value.code == 1
+    assert capsys.readouterr().err == f"error: {line}\n"
+
+
 def test_ctrl_c_ends_a_program_without_a_traceback(capfd):
     def interrupted():
         raise KeyboardInterrupt
