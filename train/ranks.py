@@ -1,8 +1,8 @@
 """Several processes that train one model: the rank of this one, and how all agree.
 
-In: the environment that torchrun sets. Out: a `Ranks`. Every process makes the same batches and takes its share of
-each one's rows; gradients are summed by DistributedDataParallel (gloo on CPUs, nccl on GPUs). The first process decides
-when to stop.
+In: the number of processes, and the environment that torchrun sets for them. Out: a `Ranks`. Every process makes the
+same batches and takes its share of each one's rows; gradients are summed by DistributedDataParallel (gloo on CPUs, nccl
+on GPUs). The first process decides when to stop.
 """
 
 import os
@@ -67,10 +67,12 @@ class Ranks:
 ALONE = Ranks()
 
 
-def join(device: torch.device) -> tuple[Ranks, torch.device]:
-    """The rank and the device of this process; call it once."""
-    size = int(os.environ.get("WORLD_SIZE", "1"))
-    if size == 1:
+def join(device: torch.device, processes: int) -> tuple[Ranks, torch.device]:
+    """The rank and the device of this process, one of `processes` that torchrun started; call it once.
+
+    A process alone reads no WORLD_SIZE or RANK: in the environment they may be meant for another program.
+    """
+    if processes == 1:
         return ALONE, device
     backend = "gloo"
     if device.type == "cuda":
@@ -78,7 +80,8 @@ def join(device: torch.device) -> tuple[Ranks, torch.device]:
         torch.cuda.set_device(device)
     dist.init_process_group(backend, timeout=_PATIENCE)
     host_group = dist.new_group(backend="gloo", timeout=_PATIENCE)
-    return Ranks(dist.get_rank(), size, host_group), device
+    assert dist.get_world_size() == processes
+    return Ranks(dist.get_rank(), processes, host_group), device
 
 
 def leave(code: int) -> NoReturn:

@@ -5,6 +5,7 @@ In: the folder of a run. Out: a `Job` that can be polled and stopped. A worker's
 
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -15,6 +16,7 @@ from typing import Protocol, runtime_checkable
 
 import torch
 
+from basis.files import working_folder
 from basis.start import FOLDER
 from capacity.runner.claim import Process
 from capacity.runner.worker import PARENT
@@ -66,12 +68,19 @@ class WorkerOptions:
     save_seconds: float = 60.0
 
 
+_TORCHRUN = re.compile(
+    r"(LOCAL_|ROLE_|GROUP_)?(RANK|WORLD_SIZE)|NODE_RANK|ROLE_NAME|MASTER_(ADDR|PORT)|(PET|TORCHELASTIC|TORCH_ELASTIC)_\w+"
+)
+"""Environment variables of torchrun: those of another program around this one are not meant for workers."""
+
+
 def worker_command(folder: RunFolder, dead_claim: int, options: WorkerOptions) -> list[str]:
     """The command line of a worker; with several processes, torchrun starts them."""
     launcher = [sys.executable, "-m"]
     if options.processes > 1:
         launcher += ["torch.distributed.run", "--standalone", f"--nproc-per-node={options.processes}", "-m"]
     flags = ["--device", options.device, "--dead-claim", str(dead_claim), "--save-seconds", str(options.save_seconds)]
+    flags += ["--processes", str(options.processes)]
     return [*launcher, "capacity.runner.worker", str(folder.path), *flags]
 
 
@@ -79,8 +88,9 @@ def start_worker(
     folder: RunFolder, dead_claim: int, options: WorkerOptions, environment: dict[str, str]
 ) -> subprocess.Popen[bytes]:
     """Start a worker that stops training when this process ends (what it measures, it finishes)."""
-    variables = os.environ | environment | {PARENT: json.dumps(vars(Process.this()))}
-    if Path.cwd() != FOLDER:  # it may hold a module `capacity` of the user's own
+    ours = {name: value for name, value in os.environ.items() if not _TORCHRUN.fullmatch(name)}
+    variables = ours | environment | {PARENT: json.dumps(vars(Process.this()))}
+    if working_folder() != FOLDER:  # it may hold a module `capacity` of the user's own
         variables["PYTHONSAFEPATH"] = "1"
     with folder.log.open("ab") as log:
         return subprocess.Popen(

@@ -59,6 +59,7 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--device", type=pick_device, default="auto")
     parser.add_argument("--dead-claim", type=int, default=0, help="number of a claim to take over")
     parser.add_argument("--save-seconds", type=float, default=60.0, help="time between checkpoints")
+    parser.add_argument("--processes", type=int, default=1, help="processes of torchrun's that train one model")
     options = parser.parse_args(arguments)
     folder, run, stopped, driver = options.folder, None, False, _Driver()
 
@@ -68,11 +69,11 @@ def main(arguments: list[str] | None = None) -> int:
         if first and run is not None and run.measuring:  # the training is saved; it can be measured again
             raise KeyboardInterrupt
 
-    for number in (signal.SIGINT, signal.SIGTERM):
-        signal.signal(number, on_signal)
     if options.device.type == "cpu":
         torch.set_num_threads(1)
-    ranks, device = join(options.device)
+    ranks, device = join(options.device, options.processes)  # a signal ends a process that waits for the others
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, on_signal)
     try:
         claim = acquire(folder.path, dead_claim=options.dead_claim) if ranks.first else None
     except OSError as error:
@@ -107,7 +108,7 @@ def _exit_code(ranks: Ranks, code: int) -> int:
 def _fail(folder: RunFolder, error: Exception, ranks: Ranks) -> int:
     """Write the reason to the log and to failed.json; returns the exit code. Other files of the run stay."""
     reason = _reason(error)
-    known = isinstance(error, Diverged | ValueError | OSError | MemoryError)
+    known = isinstance(error, Diverged | ValueError | OSError) or _no_memory(error)
     if not known:
         traceback.print_exc()
     print(f"error: {reason}", file=sys.stderr)
@@ -125,9 +126,13 @@ def _reason(error: Exception) -> str:
     text = " ".join(str(error).split())[:300]
     if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT):
         return f"disk full: {text}; the last checkpoint is whole"
-    if isinstance(error, MemoryError | torch.OutOfMemoryError) or "can't allocate memory" in text:
+    if _no_memory(error):
         return f"out of memory: {text or 'on the CPU'}"
     return text if isinstance(error, Diverged | ValueError) else f"{type(error).__name__}: {text}"
+
+
+def _no_memory(error: Exception) -> bool:
+    return isinstance(error, MemoryError | torch.OutOfMemoryError) or "can't allocate memory" in str(error)
 
 
 if __name__ == "__main__":

@@ -19,13 +19,14 @@ def test_shares_are_equal_and_together_the_batch(rows, size):
     assert (together[rows:] == -1).all()
 
 
-def test_alone_a_process_agrees_with_itself():
+def test_alone_a_process_agrees_with_itself(monkeypatch):
+    monkeypatch.setenv("WORLD_SIZE", "2")  # of another program around this one
     assert ALONE.first
     assert ALONE.agree(7) == 7
     assert float(ALONE.total(torch.tensor(2.5))) == 2.5
     module = torch.nn.Linear(2, 2)
     assert ALONE.wrap(module, torch.device("cpu")) is module
-    assert join(torch.device("cpu")) == (ALONE, torch.device("cpu"))
+    assert join(torch.device("cpu"), 1) == (ALONE, torch.device("cpu"))
     with pytest.raises(SystemExit) as ended:
         leave(3)
     assert ended.value.code == 3
