@@ -1,6 +1,7 @@
 """The provenance of a number: its time, commit, kernels and machine."""
 
 import contextlib
+import os
 import platform
 import subprocess
 from datetime import UTC, datetime
@@ -30,25 +31,32 @@ def provenance(device: torch.device, settings: Settings) -> dict[str, Any]:
 
 
 def commit() -> str | None:
-    """The commit of this code, with `+` if the working tree has changes; None outside a checkout."""
-    if not _git("ls-files", Path(__file__).name):  # installed, perhaps inside a repository of something else
-        return None
-    return _git("describe", "--always", "--dirty=+", "--abbrev=12", "--exclude=*") or None
-
-
-def _git(*arguments: str) -> str:
-    """Git's output for the folder of this file; empty without git or a repository."""
-    folder = Path(__file__).parent
+    """The commit of this code, with `+` if the working tree has changes; None outside a checkout of this project."""
+    project, file = Path(__file__).resolve().parents[2], Path(__file__).resolve()
     try:
-        asked = subprocess.run(["git", *arguments], cwd=folder, capture_output=True, text=True, timeout=10)
+        ours = 'name = "knowledge-capacity"' in (project / "pyproject.toml").read_text(encoding="utf-8").splitlines()
+    except (OSError, ValueError):  # installed, perhaps inside a repository of something else
+        return None
+    if not ours or _git(project, "rev-parse", "--show-toplevel") != str(project) or not _git(project, "ls-files", file):
+        return None
+    return _git(project, "describe", "--always", "--dirty=+", "--abbrev=12", "--exclude=*") or None
+
+
+def _git(folder: Path, *arguments: str | Path) -> str:
+    """Git's output in a folder, whatever the environment says of other repositories; empty without git or one."""
+    own = {name: value for name, value in os.environ.items() if not name.startswith("GIT_")}
+    try:
+        asked = subprocess.run(
+            ["git", *arguments], cwd=folder, env=own, stdin=subprocess.DEVNULL, capture_output=True, timeout=10
+        )
     except (OSError, subprocess.TimeoutExpired):
         return ""
-    return asked.stdout.strip()
+    return os.fsdecode(asked.stdout).strip()
 
 
 def processor() -> str:
     """The name of the processor, as the system gives it."""
     with contextlib.suppress(OSError, StopIteration):
-        lines = Path("/proc/cpuinfo").read_text().splitlines()
+        lines = Path("/proc/cpuinfo").read_text(errors="replace").splitlines()
         return next(line for line in lines if line.startswith("model name")).partition(":")[2].strip()
     return platform.processor() or platform.machine()
