@@ -8,7 +8,7 @@ from rich.console import Console
 from rich.table import Table
 
 from capacity.laws.groups import kinds, label
-from capacity.runner.estimate import UTILISATION, SpeedEstimate
+from capacity.runner.estimate import UTILISATION, SpeedEstimate, lack_of_memory
 from capacity.spec.identity import stored
 from capacity.spec.plan import GPU_UTILISATION, Plan
 from capacity.store.folders import count_runs
@@ -37,6 +37,8 @@ def show_plans(plans: list[Plan], workers: int, console: Console) -> None:
         f"at most {_bytes(_disk(plans, workers))} of disk.",
         highlight=False,
     )
+    if (lack := lack_of_memory(plans, workers)) is not None:
+        console.print(lack, highlight=False)
 
 
 def _runs(plans: Sequence[Plan], seconds: Sequence[float], workers: int) -> Table:

@@ -2,12 +2,14 @@
 
 import dataclasses
 import io
+import os
 
 import pytest
 from rich.console import Console
 
 from capacity.report import plans
 from capacity.report.plans import show_plans
+from capacity.runner import estimate
 from capacity.spec.plan import make_plans
 from capacity.spec.preset import Preset
 
@@ -45,6 +47,31 @@ def test_a_model_has_one_line_whatever_is_done_with_it():
     runs, models = text.split("Models")
     assert runs.count("2x32 ") == 4
     assert models.count("2x32 ") == 1
+
+
+def test_memory_that_is_not_there_is_told(monkeypatch):
+    monkeypatch.setattr(estimate, "memory_here", lambda: 2 * 10**9)
+    monkeypatch.setattr(estimate, "instruction_set", lambda: "avx2")
+    monkeypatch.setattr(estimate.torch.cuda, "is_available", lambda: False)
+    long = {"sizes": "2x32", "layout": "packed", "batch": 1, "people": [40, 50]}
+    text = " ".join(printed(context=16_384, **long).split())
+    # Two layers of two heads, and one gradient, of 16,384² numbers; the model is small.
+    told = "The largest run needs at least 5.37 GB of memory, 2 side by side 10.7 GB; this machine has 2 GB."
+    assert told in text
+    assert "memory" not in printed(context=16_384, kernels="pytorch", **long)
+    assert "memory" not in printed(context=512, **long)
+    monkeypatch.setattr(estimate.torch.cuda, "is_available", lambda: True)
+    assert "memory" not in printed(context=16_384, **long)
+
+
+def test_the_memory_here_is_what_a_container_leaves(monkeypatch, tmp_path):
+    all_of_it = estimate.memory_here()
+    assert 10**8 < all_of_it <= os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+    monkeypatch.setattr(estimate, "_CGROUP", tmp_path)
+    (tmp_path / "memory.max").write_text("max\n")
+    assert estimate.memory_here() >= all_of_it
+    (tmp_path / "memory.max").write_text("1234\n")
+    assert estimate.memory_here() == 1234
 
 
 def test_one_run_and_next_to_no_gpu_hours_are_said_plainly():
