@@ -4,10 +4,12 @@ What is missing of its sweeps is run; `--dry-run` plans them, `--published` show
 """
 
 import argparse
+import sys
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from basis.files import user_path
 from basis.flags import UserError, run_main
 from basis.program import called_as
 from capacity.experiments import EXPERIMENTS
@@ -24,6 +26,7 @@ RESULTS = Path(__file__).parent.parent / "results"
 def main(arguments: Sequence[str] | None = None) -> int:
     """Reproduce experiments; the exit code is 1 if a run failed. Raises UserError for mistakes."""
     from capacity.experiments.experiment import SCALES
+    from capacity.runner.sweep import Ended
 
     parser = argparse.ArgumentParser(
         called_as("capacity.reproduce"), description="Run a named experiment and say what came out.", allow_abbrev=False
@@ -34,7 +37,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     )
     parser.add_argument("--scale", choices=SCALES, default="laptop", help="laptop: two cores and an hour (default)")
     parser.add_argument(
-        "--out", type=Path, default=Path("runs"), help="folder of the experiments' folders (default: runs)"
+        "--out", type=user_path, default=Path("runs"), help="folder of the experiments' folders (default: runs)"
     )
     parser.add_argument("--dry-run", action="store_true", help="plan the sweeps: hours, FLOPs, and do nothing")
     parser.add_argument("--published", action="store_true", help="show the results in this checkout; run nothing")
@@ -59,7 +62,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
             folders = [RESULTS / folder for folder in experiment.published]
             _show(name, experiment, folders, options.out / name)
         else:
-            failed |= _run(experiment, options.scale, options.out / name)
+            try:
+                failed |= _run(experiment, options.scale, options.out / name)
+            except Ended as ended:
+                print(f"{ended} The same command goes on.", file=sys.stderr)
+                return ended.code
             _show(name, experiment, [options.out / name], options.out / name)
     return 1 if failed else 0
 

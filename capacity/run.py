@@ -1,12 +1,13 @@
 """`python -m capacity.run`: plan a sweep, do what is missing, and show what came out.
 
 In: a preset and flags. Out: a folder of runs with results.csv and plots/, and a table on the terminal.
-Exit codes: 0 all done, 1 a run failed, 2 a mistake in the options, 130 or 143 stopped by a signal.
+Exit codes: 0 all done, 1 a run failed or the folder is gone, 2 a mistake in the options, 130 or 143 stopped by a
+signal.
 From Python: `run(preset)` does the same and returns the table.
 """
 
+import os
 import shlex
-import signal
 import sys
 from collections.abc import Mapping
 from pathlib import Path
@@ -50,7 +51,7 @@ def main(arguments: list[str] | None = None) -> int:
     from rich.console import Console  # all that follows is slow to import
 
     from capacity.runner.launch import Launch
-    from capacity.runner.sweep import Stopped
+    from capacity.runner.sweep import Ended
     from capacity.store.folders import count_runs
 
     console = Console()
@@ -61,11 +62,10 @@ def main(arguments: list[str] | None = None) -> int:
     try:
         failures = launch.do()
         _show_results(preset.out, console)
-    except Stopped as stopped:
+    except Ended as ended:
         again = f"{program} {shlex.join(sys.argv[1:] if arguments is None else arguments)}"
-        name = signal.Signals(stopped.signal_number).name
-        _say(console, f"Stopped by {name}; runs go on from their last checkpoints. To go on: {again}")
-        return 128 + stopped.signal_number
+        _say(console, f"{ended} To go on: {again}")
+        return ended.code
     except OSError as error:  # a full disk; the runs that are done are
         print(f"error: {error.filename or preset.out}: {error.strerror}; what was there is whole", file=sys.stderr)
         return 1
@@ -90,8 +90,8 @@ def run(preset: "Preset | Mapping[str, Any] | Path | str" = DEFAULT, *, quiet: b
     """Do what is missing of a sweep; returns every run of its folder, a row a run and quantization (`capacity.load`).
 
     preset: a mapping of options as in a preset's file, the name or file of a preset, or a `Preset`. quiet: print
-    nothing. Raises UserError for mistakes, RunsFailed if a run failed (the others are done), and
-    `capacity.runner.sweep.Stopped` after Ctrl-C.
+    nothing. Raises UserError for mistakes, RunsFailed if a run failed (the others are done), and of
+    `capacity.runner.sweep` Stopped after Ctrl-C, and OutGone if the folder was moved or deleted.
     """
     from rich.console import Console
 
@@ -138,9 +138,12 @@ def _show_results(out: Path, console: "Console") -> None:
     frame = load(out)
     if frame.empty:
         return
+    show(frame, console)
+    if not os.access(out, os.W_OK):
+        _say(console, f"{out} cannot be written: it gets no results.csv and no plots.")
+        return
     write_csv(frame, out / "results.csv")
     plots = draw_all(frame, out)
-    show(frame, console)
     _say(console, f"Table: {out / 'results.csv'}")
     for plot in plots:
         if plot.suffix == ".png":

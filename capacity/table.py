@@ -1,12 +1,14 @@
 """`python -m capacity.table A [B ...]`: one table, results.csv and the figures of all runs in some folders together."""
 
 import argparse
+import os
 import sys
 from collections.abc import Sequence
 from pathlib import Path
 
 from rich.console import Console
 
+from basis.files import user_path
 from basis.flags import run_main
 from basis.program import called_as
 from capacity.report.figures import FIGURES
@@ -36,7 +38,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     # A pipe or a file has no width of its own, and the 80 columns that rich assumes are too few.
     console = Console(width=None if sys.stdout.isatty() else 120)
     show(frame, console)
-    if out is not None:
+    if options.out is None and out is not None and not os.access(out, os.W_OK):
+        console.print(f"{out} cannot be written: give --out for results.csv and plots.", soft_wrap=True, markup=False)
+    elif out is not None:
         out.mkdir(parents=True, exist_ok=True)
         write_csv(frame, out / "results.csv")
         plots = draw_all(frame, out, folders, names)
@@ -50,10 +54,12 @@ def _parser() -> argparse.ArgumentParser:
         description="Put the runs of some folders into one table, results.csv and figures. Runs are averaged over "
         "seeds alone; whatever else differs has a column, and a line in figures.",
     )
-    parser.add_argument("folders", type=Path, nargs="+", metavar="FOLDER", help="of a sweep, or of published results")
+    parser.add_argument(
+        "folders", type=user_path, nargs="+", metavar="FOLDER", help="of a sweep, or of published results"
+    )
     parser.add_argument(
         "--out",
-        type=Path,
+        type=user_path,
         help="where results.csv and plots/ go (default: the first folder; of published results nothing is written)",
     )
     parser.add_argument(

@@ -4,7 +4,8 @@ In: a `Preset`. Out: a `Launch`, which can be inspected (a dry run) or done.
 """
 
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +16,7 @@ from basis.flags import UserError
 from biogen.tokenizer import is_at_hand
 from capacity.runner.bracket import Bracket
 from capacity.runner.engine import Engine, LocalEngine, WorkerOptions, default_workers
+from capacity.runner.estimate import lack_of_memory
 from capacity.runner.sweep import run_all
 from capacity.spec.plan import Plan, make_sweep
 from capacity.spec.preset import Preset
@@ -60,7 +62,11 @@ class Launch:
 
     def check(self) -> None:
         """Check that the folder, if there is one, can hold the results and can be read."""
-        _usable(self.preset.out, check_store)
+        out = self.preset.out
+        with _told(out):
+            check_store(out)
+            if out.exists():
+                load(out)
 
     def done(self) -> tuple[int, int]:
         """The number of runs that are done, and of those that are trained and only have to be measured."""
@@ -71,37 +77,49 @@ class Launch:
     def do(self) -> dict[str, str]:
         """Do what is missing; returns why runs failed, now or before, by their ids.
 
-        Raises UserError for a folder that cannot be written, `Stopped` after a signal, OSError for a full disk.
+        Raises UserError for a folder that cannot be written, OSError for a full disk, and as `run_all` does.
         """
         preset, out = self.preset, self.preset.out
-        if preset.engine == "ray":
-            from capacity.runner.ray_engine import check_address  # an extra
-
-            check_address(preset.ray_address)
-        _usable(out, open_store)
-        if not os.access(out, os.W_OK):
-            raise UserError([f"out: {out} cannot be written; give a folder that can"])
+        self.check()
         missing = _missing(self.plans, out)
         while not missing and self.bracket.grow():  # another driver has just ended the last one
             missing = _missing(self.plans, out)
         if not missing:
             self._say(f"{len(self.plans)} of {count_runs(len(self.plans))} done; nothing was left to do.")
-        if preset.retry_failed:
-            for folder in _missing(self.bracket.allowed, out).values():
-                folder.failure.unlink(missing_ok=True)
-        failures = {name: why for name, folder in missing.items() if (why := folder.read_failure()) is not None}
+        known = {name: why for name, folder in missing.items() if (why := folder.read_failure()) is not None}
+        failures = {} if preset.retry_failed else known
         todo = [plan for plan in self.plans if plan.run_id in missing.keys() - failures.keys()]
+        if not todo:  # nothing is written, so the folder may be one that cannot be
+            return failures
+        self._open()
         done = [plan for plan in self.plans if plan.run_id not in missing]
-        return failures | self._run(todo, done) if todo else failures
+        return failures | self._run(todo, done)
 
     def unfinished(self) -> list[str]:
         """A line for each size whose best N is not bracketed, if that was asked for."""
         return self.bracket.unfinished() if self.preset.bracket else []
 
+    def _open(self) -> None:
+        """Make the folder ready for results. Raises UserError for one that cannot be written."""
+        preset, out = self.preset, self.preset.out
+        if preset.engine == "ray":
+            from capacity.runner.ray_engine import check_address  # an extra
+
+            check_address(preset.ray_address)
+        with _told(out):
+            open_store(out)
+        if not os.access(out, os.W_OK):
+            raise UserError([f"out: {out} cannot be written; give a folder that can"])
+        if preset.retry_failed:
+            for folder in _missing(self.bracket.allowed, out).values():
+                folder.failure.unlink(missing_ok=True)
+
     def _run(self, todo: list[Plan], done: list[Plan]) -> dict[str, str]:
         preset = self.preset
         if "auto" in preset.kernels and preset.device in ("auto", "cpu") and instruction_set() is None:
             self._say("No compiled kernels on this machine: PyTorch trains instead, about half as fast.")
+        if preset.engine == "local" and (lack := lack_of_memory(todo, self.workers)) is not None:
+            self._say(lack)
         engine = _engine(preset, self.workers)
         try:
             counts = f"{len(todo)} of {count_runs(len(self.plans))} to do, {engine.slots()} side by side"
@@ -130,12 +148,11 @@ def make_preset(options: Any) -> Preset:
         raise UserError(explain(error, Preset)) from None
 
 
-def _usable(out: Path, check: Callable[[Path], None]) -> None:
-    """Check that a folder can hold results and that its results can be read. Raises UserError."""
+@contextmanager
+def _told(out: Path) -> Iterator[None]:
+    """Raises UserError for a folder that cannot hold results, or whose results cannot be read."""
     try:
-        check(out)
-        if out.exists():
-            load(out)
+        yield
     except OSError as error:
         raise UserError([f"out: {out} cannot be made ({error.strerror}); give a folder that can be written"]) from None
     except ValueError as error:

@@ -4,6 +4,7 @@ In: plans, an output folder, an engine. Out: the runs that failed, with their re
 Several drivers may share a folder: each waits for the runs of the others, and takes over those of a dead driver.
 """
 
+import os
 import signal
 import time
 from collections.abc import Callable, Iterator, Sequence
@@ -19,7 +20,7 @@ from capacity.runner.claim import Watch
 from capacity.runner.engine import Engine, Job
 from capacity.runner.progress import Display, display
 from capacity.spec.plan import Plan
-from capacity.store.folders import FAILED, STOPPED, TAKEN, RunFolder, fail, run_folder
+from capacity.store.folders import FAILED, STOPPED, STORE, TAKEN, RunFolder, fail, run_folder
 
 DEATHS = 3
 """A run fails when its worker dies this many times in a row without a new checkpoint."""
@@ -29,12 +30,29 @@ _LOOK_AGAIN_SECONDS = 1.0
 """Time between two checks of a run that another driver does."""
 
 
-class Stopped(Exception):
+class Ended(Exception):
+    """The sweep ended before all of its runs did, for the reason that `str` gives in a sentence."""
+
+    code: int
+    """The exit code of a program that it ends."""
+
+
+class Stopped(Ended):
     """A signal ended the sweep; every run in progress has left a checkpoint."""
 
     def __init__(self, signal_number: int) -> None:
-        super().__init__(signal_number)
-        self.signal_number = signal_number
+        name = signal.Signals(signal_number).name
+        super().__init__(f"Stopped by {name}; runs go on from their last checkpoints.")
+        self.code = 128 + signal_number
+
+
+class OutGone(Ended):
+    """The folder of the sweep was moved or deleted meanwhile."""
+
+    code = 1
+
+    def __init__(self, out: Path) -> None:
+        super().__init__(f"Stopped, as {out} was moved or deleted; runs go on from their checkpoints once it is back.")
 
 
 @dataclass
@@ -64,24 +82,28 @@ def run_all(
     grow: called when a run is done; returns the runs to add to the sweep.
     done: the runs of the sweep that are done already; the display counts them.
     Raises Stopped on SIGINT or SIGTERM, after the workers have written their checkpoints; a second signal kills them.
+    Raises OutGone, when the workers have ended, if the folder was moved or deleted; nothing is made in its place.
     """
     with _signals() as received, display(console) as shown:
         for plan in done:
             shown.expect(plan)
-        sweep = _Sweep(plans, out, engine, shown, grow)
+        sweep, gone = _Sweep(plans, out, engine, shown, grow), False
         try:
-            while (sweep.waiting and not received) or sweep.jobs:
-                if not received:
+            while (sweep.waiting and not (received or gone)) or sweep.jobs:
+                gone = gone or _is_gone(out)
+                if not (received or gone):
                     sweep.start()
                 time.sleep(_POLL_SECONDS)
-                _forward(received, sweep.jobs)
-                sweep.update(stopping=bool(received))
+                _forward(sweep.jobs, stop=bool(received) or gone, kill=len(received) > 1)
+                sweep.update(stopping=bool(received) or gone)
         finally:  # also after an error, no worker is left running
             for run in sweep.jobs:
                 assert run.job is not None
                 run.job.stop()
     if received:
         raise Stopped(received[0])
+    if gone or _is_gone(out):
+        raise OutGone(out)
     return sweep.failures
 
 
@@ -214,6 +236,17 @@ class _Sweep:
         self._display.print(f"[red]failed:[/red] {escape(f'{run.folder.path.name}: {reason}')}", markup=True)
 
 
+def _is_gone(out: Path) -> bool:
+    """Whether a sweep's folder is no longer there; a file server that does not answer says nothing."""
+    try:
+        os.stat(out / STORE)
+    except (FileNotFoundError, NotADirectoryError):
+        return True
+    except OSError:
+        pass
+    return False
+
+
 def _last_line(folder: RunFolder) -> str:
     """The last line of a worker's log."""
     with suppress(OSError):
@@ -221,13 +254,13 @@ def _last_line(folder: RunFolder) -> str:
     return ""
 
 
-def _forward(received: list[int], jobs: list[_Run]) -> None:
-    """Ask the workers to stop at the first signal, and kill them at the second."""
+def _forward(jobs: list[_Run], *, stop: bool, kill: bool) -> None:
+    """Ask the workers to stop, once, or kill them."""
     for run in jobs:
         assert run.job is not None
-        if len(received) > 1:
+        if kill:
             run.job.kill()
-        elif received and not run.asked_to_stop:
+        elif stop and not run.asked_to_stop:
             run.job.stop()
             run.asked_to_stop = True
 

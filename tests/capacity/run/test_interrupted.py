@@ -16,6 +16,7 @@ from types import SimpleNamespace
 import pytest
 import torch
 
+from basis.flags import UserError
 from capacity import table
 from capacity.runner.run_in_folder import Run
 from capacity.spec.plan import make_plans
@@ -145,6 +146,29 @@ def test_what_is_done_is_not_done_again(store, finished):
     assert ended.code == 0
     assert "1 of 1 run done; nothing was left to do." in ended.said
     assert {file: file.stat().st_mtime_ns for file in store.good.path.rglob("*")} == before
+
+
+def test_a_finished_sweep_is_shown_where_nothing_can_be_written(store, finished, monkeypatch, capfd):
+    before = {file: file.stat().st_mtime_ns for file in store.out.rglob("*")}
+    monkeypatch.setattr("os.access", lambda *_: False)
+    ended = sweep(store.flags)
+    assert ended.code == 0
+    assert "R max" in ended.said
+    assert ended.said.splitlines()[-1] == f"{store.out} cannot be written: it gets no results.csv and no plots."
+    assert table.main([str(store.out)]) == 0
+    assert f"{store.out} cannot be written: give --out for results.csv and plots." in capfd.readouterr().out
+    assert {file: file.stat().st_mtime_ns for file in store.out.rglob("*")} == before
+    with pytest.raises(UserError, match=r"out: .* cannot be written; give a folder that can"):
+        sweep([*store.flags, "7"])
+
+
+def test_what_is_printed_changes_nothing(store, finished):
+    command = f"{sys.executable} -m capacity.table {store.out} --figure law"
+    environment = os.environ | {"PYTHONIOENCODING": "ascii", "MPLBACKEND": "agg"}
+    for line in (f"{command} | head -1; exit ${{PIPESTATUS[0]}}", f"{command} >/dev/full", f"{command} >&-"):
+        done = subprocess.run(["bash", "-c", line], cwd=ROOT, env=environment, capture_output=True, check=False)
+        warned = b"warning: standard output cannot be written (No space left on device)\n" if "full" in line else b""
+        assert (done.returncode, done.stderr) == (0, warned)
 
 
 def test_a_dry_run_tells_what_is_there(store, finished, preset, tmp_path):

@@ -15,6 +15,7 @@ from capacity.runner.ray_engine import RayEngine, gpus_of  # noqa: E402
 from capacity.runner.sweep import Stopped, run_all  # noqa: E402
 from capacity.spec.plan import make_plans  # noqa: E402
 from capacity.spec.preset import Preset  # noqa: E402
+from capacity.store.folders import open_store  # noqa: E402
 from tests.capacity.conftest import BIOD, metrics_of, wait_for, workers_of  # noqa: E402
 from tests.capacity.test_faults import nobody_left  # noqa: E402
 
@@ -49,6 +50,7 @@ def undisturbed(tmp_path_factory):
     from capacity.runner.engine import LocalEngine
 
     out = tmp_path_factory.mktemp("local")
+    open_store(out)
     assert run_all(plans_of(), out, LocalEngine(2, OPTIONS), Console(quiet=True)) == {}
     return out
 
@@ -80,6 +82,7 @@ def under_way(out, count=2):
 
 
 def swept(nodes, out, **changes):
+    open_store(out)
     engine = RayEngine(None, OPTIONS, None, nodes.address)
     try:
         with open(out / "said", "w", buffering=1) as said:

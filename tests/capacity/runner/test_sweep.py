@@ -4,12 +4,14 @@ The workers here are shell scripts in place of Python, so that they do exactly w
 real ones, and `test_faults.py` kills them.
 """
 
+import errno
 import io
 import os
 import signal
 import sys
 import threading
 import time
+from types import SimpleNamespace
 
 import pytest
 from rich.console import Console
@@ -17,10 +19,10 @@ from rich.console import Console
 from capacity.runner import claim, engine, progress, sweep
 from capacity.runner.claim import acquire
 from capacity.runner.engine import LocalEngine, WorkerOptions, default_workers, worker_command
-from capacity.runner.sweep import Stopped, run_all
+from capacity.runner.sweep import OutGone, Stopped, run_all
 from capacity.spec.plan import make_plans
 from capacity.spec.preset import Preset
-from capacity.store.folders import RunFolder, fail, run_folder
+from capacity.store.folders import RunFolder, fail, open_store, run_folder
 
 PEOPLE = (20, 30, 40)
 # Whoever is started says so in a common log; "$3" is the run's folder.
@@ -44,6 +46,7 @@ def do_all(tmp_path, monkeypatch, plans):
     monkeypatch.setattr(sweep, "_POLL_SECONDS", 0.02)
     monkeypatch.setattr(sweep, "_LOOK_AGAIN_SECONDS", 0.05)
     monkeypatch.setattr(progress, "_LOOK_SECONDS", 0.0)
+    open_store(tmp_path)
 
     def make(script, workers=1, plans=plans, grow=list):
         stub = tmp_path / "worker.sh"
@@ -262,10 +265,34 @@ def test_a_signal_stops_all_with_their_checkpoints(do_all, tmp_path, number):
     with pytest.raises(Stopped) as stopped:
         do_all(WAITING, workers=2)
     thread.join()
-    assert stopped.value.signal_number == number
+    assert stopped.value.code == 128 + number
     assert len(list(tmp_path.glob("*/checkpoint"))) == 2
     assert [kind for kind, _ in events(tmp_path)] == ["start", "start"]  # the third never began
     assert signal.getsignal(number) == before
+
+
+@pytest.mark.parametrize("gone", ['rm "$3/../store.json"', 'mv "$(dirname "$3")" "$(dirname "$3")-moved"'])
+def test_a_sweep_whose_folder_is_gone_stops_and_makes_no_other(do_all, tmp_path, gone):
+    with pytest.raises(OutGone, match=f"^Stopped, as {tmp_path} was moved or deleted; ") as ended:
+        do_all(gone + WAITING.replace("$3/ready", "/dev/null"), workers=2)
+    assert ended.value.code == 1
+    moved = tmp_path.with_name(f"{tmp_path.name}-moved")
+    assert tmp_path.exists() != moved.exists()
+    assert not list(tmp_path.glob("*/result.json"))
+    if moved.exists():
+        moved.rename(tmp_path)
+
+
+def test_a_file_server_that_does_not_answer_ends_no_sweep(do_all, monkeypatch):
+    answers = iter([OSError(errno.EIO, "bad"), OSError(errno.ESTALE, "stale")])
+
+    def stat(path):
+        if (error := next(answers, None)) is not None:
+            raise error
+        return os.stat_result(range(10))
+
+    monkeypatch.setattr(sweep, "os", SimpleNamespace(stat=stat))
+    assert do_all(DONE)[0] == {}
 
 
 def test_a_run_that_ends_well_all_the_same_is_done(do_all, tmp_path):
@@ -318,9 +345,19 @@ def test_every_worker_sees_its_own_gpus(monkeypatch, processes, seen):
     assert LocalEngine(2, WorkerOptions("auto"))._environment(1) == {"CUDA_VISIBLE_DEVICES": "GPU-2"}
 
 
+def test_a_worker_hears_nothing_of_another_torchrun(do_all, tmp_path, plans, monkeypatch):
+    theirs = "RANK WORLD_SIZE LOCAL_RANK LOCAL_WORLD_SIZE GROUP_RANK ROLE_NAME NODE_RANK MASTER_ADDR MASTER_PORT "
+    for name in [*theirs.split(), "PET_NNODES", "TORCHELASTIC_RUN_ID", "NCCL_DEBUG", "MY_RANK"]:
+        monkeypatch.setenv(name, "of another")
+    do_all(f'env > "$3/../environment"\n{DONE}', plans=plans[:1])
+    lines = (tmp_path / "environment").read_text().splitlines()
+    kept = {name for name, _, value in (line.partition("=") for line in lines) if value == "of another"}
+    assert kept == {"NCCL_DEBUG", "MY_RANK"}
+
+
 def test_several_processes_are_started_by_torchrun(tmp_path):
     command = worker_command(RunFolder(tmp_path), 3, WorkerOptions("cuda", processes=4, save_seconds=9.0))
     assert " ".join(command[1:]) == (
         "-m torch.distributed.run --standalone --nproc-per-node=4 -m capacity.runner.worker "
-        f"{tmp_path} --device cuda --dead-claim 3 --save-seconds 9.0"
+        f"{tmp_path} --device cuda --dead-claim 3 --save-seconds 9.0 --processes 4"
     )
