@@ -62,7 +62,9 @@ class Runs:
     def title(self) -> str:
         """The options that all runs share, in words, and those that tell them from the runs of other figures."""
         row = self.frame.iloc[0]
-        shared = {name: row[name] for name in _TITLE if name in self.frame and name not in self.kind} | self.told
+        shared: dict[str, Any] = {
+            name: row[name] for name in _TITLE if name in self.frame and name not in self.kind
+        } | dict(self.told)
         return label({name: value for name, value in shared.items() if value != _USUAL.get(name)}) if shared else ""
 
     def each_kind(self) -> "Iterator[tuple[str, Runs]]":
