@@ -43,7 +43,9 @@ def main(arguments: list[str] | None = None) -> int:
     try:
         rows = write_dataset(config, options.texts, options.out)
     except OSError as error:
-        raise UserError([f"out: {options.out} cannot be written ({error.strerror}); give another folder"]) from None
+        raise UserError(
+            [f"out: {error.filename or options.out} cannot be written ({error.strerror}); give another folder"]
+        ) from None
     except ValueError as error:
         raise UserError(str(error).splitlines()) from None
     print(f"{rows:,} biographies of {config.people:,} people: {options.out}")

@@ -2,9 +2,12 @@
 
 In: a `DataConfig` and how many texts a person. Out: a folder with data.parquet (and junk.parquet,
 questions.parquet where they are configured), the pools, the tokenizer, config.yaml and a data set card.
+
+config.yaml is the mark of a data set: it is written first, and only a folder that has it is written again.
 """
 
 import itertools
+import os
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -15,10 +18,16 @@ import pyarrow.parquet as pq
 import yaml
 from pydantic import ValidationError
 
+from basis.files import replace_file
+from basis.folders import contents, refuse_links
+from basis.yaml_text import UserError, read_yaml
 from biogen.config import DataConfig, trained_on_questions
 from biogen.dataset import Dataset, make_dataset
 
 _BLOCK = 4096
+_MARK, _CARD = "config.yaml", "README.md"
+_FOLDERS = _POOLS, _TOKENIZER = "pools", "tokenizer"
+_TABLES = _DATA, _JUNK, _QUESTIONS = "data.parquet", "junk.parquet", "questions.parquet"
 _SPANS = pa.list_(pa.struct([("role", pa.string()), ("start", pa.int32()), ("end", pa.int32())]))
 
 
@@ -31,45 +40,54 @@ def write_dataset(config: DataConfig, texts: int | None, out: Path) -> int:
     """Write the folder, or write it again if it holds this data set; returns the number of biographies.
 
     Raises ValueError for options that the data set cannot meet, for junk that takes more people than there are names,
-    and for a folder that holds anything else, such as another data set.
+    for a folder that holds anything else, such as another data set, and for links in it that lead out of it.
     """
     dataset = make_dataset(config)
     count = texts_each(dataset, texts)
     junk = int(config.junk / (1 - config.junk) * config.people * count)
     config.check_junk(junk, count)
-    _clear(out, config, texts)
-    _write(out / "data.parquet", _biographies(dataset, range(config.people), count))
+    _begin(out, config, texts)
+    _write(out / _DATA, _biographies(dataset, range(config.people), count))
     if junk:
         people = range(config.people, config.people + min(junk, config.junk_people or junk))
         rounds = -(-junk // len(people))
-        _write(out / "junk.parquet", itertools.islice(_biographies(dataset, people, rounds), junk))
+        _write(out / _JUNK, itertools.islice(_biographies(dataset, people, rounds), junk))
     if dataset.questions:
-        _write(out / "questions.parquet", _questions(dataset))
-    _write_pools(dataset, out / "pools")
-    dataset.tokenizer.save_pretrained(out / "tokenizer")
-    options = {"data": config.model_dump(mode="json"), "texts": texts}
-    (out / "config.yaml").write_text(yaml.safe_dump(options, sort_keys=False), encoding="utf-8")
-    (out / "README.md").write_text(_card(dataset, count), encoding="utf-8")
+        _write(out / _QUESTIONS, _questions(dataset))
+    _write_pools(dataset, out / _POOLS)
+    dataset.tokenizer.save_pretrained(out / _TOKENIZER)
+    (out / _CARD).write_text(_describe(dataset, count), encoding="utf-8")
     return config.people * count
 
 
-def _clear(out: Path, config: DataConfig, texts: int | None) -> None:
-    """Make the folder, or remove an earlier copy of the same data set. Raises ValueError if it holds another."""
+def _begin(out: Path, config: DataConfig, texts: int | None) -> None:
+    """Make the folder with its mark, or remove the tables of an earlier copy of the same data set.
+
+    Raises ValueError if the folder holds anything else.
+    """
+    mark = out / _MARK
+    if os.path.lexists(mark):
+        refuse_links(out, *_FOLDERS, *_TABLES, _CARD, _MARK)
+        if not _is_of(mark, config, texts):
+            raise ValueError(f"out: {out} holds another data set; give a new folder, or remove that one")
+    elif found := contents(out):
+        raise ValueError(
+            f"out: {out} holds something else than a data set ({found[0]}, and no {_MARK}); give a new folder, or "
+            "that of a data set"
+        )
     out.mkdir(parents=True, exist_ok=True)
-    if any(out.iterdir()) and not (out / "data.parquet").exists():
-        raise ValueError(f"out: {out} holds something else than a data set; give a new folder, or that of a data set")
-    if (out / "config.yaml").exists() and not _describes(out / "config.yaml", config, texts):
-        raise ValueError(f"out: {out} holds another data set; give a new folder, or remove that one")
-    for name in ("junk.parquet", "questions.parquet"):
+    options = {"data": config.model_dump(mode="json"), "texts": texts}
+    replace_file(mark, yaml.safe_dump(options, sort_keys=False).encode())
+    for name in _TABLES:
         (out / name).unlink(missing_ok=True)
 
 
-def _describes(file: Path, config: DataConfig, texts: int | None) -> bool:
+def _is_of(file: Path, config: DataConfig, texts: int | None) -> bool:
     """Whether a config.yaml is of this data set; options that it does not have are at their defaults."""
     try:
-        stored = yaml.safe_load(file.read_text(encoding="utf-8"))
+        stored = read_yaml(file)
         return (DataConfig.model_validate(stored["data"]), stored["texts"]) == (config, texts)
-    except (ValidationError, yaml.YAMLError, KeyError, TypeError):
+    except (UserError, ValidationError, KeyError, TypeError):
         return False
 
 
@@ -130,13 +148,13 @@ def _write_pools(dataset: Dataset, folder: Path) -> None:
         (folder / name).write_text("\n".join(lines) + "\n", encoding="utf-8")
 
 
-def _card(dataset: Dataset, texts: int) -> str:
+def _describe(dataset: Dataset, texts: int) -> str:
     config = dataset.config
     header = {
         "license": "apache-2.0",
         "language": ["en"],
         "tags": ["synthetic", "knowledge-capacity"],
-        "configs": [{"config_name": "default", "data_files": "data.parquet"}],
+        "configs": [{"config_name": "default", "data_files": _DATA}],
     }
     size = f"{config.people:,} people, {texts} {'text' if texts == 1 else 'texts'} each"
     lines = [

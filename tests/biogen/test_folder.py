@@ -9,6 +9,7 @@ import pytest
 import yaml
 from transformers import AutoTokenizer
 
+from biogen import folder as folder_module
 from biogen.config import BioDShape, DataConfig
 from biogen.dataset import make_dataset
 from biogen.folder import texts_each, write_dataset
@@ -128,12 +129,20 @@ def test_an_option_that_a_folder_does_not_know_has_its_default(tmp_path: Path):
     assert "junk_people" in yaml.safe_load((tmp_path / "config.yaml").read_text())["data"]
 
 
-def test_a_data_set_cut_off_while_it_was_written_is_replaced(tmp_path: Path):
+def test_a_data_set_cut_off_while_it_was_written_is_written_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    def cut_off(path: Path, rows: object) -> None:
+        path.write_bytes(b"half")
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patched:
+        patched.setattr(folder_module, "_write", cut_off)
+        with pytest.raises(KeyboardInterrupt):
+            write_dataset(options(junk="1/2"), None, tmp_path)
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["config.yaml", "data.parquet"]
+    with pytest.raises(ValueError, match="holds another data set"):
+        write_dataset(options(people=5), None, tmp_path)
     write_dataset(options(junk="1/2"), None, tmp_path)
-    (tmp_path / "config.yaml").unlink()  # written after the data
-    write_dataset(options(people=5), None, tmp_path)
-    assert len(read(tmp_path)) == 5
-    assert not (tmp_path / "junk.parquet").exists()
+    assert len(read(tmp_path)) == 40
 
 
 @pytest.mark.parametrize("written", ["", "[1]", "data: 3", "{data: {people: 0}, texts: null}", "{data: {}}", "{"])
@@ -144,12 +153,35 @@ def test_a_folder_whose_config_cannot_be_read_is_left_alone(tmp_path: Path, writ
         write_dataset(options(people=5), None, tmp_path)
 
 
-def test_a_folder_of_something_else_is_left_alone(tmp_path: Path):
-    (tmp_path / "README.md").write_text("mine")
-    with pytest.raises(ValueError, match="holds something else"):
+@pytest.mark.parametrize("name", ["README.md", "data.parquet", "tokenizer/tokenizer.json", "pools/majors.txt", "x/y"])
+def test_a_folder_of_something_else_is_left_alone(tmp_path: Path, name: str):
+    (tmp_path / name).parent.mkdir(exist_ok=True)
+    (tmp_path / name).write_text("mine")
+    found = name.partition("/")[0]
+    with pytest.raises(ValueError, match=rf"holds something else than a data set \({found}, and no config.yaml\)"):
         write_dataset(options(), None, tmp_path)
-    assert [path.name for path in tmp_path.iterdir()] == ["README.md"]
-    assert (tmp_path / "README.md").read_text() == "mine"
+    assert [path.name for path in tmp_path.rglob("*") if path.is_file()] == [Path(name).name]
+    assert (tmp_path / name).read_text() == "mine"
+
+
+def test_files_beside_a_data_set_stay(tmp_path: Path):
+    write_dataset(options(junk="1/2"), None, tmp_path)
+    (tmp_path / "notes.txt").write_text("mine")
+    (tmp_path / "notes").symlink_to("/")
+    write_dataset(options(junk="1/2"), None, tmp_path)
+    assert (tmp_path / "notes.txt").read_text() == "mine"
+
+
+@pytest.mark.parametrize("name", ["data.parquet", "README.md", "pools", "tokenizer", "pools/majors.txt", "config.yaml"])
+def test_a_link_out_of_a_data_set_is_refused(tmp_path: Path, name: str):
+    out, precious = tmp_path / "out", tmp_path / "precious"
+    write_dataset(options(), None, out)
+    (out / name).rename(precious)
+    (out / name).symlink_to(precious)
+    before = {path: path.read_bytes() for path in tmp_path.rglob("*") if path.is_file()}
+    with pytest.raises(ValueError, match=f"^out: {out / name} is a link to {precious}, outside {out}; remove it$"):
+        write_dataset(options(), None, out)
+    assert {path: path.read_bytes() for path in tmp_path.rglob("*") if path.is_file()} == before
 
 
 def test_nothing_is_written_where_names_are_too_few(tmp_path: Path):
