@@ -6,6 +6,7 @@ In: a `DataConfig`. Out: a `Dataset`, which outlines texts about people by index
 import math
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
+from hashlib import sha256
 from typing import ClassVar
 
 import numpy as np
@@ -17,7 +18,10 @@ from biogen.information import Bits, bios_bits, bios_lower_bound
 from biogen.pieces import EMPTY, Pieces, Role, Texts
 from biogen.tokenizer import DOMAIN, END, Tokenizer
 
-__all__ = ["EVALUATION", "Dataset", "draw_texts", "make_dataset", "mean_length", "special_tokens"]
+__all__ = ["EVALUATION", "Dataset", "draw_texts", "fingerprint", "make_dataset", "mean_length", "special_tokens"]
+
+_FINGERPRINTED = 100
+"""People whose texts are part of a fingerprint."""
 
 
 class Dataset(ABC):
@@ -202,6 +206,18 @@ class Dataset(ABC):
 def make_dataset(config: DataConfig) -> Dataset:
     """The data set of a configuration. Raises ValueError for options it cannot meet."""
     return DATASETS[config.dataset](config)
+
+
+def fingerprint(dataset: Dataset) -> dict[str, str]:
+    """Hashes of what the options only name: of the `texts` (pools, sentences, people), and of their `tokens`.
+
+    They are equal wherever pools and tokenizer come from, if these are the same for this data set.
+    """
+    people = np.arange(min(_FINGERPRINTED, dataset.config.people))
+    texts, tokens = dataset.pieces.content()
+    outlines = dataset.outlines(people, 0).astype("<i8").tobytes()
+    vocab = str(dataset.tokenizer.vocab).encode()
+    return {"texts": sha256(texts + outlines).hexdigest(), "tokens": sha256(tokens + vocab).hexdigest()}
 
 
 def special_tokens(config: DataConfig) -> list[str]:

@@ -94,6 +94,11 @@ class Pieces:
         assert flat.max(initial=0) < 1 << 24
         self._packed = flat | (np.repeat(np.array(roles, dtype=np.uint32), self.lengths) << np.uint32(24))
 
+    def content(self) -> tuple[bytes, bytes]:
+        """All that the pieces say, and all their tokens with their roles, as bytes that are the same everywhere."""
+        tokens = self.lengths.astype("<i4").tobytes() + self._packed.astype("<u4").tobytes()
+        return "\0".join(self.strings).encode(), tokens
+
     def splice(self, outlines: Int[np.ndarray, "texts slots"]) -> Texts:
         """The tokens and roles of every text."""
         lengths = self.lengths.take(outlines)

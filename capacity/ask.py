@@ -26,6 +26,7 @@ from biogen.config import Frozen
 from biogen.dataset import Dataset, make_dataset
 from capacity.spec.build import build_model
 from capacity.spec.config import RunConfig
+from capacity.spec.identity import run_id
 from capacity.store.folders import RunFolder
 from eval.completion import Answer, CompletedText, answer_question, complete_texts
 from eval.recall import LanguageModel
@@ -100,9 +101,13 @@ def open_run(folder: Path | str, run: str | None = None) -> TrainedRun:
     result = found[path]
     try:
         config = RunFolder(path).read_config()
+        if (named := run_id(config)) != result["run_id"]:
+            raise ValueError(f"its config.yaml is that of run {named}, its result.json that of {result['run_id']}")
         dataset = make_dataset(config.data)
         model = build_model(config, dataset.tokenizer.vocab)
         load_weights(model, RunFolder(path).model)
+        if changed := RunFolder(path).changed(result, "model/"):
+            raise ValueError(f"{changed[0]} is not the file that was measured")
     except ValidationError as error:
         reason = explain(error, RunConfig)[0]
         raise ValueError(f"folder: {RunFolder(path).config} is of another version or damaged ({reason})") from None

@@ -14,6 +14,7 @@ from pathlib import Path
 import pandas as pd
 
 from basis.files import user_path
+from basis.folders import refuse_links
 from basis.flags import run_main
 from basis.program import called_as
 from capacity.report.best import best_table
@@ -32,7 +33,8 @@ def publish(folder: Path, stores: Sequence[Path] = ()) -> int:
     layout of `folder` are read, and removed once the new files are written.
 
     Raises:
-        ValueError: a store does not exist or has a broken record, or there is no finished run.
+        ValueError: a store does not exist or has a broken record, there is no finished run, or a link in `folder` leads
+            out of it.
 
     """
     sources = [*stores, *([folder] if folder.is_dir() else [])]
@@ -43,6 +45,7 @@ def publish(folder: Path, stores: Sequence[Path] = ()) -> int:
         for _, record in records_in(source):
             records.setdefault(record["run_id"], record)
     recall, losses = (load_curves(*sources, runs=records, kind=kind) for kind in (RECALL, TRAIN))
+    refuse_links(folder, CURVES, RECORDS, "plots", "runs", "results.csv")
     folder.mkdir(parents=True, exist_ok=True)
     write_curves(recall, losses, folder / CURVES)
     write_records(list(records.values()), folder / RECORDS)

@@ -133,6 +133,7 @@ def _show_plan(launch: "Launch", console: "Console") -> None:
 def _show_results(out: Path, console: "Console") -> None:
     from capacity.report.figures.runs import draw_all
     from capacity.report.table import show
+    from capacity.store.folders import holes
     from capacity.store.records import load, write_csv
 
     frame = load(out)
@@ -148,6 +149,8 @@ def _show_results(out: Path, console: "Console") -> None:
     for plot in plots:
         if plot.suffix == ".png":
             _say(console, f"Plot:  {plot}")
+    for line in holes(out):
+        print(f"warning: {line}", file=sys.stderr)
 
 
 def _say(console: "Console", text: str, style: str | None = None) -> None:

@@ -9,11 +9,13 @@ from pathlib import Path
 from rich.console import Console
 
 from basis.files import user_path
+from basis.folders import refuse_links
 from basis.flags import run_main
 from basis.program import called_as
 from capacity.report.figures import FIGURES
 from capacity.report.figures.runs import draw_all
 from capacity.report.table import show
+from capacity.store.folders import holes
 from capacity.store.parquet import RECORDS
 from capacity.store.records import load, write_csv
 
@@ -32,12 +34,16 @@ def main(arguments: Sequence[str] | None = None) -> int:
         if frame.empty:
             named = ", ".join(f"'{folder}'" for folder in folders)
             raise ValueError(f"folders = {named}: no finished run in there (no */result.json)")
+        if out is not None:
+            refuse_links(out, "results.csv", "plots")
     except ValueError as error:
         print(f"error: {error}", file=sys.stderr)
         return 2
     # A pipe or a file has no width of its own, and the 80 columns that rich assumes are too few.
     console = Console(width=None if sys.stdout.isatty() else 120)
     show(frame, console)
+    for line in (line for folder in folders for line in holes(folder)):
+        print(f"warning: {line}", file=sys.stderr)
     if options.out is None and out is not None and not os.access(out, os.W_OK):
         console.print(f"{out} cannot be written: give --out for results.csv and plots.", soft_wrap=True, markup=False)
     elif out is not None:

@@ -16,6 +16,7 @@ from rich.console import Console
 from rich.table import Table
 
 from basis.files import UserPath
+from basis.folders import changed_files, read_file
 from basis.flags import UserError, parse, run_main
 from basis.program import called_as
 from basis.streams import lost_output
@@ -58,6 +59,19 @@ def evaluate(options: Options) -> list[dict[str, Any]]:
         raise UserError(str(error).splitlines()) from None
     except RuntimeError as error:  # such as a lack of memory
         raise UserError([" ".join(str(error).split())]) from None
+
+
+def changes_of(model: Path) -> list[str]:
+    """The files of a run's model that are not those of its result.json; none for a model that is not in a run's folder.
+
+    A result of an earlier version does not say which files it is about.
+    """
+    try:
+        files = json.loads(read_file(model.parent / "result.json"))["files"]
+        ours = {name: wanted for name, wanted in files.items() if name.startswith(f"{model.name}/")}
+    except (OSError, ValueError, LookupError, TypeError, AttributeError, RecursionError):
+        return []
+    return changed_files(model.parent, ours)
 
 
 def make_table(records: list[dict[str, Any]]) -> Table:
@@ -104,6 +118,8 @@ def main(arguments: list[str] | None = None) -> int:
     print(json.dumps(records, indent=1))
     lost = lost_output()
     Console(stderr=True).print(make_table(records))
+    for name in changes_of(Path(options.model).absolute()):
+        print(f"warning: {name} is not the file that result.json is about; it has changed since", file=sys.stderr)
     if records[0]["bits"] == 0:
         print("R = 0: nothing is known of these people; are they those that the model was trained on?", file=sys.stderr)
     return 1 if lost else 0

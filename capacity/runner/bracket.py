@@ -5,7 +5,6 @@ the runs to add. They follow from the command and the folder alone, so the same 
 driver, adds the same.
 """
 
-import json
 from collections.abc import Sequence
 from contextlib import suppress
 from pathlib import Path
@@ -99,7 +98,7 @@ class Bracket:
         name = plan.run_id
         if name not in self._R:
             with suppress(OSError, ValueError, LookupError, TypeError):  # not there yet, or no such record
-                rows = json.loads(run_folder(self._out, plan.config).result.read_text())["rows"]
+                rows = (run_folder(self._out, plan.config).read_result() or {})["rows"]
                 self._R[name] = float({row["quantization"]: row["bits_per_param"] for row in rows}["none"])
         return self._R.get(name)
 

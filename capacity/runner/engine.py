@@ -17,6 +17,7 @@ from typing import Protocol, runtime_checkable
 import torch
 
 from basis.files import working_folder
+from basis.folders import own_file
 from basis.start import FOLDER
 from capacity.runner.claim import Process
 from capacity.runner.worker import PARENT
@@ -92,6 +93,7 @@ def start_worker(
     variables = ours | environment | {PARENT: json.dumps(vars(Process.this()))}
     if working_folder() != FOLDER:  # it may hold a module `capacity` of the user's own
         variables["PYTHONSAFEPATH"] = "1"
+    own_file(folder.log)
     with folder.log.open("ab") as log:
         return subprocess.Popen(
             worker_command(folder, dead_claim, options),

@@ -5,7 +5,7 @@ In: a `Preset`. Out: a `Launch`, which can be inspected (a dry run) or done.
 
 import os
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -112,7 +112,8 @@ class Launch:
             raise UserError([f"out: {out} cannot be written; give a folder that can"])
         if preset.retry_failed:
             for folder in _missing(self.bracket.allowed, out).values():
-                folder.failure.unlink(missing_ok=True)
+                with suppress(ValueError):  # a link; the run fails once more
+                    folder.forget_failure()
 
     def _run(self, todo: list[Plan], done: list[Plan]) -> dict[str, str]:
         preset = self.preset

@@ -7,7 +7,7 @@ it. Several processes may train one model together; the first of them does every
 """
 
 import json
-import os
+import math
 import sys
 import time
 from pathlib import Path
@@ -17,9 +17,12 @@ import numpy as np
 import torch
 
 from basis.files import replace_file
+from basis.folders import hash_files
 from biogen.config import DataConfig
 from biogen.dataset import EVALUATION, Dataset, make_dataset
 from capacity.runner.claim import Claim
+from capacity.runner.fingerprint import changes, fingerprint_of
+from capacity.runner.metrics import Metrics
 from capacity.spec.build import build_batches, build_model, flops_per_token
 from capacity.spec.config import RunConfig
 from capacity.spec.identity import run_id, stored
@@ -64,8 +67,10 @@ class Run:
         self.folder, self.device, self.claim, self.save_seconds = folder, device, claim, save_seconds
         self.ranks = ranks
         self.measuring = False
-        self.config = folder.read_config()
+        self.config = self._read_config()
         self.dataset: Dataset = make_dataset(self.config.data)
+        self.fingerprint = fingerprint_of(self.config, self.dataset)
+        self.metrics = Metrics(folder.metrics)
         self.size = parse_size(self.config.size)
         self.model = build_model(self.config, self.dataset.tokenizer.vocab)
         self.model.initialize(self.config.training.initialization, self.config.data.seed)
@@ -92,7 +97,7 @@ class Run:
         self.started = time.monotonic() - self.seconds
         if not self.ranks.first:
             return self._train_along()
-        with self.folder.metrics.open("a") as self._metrics:
+        with self.metrics:
             if not self._trained:
                 finished = train(
                     self.trainer,
@@ -123,8 +128,16 @@ class Run:
         quiet: dict[str, Any] = {"observe": lambda mark: None, "log": lambda record: None, "save": lambda state: None}
         return train(self.trainer, self.batches, marks=[], log_steps=self.log_steps, **quiet)
 
+    def _read_config(self) -> RunConfig:
+        """The configuration of this run. Raises ValueError if the folder has that, or the result, of another run."""
+        config, name = self.folder.read_config(), self.folder.path.name
+        if (found := run_id(config)) != name:
+            raise ValueError(f"config.yaml: {self.folder.config} is that of run {found}; must be that of {name}")
+        self.folder.read_result()
+        return config
+
     def _resume(self) -> None:
-        checkpoints, keep = self.folder.checkpoints, 0
+        checkpoints = self.folder.checkpoints
         found = None
         if self.ranks.first:
             self.folder.clear_leftovers()
@@ -134,14 +147,15 @@ class Run:
             found = checkpoints.load()
         if found is not None:
             tensors, record = found.tensors, found.record
+            self._check_origin(record)
             batches = {k.removeprefix(_BATCHES): v.numpy() for k, v in tensors.items() if k.startswith(_BATCHES)}
             restore_training(self.model, self.trainer.optimizers, tensors)
             self.batches.restore(batches)
             self.trainer.restore(record["training"])
             torch.set_rng_state(tensors[_RANDOM])
-            self.seconds, self.parts, keep = record["seconds"], record["parts"], record["metrics_bytes"]
+            self.seconds, self.parts = record["seconds"], record["parts"]
         elif self.ranks.first:
-            keep = self._take_over()
+            self._take_over()
         self._trained = bool(self.ranks.agree(self.training_of is not None))
         if not self.ranks.first:
             return
@@ -149,11 +163,33 @@ class Run:
         for line in checkpoints.damaged:
             print(f"warning: {line}; going on from {self.trainer.exposures:.1f} exposures", file=sys.stderr)
         self._check_claim()
-        self.folder.metrics.touch()
-        os.truncate(self.folder.metrics, min(keep, self.folder.metrics.stat().st_size))
+        if found is not None:
+            self._restore_metrics(found.record)
+        elif self.training_of is None:
+            replace_file(self.folder.metrics, b"")
 
-    def _take_over(self) -> int:
-        """Take over a finished training that was measured in another way, if there is one; returns bytes of metrics."""
+    def _check_origin(self, record: dict[str, Any]) -> None:
+        """Refuse the checkpoint of another run, or one of other texts, tokens or code. Raises ValueError."""
+        where, name = f"checkpoint: {self.folder.checkpoints.folder}", run_id(self.config)
+        if (found := record.get("run_id", name)) != name:
+            raise ValueError(f"{where} is of run {found}; must be of {name}; delete it to train anew")
+        if why := changes(record.get("fingerprint"), self.fingerprint, self.config):
+            raise ValueError(f"{where}: {why}; undo that, or delete it to train anew")
+
+    def _restore_metrics(self, record: dict[str, Any]) -> None:
+        trainer = self.trainer
+        if self.metrics.restore(record, trainer.exposures):
+            return
+        marks = [mark for mark in log_spaced(self.config.exposures) if mark <= trainer.exposures + 1e-9]
+        lacking = self.metrics.lacking(range(self.log_steps, trainer.steps + 1, self.log_steps), marks)
+        print(
+            f"warning: {self.folder.metrics} is not the file of the checkpoint (were folders merged?); "
+            f"records lacking up to {trainer.exposures:.1f} exposures: {lacking}",
+            file=sys.stderr,
+        )
+
+    def _take_over(self) -> None:
+        """Take over a finished training that was measured in another way, if there is one."""
         for other, result in trained_alike(self.folder, self.config):
             try:
                 row, made = result["rows"][0], result["provenance"]
@@ -167,6 +203,9 @@ class Run:
                 counts = {name: row[name] for name in ("steps", "tokens", "exposures")} | {"loss_since": [0, 0.0]}
                 parts = made["parts"][:-1] if "training_of" in made else made.get("parts") or [{"from": 0.0, **made}]
                 seconds = float(row["seconds"])
+                if why := self._other_model(other, result):
+                    print(f"warning: {other.path.name}: {why}; its training is not taken over", file=sys.stderr)
+                    continue
                 load_weights(self.model, other.model)
             except (OSError, ValueError, LookupError, TypeError, RuntimeError):  # damaged, or its model is gone
                 continue
@@ -176,8 +215,15 @@ class Run:
             self.seconds, self.parts = seconds, parts
             self.training_of = made.get("training_of", other.path.name)
             print(f"trained already, as {other.path.name}; it is only measured", file=sys.stderr)
-            return self.folder.metrics.stat().st_size
-        return 0
+            return
+
+    def _other_model(self, other: RunFolder, result: dict[str, Any]) -> str | None:
+        """Why the model of a finished run is not the one that this run would train; None if it is."""
+        if why := changes(result.get("fingerprint"), self.fingerprint, self.config):
+            return why
+        if changed := other.changed(result, other.model.name):
+            return f"{changed[0]} is not the file that was measured"
+        return None
 
     def _curve_people(self, eval_people: int) -> int:
         """People measured at each point of the learning curve."""
@@ -188,13 +234,13 @@ class Run:
         tensors = training_tensors(self.model, self.trainer.optimizers)
         tensors |= {_BATCHES + name: torch.from_numpy(array) for name, array in batches.items()}
         tensors[_RANDOM] = torch.get_rng_state()
-        self._metrics.flush()
-        os.fsync(self._metrics.fileno())  # the checkpoint holds its length
         record = {
+            "run_id": run_id(self.config),
+            "fingerprint": self.fingerprint,
             "training": self.trainer.state(),
             "seconds": time.monotonic() - self.started,
             "parts": self.parts,
-            "metrics_bytes": self.folder.metrics.stat().st_size,
+            **self.metrics.save(),
         }
         self.folder.checkpoints.save(self.trainer.steps, tensors, record)
 
@@ -210,8 +256,7 @@ class Run:
         if self.claim is not None and self.claim.lost:
             return
         record["seconds"] = time.monotonic() - self.started
-        self._metrics.write(json.dumps(record) + "\n")
-        self._metrics.flush()
+        self.metrics.write(record)
 
     def _inference(self, model: CausalLM) -> Inference:
         return Inference(model, self.device, native=self.settings.native)
@@ -224,6 +269,8 @@ class Run:
 
     def _finish(self) -> None:
         options = self.config.measure
+        if not math.isclose(self.trainer.exposures, self.config.exposures):
+            raise ValueError(f"exposures: the training ended at {self.trainer.exposures} of {self.config.exposures}")
         self._report({"exposures": self.config.exposures, "measuring": True})
         records = measure_copies(
             self.model,
@@ -235,13 +282,17 @@ class Run:
         )
         self._check_claim()
         self._write({"kind": "recall", "exposures": self.config.exposures, **records[0]})
-        os.fsync(self._metrics.fileno())
+        self.metrics.save()
         self.folder.write_model(self._write_model)
+        logged = {*range(self.log_steps, self.trainer.steps, self.log_steps), self.trainer.steps}
         write_json(
             self.folder.result,
             {
                 "run_id": run_id(self.config),
                 "config": stored(self.config),
+                "fingerprint": self.fingerprint,
+                "files": hash_files(self.folder.path, self.folder.model.name, self.folder.metrics.name),
+                "records_lacking": self.metrics.lacking(logged, log_spaced(self.config.exposures)),
                 "provenance": self._provenance(),
                 "rows": [self._description() | record for record in records],
             },

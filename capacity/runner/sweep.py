@@ -165,6 +165,7 @@ class _Sweep:
                 self._failed(run, reason)
                 continue
             try:
+                run.folder.check()
                 if not run.folder.config.exists():
                     run.folder.write_config(run.plan.config)
                 dead_claim = self._watch.free(run.folder.path)
@@ -176,6 +177,10 @@ class _Sweep:
             except OSError as error:
                 waiting.remove(run)
                 self._failed(run, f"{run.folder.path} cannot be written ({error.strerror})")
+                continue
+            except ValueError as error:  # nothing may be written there, not even why
+                waiting.remove(run)
+                self._failed(run, str(error))
                 continue
             run.look_again = now + _LOOK_AGAIN_SECONDS
         return None

@@ -55,7 +55,7 @@ class _Driver:
 def main(arguments: list[str] | None = None) -> int:
     """Do the run of a folder; returns one of the store's exit codes."""
     parser = argparse.ArgumentParser(prog="python -m capacity.runner.worker", description="Do one run in its folder.")
-    parser.add_argument("folder", type=lambda path: RunFolder(Path(path)))
+    parser.add_argument("folder", type=lambda path: RunFolder(Path(path).absolute()))
     parser.add_argument("--device", type=pick_device, default="auto")
     parser.add_argument("--dead-claim", type=int, default=0, help="number of a claim to take over")
     parser.add_argument("--save-seconds", type=float, default=60.0, help="time between checkpoints")
@@ -71,6 +71,11 @@ def main(arguments: list[str] | None = None) -> int:
 
     if options.device.type == "cpu":
         torch.set_num_threads(1)
+    try:
+        folder.check()
+    except ValueError as error:  # nothing may be written there, not even why
+        print(f"error: {error}", file=sys.stderr)
+        return FAILED
     ranks, device = join(options.device, options.processes)  # a signal ends a process that waits for the others
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, on_signal)

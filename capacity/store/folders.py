@@ -1,10 +1,12 @@
 """The folder of a sweep: `OUT/store.json` and, for every run, `OUT/<run id>/` with all that is known of it.
 
 In: an output folder and run ids. Out: paths and records. A run is done when its result.json is there, which is written
-last; a run has failed if there is a failed.json; and it belongs to the process that holds the claim on its folder.
+last, and holds as many exposures as planned; a run has failed if there is a failed.json; and it belongs to the process
+that holds the claim on its folder.
 """
 
 import json
+import os
 import shutil
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import suppress
@@ -15,6 +17,7 @@ from typing import Any
 import yaml
 
 from basis.files import replace_file, sync
+from basis.folders import changed_files, contents, read_file, refuse_links
 from capacity.spec.config import FORMAT, RunConfig
 from capacity.spec.identity import run_id, stored, training_of
 from train.checkpoint import Checkpoints
@@ -74,8 +77,41 @@ class RunFolder:
 
     @property
     def done(self) -> bool:
-        """Whether the run is finished."""
-        return self.result.exists()
+        """Whether the run is finished: its result is there, and is its own."""
+        with suppress(ValueError):
+            return self.read_result() is not None
+        return False
+
+    def read_result(self) -> dict[str, Any] | None:
+        """The result of the run; None if there is none yet. Raises ValueError for any other file of this name."""
+        try:
+            result: dict[str, Any] = json.loads(read_file(self.result))
+            run, planned = result["run_id"], result["config"]["exposures"]
+            exposures = [row["exposures"] for row in result["rows"]]
+        except FileNotFoundError:
+            return None
+        except (OSError, ValueError, LookupError, TypeError, RecursionError) as error:
+            why = f"is not the result of a run ({type(error).__name__})"
+        else:
+            if run != self.path.name:
+                why = f"is the result of run {run!r:.100}"
+            elif not exposures or any(found != planned for found in exposures):
+                why = f"has {exposures!r:.100} exposures, where {planned!r:.100} are planned"
+            else:
+                return result
+        raise ValueError(f"{self.result.name}: {self.result} {why}; delete it to do the run again")
+
+    def check(self) -> None:
+        """See that what is written here stays here. Raises ValueError for links that lead out of the folder."""
+        if self.path.is_symlink():
+            raise ValueError(f"out: {self.path} is a link to {os.readlink(self.path)}; remove it")
+        refuse_links(self.path)
+
+    def changed(self, result: Mapping[str, Any], names: str) -> list[str]:
+        """The files whose names begin like this and that are missing, or not those that a result was written with."""
+        hashes = result.get("files")  # results of earlier versions have none
+        ours = hashes if isinstance(hashes, dict) else {}
+        return changed_files(self.path, {name: wanted for name, wanted in ours.items() if name.startswith(names)})
 
     def read_failure(self) -> str | None:
         """The reason why the run failed, in one line; None if it has not."""
@@ -85,6 +121,11 @@ class RunFolder:
             return None
         except (OSError, ValueError, KeyError, TypeError):
             return f"{self.failure} cannot be read"
+
+    def forget_failure(self) -> None:
+        """Let a run that failed be tried again. Raises ValueError as `check` does."""
+        self.check()
+        self.failure.unlink(missing_ok=True)
 
     def clear_leftovers(self) -> None:
         """Remove the temporary files of a process that was killed; only the folder's one worker may."""
@@ -137,10 +178,24 @@ def trained_alike(folder: RunFolder, config: RunConfig) -> Iterator[tuple[RunFol
     for path in sorted(folder.path.parent.glob(f"{folder.path.name.rpartition('-')[0]}-*")):
         other = RunFolder(path)
         with suppress(OSError, ValueError, KeyError, TypeError, AttributeError):  # it may be moved away meanwhile
-            result = json.loads(other.result.read_text())
-            if path != folder.path and training_of(result["config"]) == ours:
+            result = other.read_result()
+            if result is not None and path != folder.path and training_of(result["config"]) == ours:
                 found.append(("training_of" in result["provenance"], other, result))
     yield from ((other, result) for _, other, result in sorted(found, key=lambda one: one[0]))
+
+
+def holes(out: Path) -> list[str]:
+    """A line for each finished run of a sweep's folder whose metrics are not whole, as after a merge of two folders."""
+    lines = []
+    for path in sorted(out.glob("*/result.json")):
+        run = RunFolder(path.parent)
+        with suppress(ValueError):  # not its result
+            result = run.read_result() or {}
+            if run.changed(result, run.metrics.name):
+                lines.append(f"{run.metrics}: is not the file that the run wrote; its learning curve may have holes")
+            elif lacking := result.get("records_lacking"):
+                lines.append(f"{run.metrics}: lacks records, {lacking} of them; its learning curve has holes")
+    return lines
 
 
 def write_json(path: Path, record: Mapping[str, Any]) -> None:
@@ -163,8 +218,8 @@ def open_store(out: Path) -> None:
 
 def check_store(out: Path) -> None:
     """See that a folder is a store that this version can read, or can become one. Raises ValueError or OSError."""
-    file = out / STORE
-    found = sorted(path.name for path in out.glob("*") if path.name[0] != "." and path.name != "lost+found")
+    refuse_links(out, STORE, "results.csv", "plots")
+    file, found = out / STORE, contents(out)
     try:
         written = json.loads(file.read_text())["format"]
     except FileNotFoundError:

@@ -9,8 +9,9 @@ import numpy as np
 import pytest
 from pydantic import ValidationError
 
+from biogen import pools
 from biogen.config import COMMON, DataConfig
-from biogen.dataset import Dataset, draw_texts, make_dataset, mean_length
+from biogen.dataset import Dataset, draw_texts, fingerprint, make_dataset, mean_length
 from biogen.datasets import DATASETS, title_of
 from biogen.pools import PoolSizes
 
@@ -130,3 +131,30 @@ def test_a_data_set_without_questions_says_so():
     assert dataset.questions == ()
     with pytest.raises(NotImplementedError, match="bioD has no questions"):
         dataset.question_outlines(np.arange(3), 0)
+
+
+def test_a_fingerprint_is_of_texts_and_tokens(options: dict[str, object]):
+    ours = fingerprint(small(options))
+    assert fingerprint(small(options)) == ours
+    assert fingerprint(small(options, junk="1/2"))["texts"] == ours["texts"]
+    assert fingerprint(small(options, seed=1))["texts"] != ours["texts"]
+
+
+def test_a_fingerprint_is_of_the_content_of_pools_and_tokenizer_not_of_their_names(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    options = SMALL["bios"]
+    ours = small(options)
+    ours.tokenizer.save_pretrained(tmp_path / "one")
+    ours.tokenizer.save_pretrained(tmp_path / "two")
+    one, two = (fingerprint(small(options, tokenizer=str(tmp_path / name))) for name in ("one", "two"))
+    assert one == two
+    assert one["texts"] == fingerprint(ours)["texts"]
+    pairs = fingerprint(small(options, tokenizer="bpe", vocab=200))
+    assert pairs["texts"] == one["texts"]
+    assert pairs["tokens"] != one["tokens"]
+    stored = pools._lines
+    monkeypatch.setattr(pools, "_lines", lambda file: tuple(line.replace("Music", "Drama") for line in stored(file)))
+    assert fingerprint(small(options)) == fingerprint(ours)  # not among the first majors
+    monkeypatch.setattr(pools, "_lines", lambda file: tuple(line.replace("e", "a") for line in stored(file)))
+    assert fingerprint(small(options))["texts"] != fingerprint(ours)["texts"]

@@ -31,6 +31,12 @@ def metrics_of(run, kind=None):
     return [record | {"seconds": 0} for record in records if kind in (None, record["kind"])]
 
 
+def be_done(folder, exposures=2, **row):
+    """Give a run a result."""
+    rows = [{"exposures": exposures, **row}]
+    folder.result.write_text(json.dumps({"run_id": folder.path.name, "config": {"exposures": exposures}, "rows": rows}))
+
+
 def workers_of(folder):
     """Process numbers of the workers of a store or of a run, of this machine."""
     found = []

@@ -18,6 +18,7 @@ from matplotlib.backends.backend_svg import FigureCanvasSVG
 from matplotlib.figure import Figure
 
 from basis.files import replace_file
+from basis.folders import refuse_links
 from capacity.laws.capacity import compared
 from capacity.laws.groups import kinds, label
 from capacity.report.figures import FIGURES
@@ -100,11 +101,12 @@ def draw_all(
         names: of figures, or `module:Name` of a user's own.
 
     Raises:
-        ValueError: there is no such figure.
+        ValueError: there is no such figure, or `plots` or something in it is a link that leads out of `out`.
 
     """
     drawings = {name: FIGURES[name] for name in names}
     runs = Runs.of(frame, folders or [out])
+    refuse_links(out, "plots")
     folder = out / "plots"
     folder.mkdir(parents=True, exist_ok=True)
     written: list[Path] = []

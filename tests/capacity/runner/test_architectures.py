@@ -36,7 +36,9 @@ def test_a_run_of_every_architecture_is_read_by_transformers(prepare, do, rows_o
     assert hf.count_parameters(model, dataset.tokenizer.vocab) == row["params"] + inert
 
 
-def test_a_users_own_architecture_and_optimizer_are_trained_and_taken_over(prepare, do, rows_of, tmp_path, monkeypatch):
+def test_a_users_own_architecture_and_optimizer_are_trained_and_taken_over(
+    prepare, do, rows_of, tmp_path, monkeypatch, capfd
+):
     (tmp_path / "own_models.py").write_text(OWN)
     (tmp_path / "own_optimizers.py").write_text(OWN_OPTIMIZERS)
     monkeypatch.chdir(tmp_path)
@@ -50,8 +52,17 @@ def test_a_users_own_architecture_and_optimizer_are_trained_and_taken_over(prepa
     }
     first, third = prepare(**own), prepare(**own | {"architecture_options": None})
     assert do(first)
-    first = RunFolder(first.path.rename(f"{first.path.parent}/{first.path.name[:-10]}0123456789"))  # as another run
+    name = f"{first.path.name[:-10]}0123456789"  # as another run
+    first.result.write_text(first.result.read_text().replace(first.path.name, name))
+    first = RunFolder(first.path.rename(first.path.parent / name))
     second = prepare(**own)
+    with (tmp_path / "own_optimizers.py").open("a") as file:
+        file.write("\n")
+    assert do(second)
+    assert "training_of" not in json.loads(second.result.read_text())["provenance"]
+    assert f"warning: {name}: the code in own_optimizers changed since; its training is not" in capfd.readouterr().err
+    (tmp_path / "own_optimizers.py").write_text(OWN_OPTIMIZERS)
+    second.result.unlink()
     assert do(second)
     assert json.loads(second.result.read_text())["provenance"]["training_of"] == first.path.name
     assert do(third)

@@ -24,7 +24,9 @@ def finish(out, plan, R):
     folder = run_folder(out, plan.config)
     folder.path.mkdir(parents=True, exist_ok=True)
     rows = [{"quantization": "int8", "bits_per_param": 9.0}, {"quantization": "none", "bits_per_param": R}]
-    folder.result.write_text(json.dumps({"rows": rows}))
+    exposures = plan.config.exposures
+    rows = [row | {"exposures": exposures} for row in rows]
+    folder.result.write_text(json.dumps({"run_id": plan.run_id, "config": {"exposures": exposures}, "rows": rows}))
 
 
 def people_of(plans):

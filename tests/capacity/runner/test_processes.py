@@ -7,7 +7,7 @@ import pytest
 
 from capacity.runner.engine import ONE_THREAD, LocalJob, WorkerOptions, outcome, start_worker
 from capacity.store.folders import STOPPED, TAKEN
-from tests.capacity.conftest import metrics_of, wait_for, workers_of
+from tests.capacity.conftest import be_done, metrics_of, wait_for, workers_of
 
 TWO = WorkerOptions("cpu", processes=2, save_seconds=0.5)
 PYTORCH = {"kernels": "pytorch", "precision": "fp32", "batch": 17}  # 17 rows don't divide by two
@@ -73,5 +73,5 @@ def test_what_torchrun_says_is_told_from_the_folder(prepare):
     assert outcome(TAKEN, folder, WorkerOptions("cpu")) == TAKEN
     folder.failure.write_text("{}")
     assert outcome(0, folder, TWO) == 1
-    folder.result.write_text("{}")
+    be_done(folder)
     assert outcome(0, folder, TWO) == 0

@@ -23,6 +23,7 @@ from capacity.runner.sweep import OutGone, Stopped, run_all
 from capacity.spec.plan import make_plans
 from capacity.spec.preset import Preset
 from capacity.store.folders import RunFolder, fail, open_store, run_folder
+from tests.capacity.conftest import be_done
 
 PEOPLE = (20, 30, 40)
 # Whoever is started says so in a common log; "$3" is the run's folder.
@@ -71,7 +72,8 @@ def folder_of(plans, out, people):
     return run_folder(out, plan.config)
 
 
-DONE = 'echo "{}" > "$3/result.json"'
+RESULT = '{"run_id": "$(basename $3)", "config": {"exposures": 2}, "rows": [{"exposures": 2}]}'.replace('"', '\\"')
+DONE = f'echo "{RESULT}" > "$3/result.json"'
 
 
 def test_the_largest_run_is_first(do_all, tmp_path):
@@ -93,7 +95,7 @@ def test_what_a_finished_run_asks_for_is_done_too(do_all, tmp_path, plans):
 
 def test_a_sweep_grows_from_what_another_driver_did(do_all, tmp_path, plans):
     folder_of(plans, tmp_path, 30).write_config(plans[1].config)
-    folder_of(plans, tmp_path, 30).result.write_text("{}")
+    be_done(folder_of(plans, tmp_path, 30))
     wanted = [[plans[2]], []]
     _, printed = do_all(DONE, plans=[plans[1]], grow=lambda: wanted.pop(0))
     assert "other drivers" not in printed
@@ -134,6 +136,18 @@ def test_one_failure_stops_no_other(do_all, tmp_path, plans):
     assert "biod-1x16-n30-e2: error: bad luck" in printed.splitlines()  # what a worker says is passed on
     assert folder_of(plans, tmp_path, 20).done
     assert folder_of(plans, tmp_path, 40).done
+
+
+def test_a_run_that_is_a_link_fails_alone_and_what_it_leads_to_is_left_alone(do_all, tmp_path, plans):
+    elsewhere = tmp_path.parent / f"{tmp_path.name}-elsewhere"
+    elsewhere.mkdir()
+    bad = folder_of(plans, tmp_path, 30).path
+    bad.symlink_to(elsewhere)
+    failed, printed = do_all(DONE)
+    assert failed == {30: f"out: {bad} is a link to {elsewhere}; remove it"}
+    assert f"failed: {bad.name}: {failed[30]}" in printed.splitlines()
+    assert list(elsewhere.iterdir()) == []
+    assert folder_of(plans, tmp_path, 20).done
 
 
 def test_the_reason_is_what_the_worker_recorded(do_all, tmp_path, plans):
@@ -191,7 +205,7 @@ def test_a_run_that_another_driver_does_is_waited_for(do_all, tmp_path, plans):
 
     def finish():
         (tmp_path / "waited").touch()
-        folder.result.write_text("{}")
+        be_done(folder)
 
     with held:
         timer = threading.Timer(1.0, finish)

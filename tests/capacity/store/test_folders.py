@@ -1,6 +1,8 @@
 """The store: what is written is read back, whole or not at all; other versions and damage are named."""
 
+import hashlib
 import json
+import os
 
 import pytest
 from pydantic import ValidationError
@@ -8,7 +10,8 @@ from pydantic import ValidationError
 from capacity.runner.progress import progress_of
 from capacity.spec.identity import run_id
 from capacity.store import folders as store
-from capacity.store.folders import RunFolder, fail, open_store, run_folder, write_json
+from capacity.store.folders import RunFolder, fail, holes, open_store, run_folder, write_json
+from tests.capacity.conftest import be_done
 
 
 @pytest.mark.parametrize(
@@ -44,10 +47,70 @@ def test_a_run_is_done_when_its_result_is_there(tmp_path):
     (tmp_path / ".result.json.1.tmp").write_text("{")
     assert not folder.done
     folder.clear_leftovers()
-    write_json(folder.result, {"rows": [1]})
+    be_done(folder)
     assert folder.done
-    assert json.loads(folder.result.read_text()) == {"rows": [1]}
+    assert folder.read_result() == json.loads(folder.result.read_text())
     assert [file.name for file in tmp_path.iterdir()] == ["result.json"]
+
+
+def test_a_run_is_not_done_by_a_result_that_is_not_its_own(tmp_path):
+    folder = RunFolder(tmp_path)
+    assert folder.read_result() is None
+    be_done(folder)
+    whole = json.loads(folder.result.read_text())
+    for change, why in [
+        ({"run_id": "another"}, "is the result of run 'another'"),
+        ({"config": {"exposures": 3}}, "has [2] exposures, where 3 are planned"),
+        ({"rows": [{"exposures": 2}, {"exposures": 1}]}, "has [2, 1] exposures, where 2 are planned"),
+        ({"rows": []}, "has [] exposures, where 2 are planned"),
+        ({"rows": 3}, "is not the result of a run (TypeError)"),
+        ({"config": None}, "is not the result of a run (TypeError)"),
+    ]:
+        folder.result.write_text(json.dumps(whole | change))
+        assert not folder.done
+        with pytest.raises(ValueError, match=r"^result\.json: ") as error:
+            folder.read_result()
+        assert str(error.value) == f"result.json: {folder.result} {why}; delete it to do the run again"
+    for content in ("", "[" * 100_000, "{}", "[]"):
+        folder.result.write_text(content)
+        assert not folder.done
+    folder.result.unlink()
+    os.mkfifo(folder.result)
+    assert not folder.done  # and does not wait for a writer
+
+
+def test_metrics_that_are_not_whole_are_named(tmp_path):
+    for name in "abc":
+        run = RunFolder(tmp_path / name)
+        run.path.mkdir()
+        run.metrics.write_text("line\n")
+        be_done(run)
+        result = json.loads(run.result.read_text())
+        files = {"metrics.jsonl": hashlib.sha256(b"line\n").hexdigest(), "model/none": ""}
+        write_json(run.result, result | {"files": files, "records_lacking": 3 * (name == "c")})
+    (tmp_path / "b" / "metrics.jsonl").write_text("li")
+    assert holes(tmp_path) == [
+        f"{tmp_path}/b/metrics.jsonl: is not the file that the run wrote; its learning curve may have holes",
+        f"{tmp_path}/c/metrics.jsonl: lacks records, 3 of them; its learning curve has holes",
+    ]
+    for name in "abc":
+        be_done(RunFolder(tmp_path / name))  # as an earlier version wrote them
+    assert holes(tmp_path) == []
+
+
+@pytest.mark.parametrize("name", ["store.json", "results.csv", "plots", "plots/law.png"])
+def test_a_link_out_of_a_store_is_refused(tmp_path, name):
+    out = tmp_path / "out"
+    open_store(out)
+    (out / "plots").mkdir()
+    path = out / name
+    if path.is_dir():
+        path.rmdir()
+    path.unlink(missing_ok=True)
+    path.symlink_to(tmp_path / "elsewhere")
+    with pytest.raises(ValueError, match=f"^out: {path} is a link to {tmp_path}/elsewhere, outside {out}; remove it$"):
+        open_store(out)
+    assert not (tmp_path / "elsewhere").exists()
 
 
 @pytest.mark.parametrize(

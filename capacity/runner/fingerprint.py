@@ -1,0 +1,37 @@
+"""What decides a run besides its options: the content of what they only name.
+
+In: a run's configuration and its data set. Out: hashes of the texts (pools, sentences, people), of their tokens, and
+of the files of a user's own code. They stand in checkpoints and results, and in no id.
+"""
+
+import hashlib
+import importlib
+from pathlib import Path
+from typing import Any
+
+from biogen.dataset import Dataset, fingerprint
+from capacity.spec.config import RunConfig
+
+
+def fingerprint_of(config: RunConfig, dataset: Dataset) -> dict[str, str]:
+    """The hashes, by what they are of."""
+    names = (config.data.dataset, config.model.architecture, config.training.optimizer)
+    modules = sorted({name.partition(":")[0] for name in names if ":" in name})
+    return fingerprint(dataset) | {module: _code(module) for module in modules}
+
+
+def changes(before: Any, now: dict[str, str], config: RunConfig) -> str:
+    """What is no longer as it was, in words; empty if all is."""
+    if not isinstance(before, dict):
+        return "it is of an earlier version of this project"
+    words = {"texts": "the texts (pools, sentences, people)", "tokens": f"the tokenizer {config.data.tokenizer!r}"}
+    changed = [words.get(name, f"the code in {name}") for name in now if before.get(name) != now[name]]
+    if words["texts"] in changed and words["tokens"] in changed:  # other texts have other tokens
+        changed.remove(words["tokens"])
+    return f"{' and '.join(changed)} changed since" if changed else ""
+
+
+def _code(module: str) -> str:
+    """The hash of the file of a module; empty for a module without one."""
+    file = importlib.import_module(module).__file__
+    return hashlib.sha256(Path(file).read_bytes()).hexdigest() if file else ""
