@@ -37,6 +37,7 @@ def publish(folder: Path, stores: Sequence[Path] = ()) -> int:
             out of it.
 
     """
+    refuse_links(folder, CURVES, RECORDS, "plots")
     sources = [*stores, *([folder] if folder.is_dir() else [])]
     if load(*sources).empty:
         raise ValueError(f"folders = {', '.join(map(str, sources)) or folder}: no finished run in there")
@@ -45,7 +46,6 @@ def publish(folder: Path, stores: Sequence[Path] = ()) -> int:
         for _, record in records_in(source):
             records.setdefault(record["run_id"], record)
     recall, losses = (load_curves(*sources, runs=records, kind=kind) for kind in (RECALL, TRAIN))
-    refuse_links(folder, CURVES, RECORDS, "plots", "runs", "results.csv")
     folder.mkdir(parents=True, exist_ok=True)
     write_curves(recall, losses, folder / CURVES)
     write_records(list(records.values()), folder / RECORDS)
@@ -56,7 +56,7 @@ def publish(folder: Path, stores: Sequence[Path] = ()) -> int:
 def _remove_old(folder: Path, runs: Collection[str]) -> None:
     """Remove the JSON files of these runs as an earlier layout had them, and nothing else that lies there."""
     old = [folder / "runs" / f"{run}{ending}" for run in runs for ending in (".json", ".metrics.jsonl")]
-    there = [path for path in old if path.is_file()]
+    there = [path for path in old if path.is_file() and not (folder / "runs").is_symlink()]
     for path in there:
         path.unlink()
     if there:

@@ -51,7 +51,8 @@ def new_record(record: Mapping[str, Any], ids: Mapping[str, str]) -> dict[str, A
 def migrate(folder: Path) -> tuple[int, list[str]]:
     """Migrate a folder; returns how many runs have a new id, and a line for each unchanged run.
 
-    Raises ValueError for a folder that is neither a store of format 2 nor one of published results.
+    Raises ValueError for a folder that is neither a store of format 2 nor one of published results, and for links that
+    lead out of a run.
     """
     if (folder / STORE).is_file():
         return _migrate_store(folder)
@@ -69,6 +70,8 @@ def _migrate_store(folder: Path) -> tuple[int, list[str]]:
         return 0, []
     if written != 2:
         raise ValueError(f"folder: {folder} has format {written!r}; allowed is 2")
+    for path in folder.glob("*/config.yaml"):
+        RunFolder(path.parent).check()
     configs = {path.parent.name: yaml.safe_load(path.read_text()) for path in sorted(folder.glob("*/config.yaml"))}
     ids, lines = _new_ids(configs)
     for old, new in ids.items():

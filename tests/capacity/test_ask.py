@@ -214,6 +214,17 @@ def test_damaged_runs_take_one_line_each(sweep, runs, tmp_path):
     (line,) = told([whole])
     assert line.startswith(f"folder: {whole} cannot be read (model.safetensors of")
     copy()
+    other = bytearray((whole / "model" / "model.safetensors").read_bytes())
+    other[-3] ^= 1
+    (whole / "model" / "model.safetensors").write_bytes(other)
+    assert told([whole]) == [
+        f"folder: {whole} cannot be read (model/model.safetensors is not the file that was measured)"
+    ]
+    copy()
+    shutil.copy(sweep / runs["knowing"].name / "config.yaml", whole / "config.yaml")
+    mixed = f"its config.yaml is that of run {runs['knowing'].name}, its result.json that of {name}"
+    assert told([whole]) == [f"folder: {whole} cannot be read ({mixed})"]
+    copy()
     config, damaged = whole / "config.yaml", "is of another version or damaged"
     for content, reason in (
         ("", f"{config} {damaged} ("),

@@ -77,6 +77,29 @@ def test_what_else_lies_in_the_folder_stays(tmp_path, monkeypatch):
     assert {path.name for path in after.keys() - before.keys()} >= {"records.parquet", "curves.parquet", "law.png"}
 
 
+@pytest.mark.parametrize("name", ["plots", "records.parquet"])
+def test_a_link_out_of_the_folder_is_refused(tmp_path, capsys, name):
+    write_store(tmp_path / "A", [make_row("a")])
+    (tmp_path / "out").mkdir()
+    (tmp_path / "precious").write_text("mine")
+    (tmp_path / "out" / name).symlink_to(tmp_path / "precious")
+    assert main([str(tmp_path / "out"), str(tmp_path / "A")]) == 2
+    link = f"{tmp_path / 'out' / name} is a link to {tmp_path / 'precious'}, outside {tmp_path / 'out'}"
+    assert capsys.readouterr().err == f"error: out: {link}; remove it\n"
+    assert (tmp_path / "precious").read_text() == "mine"
+    assert [path.name for path in (tmp_path / "out").iterdir()] == [name]
+
+
+def test_files_of_runs_elsewhere_stay(tmp_path):
+    write_store(tmp_path / "A", [make_row("a")])
+    (tmp_path / "elsewhere").mkdir()
+    shutil.copy(tmp_path / "A" / "a" / "result.json", tmp_path / "elsewhere" / "a.json")
+    (tmp_path / "out").mkdir()
+    (tmp_path / "out" / "runs").symlink_to(tmp_path / "elsewhere")
+    assert publish(tmp_path / "out") == 1
+    assert (tmp_path / "elsewhere" / "a.json").exists()
+
+
 @pytest.mark.parametrize("stores", [[], ["empty"], ["nowhere"], ["broken"]])
 def test_without_runs_nothing_is_written(tmp_path, capsys, stores):
     (tmp_path / "empty").mkdir()

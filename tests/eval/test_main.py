@@ -1,6 +1,7 @@
 """`python -m eval`: what a run says of itself, in a fresh process; mistakes in one line each."""
 
 import json
+import shutil
 import subprocess
 import sys
 
@@ -9,7 +10,7 @@ import yaml
 
 from basis.flags import run_main
 from biogen.folder import write_dataset
-from eval.__main__ import main
+from eval.__main__ import changes_of, main
 
 
 def said(text, rows):
@@ -72,6 +73,22 @@ def test_the_people_of_a_data_set_on_disk(biod_run, rows_of, tmp_path, capfd):
     assert row["loss_value"] == pytest.approx(rows_of(biod_run)[0]["loss_value"], abs=1e-4)
     assert row["bits"] > 0
     assert said(printed.err, [row])
+
+
+def test_a_model_that_is_no_longer_the_one_that_was_measured(biod_run, tmp_path, capfd):
+    run = tmp_path / "run"
+    shutil.copytree(biod_run.path, run)
+    assert changes_of(run / "model") == []
+    tokenizer = run / "model" / "tokenizer_config.json"
+    tokenizer.write_text(tokenizer.read_text() + "\n")
+    assert main([str(run / "model"), "--data", str(run), "--people", "2"]) == 0
+    warning = "warning: model/tokenizer_config.json is not the file that result.json is about; it has changed since"
+    assert warning in capfd.readouterr().err.splitlines()
+    for content in ("", "[]", '{"files": 3}', '{"rows": []}'):  # damaged, or of an earlier version
+        (run / "result.json").write_text(content)
+        assert changes_of(run / "model") == []
+    (run / "result.json").unlink()
+    assert changes_of(run / "model") == []
 
 
 def test_the_people_of_another_seed(biod_run, tmp_path, capfd):

@@ -1,6 +1,7 @@
 """What is printed about runs."""
 
 import io
+import json
 import re
 import subprocess
 import sys
@@ -195,3 +196,17 @@ def test_of_published_results_the_program_writes_nothing_unasked(tmp_path, capsy
     assert sorted((tmp_path / "published").iterdir()) == before
     assert main([str(tmp_path / "published"), "--out", str(tmp_path / "out")]) == 0
     assert (tmp_path / "out" / "results.csv").read_text().count("\n") == 2
+
+
+def test_a_link_out_of_the_folder_is_refused_and_holes_in_metrics_are_told(tmp_path, capsys):
+    write_store(tmp_path / "A", [make_row("a")])
+    result = tmp_path / "A" / "a" / "result.json"
+    record = json.loads(result.read_text())
+    result.write_text(json.dumps(record | {"records_lacking": 2}))
+    assert main([str(tmp_path / "A"), "--out", str(tmp_path / "out"), "--figure", "law"]) == 0
+    metrics = tmp_path / "A" / "a" / "metrics.jsonl"
+    assert capsys.readouterr().err == f"warning: {metrics}: lacks records, 2 of them; its learning curve has holes\n"
+    (tmp_path / "A" / "plots").symlink_to(tmp_path / "elsewhere")
+    assert main([str(tmp_path / "A")]) == 2
+    assert capsys.readouterr().err.startswith(f"error: out: {tmp_path / 'A' / 'plots'} is a link to")
+    assert not (tmp_path / "elsewhere").exists()

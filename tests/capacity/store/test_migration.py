@@ -85,3 +85,13 @@ def test_a_finished_run_has_its_schemes_by_their_full_names(plan_of):
     config = new_config(old_config(plan_of().config))
     assert config.measure.quantize == ("rtn-int8", "rtn-int4-g8")
     assert FORMAT == 3
+
+
+def test_a_run_that_is_a_link_is_left_alone(old_store, tmp_path):
+    run = old_store / "biod-old-1"
+    run.rename(tmp_path / "elsewhere")
+    run.symlink_to(tmp_path / "elsewhere")
+    before = {path: path.read_bytes() for path in tmp_path.rglob("*") if path.is_file()}
+    with pytest.raises(ValueError, match=f"^out: {run} is a link to {tmp_path / 'elsewhere'}; remove it$"):
+        migrate(old_store)
+    assert {path: path.read_bytes() for path in tmp_path.rglob("*") if path.is_file()} == before
