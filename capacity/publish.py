@@ -14,8 +14,8 @@ from pathlib import Path
 import pandas as pd
 
 from basis.files import user_path
-from basis.folders import refuse_links
 from basis.flags import run_main
+from basis.folders import refuse_links
 from basis.program import called_as
 from capacity.report.best import best_table
 from capacity.report.figures import OF_ALL

@@ -9,8 +9,8 @@ from pathlib import Path
 from rich.console import Console
 
 from basis.files import user_path
-from basis.folders import refuse_links
 from basis.flags import run_main
+from basis.folders import refuse_links
 from basis.program import called_as
 from capacity.report.figures import FIGURES
 from capacity.report.figures.runs import draw_all

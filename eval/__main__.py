@@ -7,6 +7,7 @@ holds; on standard error, a table of them. A terminal shows both; a pipe or a fi
 
 import json
 import sys
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -16,8 +17,8 @@ from rich.console import Console
 from rich.table import Table
 
 from basis.files import UserPath
-from basis.folders import changed_files, read_file
 from basis.flags import UserError, parse, run_main
+from basis.folders import changed_files, read_file
 from basis.program import called_as
 from basis.streams import lost_output
 from biogen.config import Frozen
