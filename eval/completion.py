@@ -132,9 +132,9 @@ def _value_prompt(dataset: Dataset, outline: Int[np.ndarray, " slots"], attribut
     spliced, (text, spans) = pieces.splice(outline[None]), pieces.render(outline)
     inside = np.flatnonzero(np.isin(spliced.roles, roles))
     own = [span for span in spans if span.role in roles]
-    value = text[own[0].start : own[-1].end]
+    value = text[own[0].start : own[-1].end].lstrip(" ")
     prompt, wanted = spliced.tokens[: inside[0]], spliced.tokens[inside]
-    return _Prompt(prompt, wanted, value, roles, _count(dataset, outline, roles), own[0].start)
+    return _Prompt(prompt, wanted, value, roles, _count(dataset, outline, roles), own[-1].end - len(value))
 
 
 def _count(dataset: Dataset, outline: Int[np.ndarray, " slots"], roles: tuple[int, ...]) -> int:

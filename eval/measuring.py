@@ -72,7 +72,7 @@ def measure(
         people=people,
         tokens_in_use=used,
     )
-    return [{"params": parameters, **record} for record in records]
+    return [{"params": parameters, "text_begins_with": source.beginning, **record} for record in records]
 
 
 def read_data(folder: Path) -> DataConfig:

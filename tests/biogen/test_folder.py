@@ -60,7 +60,7 @@ def test_columns_are_the_people(folder: Path):
 @pytest.mark.parametrize("name", ["data", "junk"])
 def test_spans_cut_out_the_columns(folder: Path, name: str):
     for row in read(folder, name).to_dict("records"):
-        found = {span["role"]: row["text"][span["start"] : span["end"]] for span in row["spans"]}
+        found = {span["role"]: row["text"][span["start"] : span["end"]].strip() for span in row["spans"]}
         full_name = f"{row['first_name']} {row['middle_name']} {row['last_name']}"
         assert found == {"name": full_name} | {key: row[key] for key in ("pronoun", *ATTRIBUTES)}
         assert [span["start"] for span in row["spans"]] == sorted(span["start"] for span in row["spans"])
@@ -205,7 +205,7 @@ def test_biod(tmp_path: Path):
     assert list(data.columns) == ["person", "name", "a0", "a1", "a2", "text", "spans"]
     assert len(data) == 80
     for row in data.to_dict("records"):
-        found = {span["role"]: row["text"][span["start"] : span["end"]] for span in row["spans"]}
+        found = {span["role"]: row["text"][span["start"] : span["end"]].strip() for span in row["spans"]}
         assert found["name"] == row["name"]
         assert all(f"{found[f'a{k}_first']} {found[f'a{k}_rest']}" == row[f"a{k}"] for k in range(3))
     assert len(read(tmp_path, "junk")) == 80

@@ -54,7 +54,7 @@ def test_a_question_and_its_answer(asking, bios):
     prompts, answers = OwnTokens(asking).ask(PEOPLE, EVALUATION, ATTRIBUTES.index("university"))
     for person, prompt, answer in zip(PEOPLE, prompts, answers, strict=True):
         text, spans = bios.pieces.render(bios.outlines(np.array([person]), 0)[0])
-        said = {span.role: text[span.start : span.end] for span in spans}
+        said = {span.role: text[span.start : span.end].strip() for span in spans}
         assert prompt[0] == 0
         assert said[Role.NAME] in asking.tokenizer.decode(prompt.tolist())
         assert asking.tokenizer.decode(answer.tolist()) == said[ROLES["university"]] + "."
