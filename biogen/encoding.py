@@ -39,9 +39,9 @@ class Encoded:
         last = np.maximum(self.ends - 1, first)
         changes = np.concatenate([[0], np.cumsum(of_character[1:] != of_character[:-1])])
         if (joining := np.flatnonzero(changes[first] != changes[last])).size:
-            one = joining[0]
+            one = int(joining[0])
             raise ValueError(
-                f"tokenizer: makes one token of {self.text[first[one] : last[one] + 1]!r} in {self.around(int(one))!r}; "
+                f"tokenizer: makes one token of {self.text[first[one] : last[one] + 1]!r} in {self.around(one)!r}; "
                 "allowed are tokenizers that split at spaces and before punctuation"
             )
         letters, before = _letters(self.text)
@@ -82,7 +82,10 @@ class Encoder:
         return encoded
 
     def _check(self, encoded: Encoded) -> None:
-        """Every letter is covered by tokens that always stand for these letters."""
+        """Every letter is covered by tokens that always stand for these letters.
+
+        A BPE gives the places of what it dropped to what follows, so the letter without a token may be a later one.
+        """
         letters, before = _letters(encoded.text)
         first, last = before[encoded.starts], before[encoded.ends]
         depth = np.bincount(first, minlength=len(letters) + 1) - np.bincount(last, minlength=len(letters) + 1)
@@ -90,7 +93,7 @@ class Encoder:
             raise ValueError(f"tokenizer: it has no token for a part of {encoded.around(int(strange[0]))!r}; {_MUST}")
         if (lost := letters[np.cumsum(depth)[:-1] == 0]).size:
             around = encoded.text[max(0, lost[0] - _AROUND) : lost[0] + _AROUND]
-            raise ValueError(f"tokenizer: it has no token for {encoded.text[lost[0]]!r} in {around!r}; {_MUST}")
+            raise ValueError(f"tokenizer: it has no token for a part of {around!r}; {_MUST}")
         tokens = np.flatnonzero(first < last)
         joined = np.append(first[tokens[1:]] < last[tokens[:-1]], False)
         self._remember(encoded, tokens, joined)

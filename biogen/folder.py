@@ -158,7 +158,7 @@ def _card(dataset: Dataset, texts: int, measured: bool) -> str:
         "",
         f"- N0, possible names: {dataset.names:,}",
         f"- {dataset.card()}",
-        "- `spans`: where in `text` (characters) the name and the values stand, by role; the space before belongs to them",
+        "- `spans`: where in `text` (characters) the name and the values stand, by role, with the space before each",
         *(
             [f"- These are the texts that a model is measured on, each behind {before}: train on none."]
             if measured

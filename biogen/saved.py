@@ -4,6 +4,7 @@ In: a folder or a name. Out: a fast tokenizer of transformers', and its rules al
 """
 
 import json
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -26,13 +27,15 @@ def load_saved(name: str, *, local: bool = False) -> Any:
         raise ValueError(f"{name!r} is not on this machine, and the Hugging Face hub does not answer")
     from transformers import AutoTokenizer, PreTrainedTokenizerFast  # slow to import
 
-    options = {"trust_remote_code": False, "local_files_only": local}
+    converted = not _has(name, FILE, local)
     try:
-        if _has(name, FILE, local):
-            return PreTrainedTokenizerFast.from_pretrained(name, **options)
-        loaded = AutoTokenizer.from_pretrained(name, use_fast=True, **options)
+        kind = AutoTokenizer if converted else PreTrainedTokenizerFast
+        loaded = kind.from_pretrained(name, trust_remote_code=False, local_files_only=local)
     except Exception as error:  # transformers and tokenizers raise many kinds for a bad folder
-        raise ValueError(f"{name!r} cannot be loaded ({reason_of(error)})") from None
+        needs = "" if not converted or find_spec("sentencepiece") else "; SentencePiece's files need sentencepiece"
+        raise ValueError(f"{name!r} cannot be loaded ({reason_of(error)}{needs})") from None
+    if not converted:
+        return loaded
     files = {file for kind, file in loaded.vocab_files_names.items() if kind != "tokenizer_file"}
     if not files or not all(_has(name, file, local) for file in files):  # transformers makes up the rest
         raise ValueError(f"{name!r} has no {FILE}" + (f", nor {' and '.join(sorted(files))}" if files else ""))

@@ -44,7 +44,9 @@ def test_spans_cover_the_pieces_that_have_a_role(case: tuple):
         assert text == "".join(pieces.strings[piece] for piece in row)
         of_character = [0] * len(text)
         for role, start, end in spans:
-            assert text[start:end].strip() and not text[:start].endswith(" ") and text[end - 1] != " "
+            assert text[start:end].strip()
+            assert not text[:start].endswith(" ")
+            assert not text[:end].endswith(" ")
             of_character[start:end] = [role] * (end - start)
         due = [role for piece in row for role in [roles[piece]] * len(pieces.strings[piece])]
         assert of_character == due  # every string begins with its space
