@@ -27,8 +27,9 @@ def load_saved(name: str, *, local: bool = False) -> Any:
         raise ValueError(f"{name!r} is not on this machine, and the Hugging Face hub does not answer")
     from transformers import AutoTokenizer, PreTrainedTokenizerFast  # slow to import
 
-    converted = not _has(name, FILE, local)
+    converted = True
     try:
+        converted = not _has(name, FILE, local)
         kind = AutoTokenizer if converted else PreTrainedTokenizerFast
         loaded = kind.from_pretrained(name, trust_remote_code=False, local_files_only=local)
     except Exception as error:  # transformers and tokenizers raise many kinds for a bad folder

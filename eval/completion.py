@@ -145,7 +145,7 @@ def _count(dataset: Dataset, outline: Int[np.ndarray, " slots"], roles: tuple[in
 def _early_text(dataset: Dataset, person: int, attribute: str) -> Int[np.ndarray, " slots"]:
     """A text about a person with as few tokens as possible before a value, as other values may give it away.
 
-    Its exposure is beyond every training. The texts for measuring would have the employer before its city.
+    It is not drawn for training. The texts for measuring would have the employer before its city.
     """
     outlines = [dataset.outlines(np.array([person]), EVALUATION - 1 - text)[0] for text in range(_TEXTS)]
     return min(outlines, key=lambda outline: len(_value_prompt(dataset, outline, attribute).tokens))
