@@ -1,8 +1,8 @@
 """`python -m biogen --people 1000 --seed 0 --out DIR`: write a data set to a folder."""
 
-from typing import Any
+from typing import Any, Literal
 
-from pydantic import Field
+from pydantic import Field, create_model
 
 from basis.files import UserPath
 from basis.flags import UserError, parse, run_main
@@ -11,13 +11,18 @@ from biogen.config import DataConfig
 from biogen.folder import write_dataset
 
 
-class Options(DataConfig):
+class _Options(DataConfig):
     """The data, how much of it, and where to put it."""
 
     texts: int | None = Field(None, ge=1, le=100_000)
     """Texts a person; by default as many as the variant has, or one."""
     out: UserPath
     """The folder to write."""
+
+
+_MEANING = "evaluation: the one text a person that a model is measured on, and no junk."
+_FOR: Any = {"for": (Literal["training", "evaluation"], Field("training", description=_MEANING))}
+Options = create_model("Options", __base__=_Options, **_FOR)  # no class can have a field of this name
 
 
 def _data_keys(content: dict[str, Any]) -> dict[str, Any]:
@@ -27,7 +32,7 @@ def _data_keys(content: dict[str, Any]) -> dict[str, Any]:
     data = content["data"]
     if not isinstance(data, dict):
         raise UserError([f"data: {data!r} is not allowed; must be a mapping of keys to values"])
-    return data | {key: content[key] for key in ("texts",) if key in content}
+    return data | {key: content[key] for key in ("texts", "for") if key in content}
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -41,7 +46,8 @@ def main(arguments: list[str] | None = None) -> int:
     )
     config = DataConfig(**{name: getattr(options, name) for name in DataConfig.model_fields})
     try:
-        rows = write_dataset(config, options.texts, options.out)
+        measured = getattr(options, "for") == "evaluation"
+        rows = write_dataset(config, options.texts, options.out, measured=measured)
     except OSError as error:
         raise UserError(
             [f"out: {error.filename or options.out} cannot be written ({error.strerror}); give another folder"]

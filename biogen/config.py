@@ -29,7 +29,10 @@ from biogen.pools import PoolSizes
 MAX_PEOPLE = 20_000_000
 
 EVALUATION = 1 << 31
-"""Exposures from this number on are never trained on: texts drawn at them are for measuring."""
+"""Exposures from this number on are for measuring: no training draws texts at them.
+
+A training can have drawn the same words all the same: with few templates, or fixed texts, there are few texts a person.
+"""
 
 
 def _fraction(value: object) -> Fraction:

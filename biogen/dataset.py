@@ -63,7 +63,7 @@ class Dataset(ABC):
         """The columns that describe each person on disk: name and values, as the person's first text has them."""
         names = self.role_names
         texts = [self.pieces.render(row) for row in self.outlines(index, 0)]
-        return [{names[role]: text[start:end] for role, start, end in spans} for text, spans in texts]
+        return [{names[role]: text[start:end].strip() for role, start, end in spans} for text, spans in texts]
 
     def pool_files(self) -> dict[str, list[str]]:
         """The pools that the data are drawn from: the lines of each file by its name."""
@@ -200,7 +200,7 @@ class Dataset(ABC):
 
     def card(self) -> str:
         """One line of a data set card about the information in a person."""
-        return f"log2 S0, bits in a person's attributes: {self.log2_values:.2f}"
+        return f"log2 S0, bits in a person's attributes: {self.log2_values:.6f}"
 
 
 def make_dataset(config: DataConfig) -> Dataset:

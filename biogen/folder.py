@@ -1,7 +1,8 @@
 """A data set on disk: one row a person and text, for pandas, `datasets.load_dataset` and `python -m eval`.
 
-In: a `DataConfig` and how many texts a person. Out: a folder with data.parquet (and junk.parquet,
-questions.parquet where they are configured), the pools, the tokenizer, config.yaml and a data set card.
+In: a `DataConfig` and how many texts a person, or that the texts are those that a model is measured on. Out: a folder
+with data.parquet (and junk.parquet, questions.parquet where they are configured), the pools, the tokenizer,
+config.yaml and a data set card.
 
 config.yaml is the mark of a data set: it is written first, and only a folder that has it is written again.
 """
@@ -21,8 +22,8 @@ from pydantic import ValidationError
 from basis.files import replace_file
 from basis.folders import contents, refuse_links
 from basis.yaml_text import UserError, read_yaml
-from biogen.config import DataConfig, trained_on_questions
-from biogen.dataset import Dataset, make_dataset
+from biogen.config import EVALUATION, DataConfig, trained_on_questions
+from biogen.dataset import Dataset, make_dataset, special_tokens
 
 _BLOCK = 4096
 _MARK, _CARD = "config.yaml", "README.md"
@@ -36,39 +37,45 @@ def texts_each(dataset: Dataset, texts: int | None) -> int:
     return texts or dataset.texts or 1
 
 
-def write_dataset(config: DataConfig, texts: int | None, out: Path) -> int:
+def write_dataset(config: DataConfig, texts: int | None, out: Path, *, measured: bool = False) -> int:
     """Write the folder, or write it again if it holds this data set; returns the number of biographies.
+
+    measured: the one text a person that every measurement reads, and no junk.
 
     Raises ValueError for options that the data set cannot meet, for junk that takes more people than there are names,
     for a folder that holds anything else, such as another data set, and for links in it that lead out of it.
     """
+    if measured and texts not in (None, 1):
+        raise ValueError(f"texts: {texts} is not allowed; a model is measured on one text a person")
     dataset = make_dataset(config)
-    count = texts_each(dataset, texts)
-    junk = int(config.junk / (1 - config.junk) * config.people * count)
+    exposures = range(EVALUATION, EVALUATION + 1) if measured else range(texts_each(dataset, texts))
+    count = len(exposures)
+    junk = 0 if measured else int(config.junk / (1 - config.junk) * config.people * count)
     config.check_junk(junk, count)
-    _begin(out, config, texts)
-    _write(out / _DATA, _biographies(dataset, range(config.people), count))
+    options = {"data": config.model_dump(mode="json"), "texts": texts} | ({"for": "evaluation"} if measured else {})
+    _begin(out, options)
+    _write(out / _DATA, _biographies(dataset, range(config.people), exposures))
     if junk:
         people = range(config.people, config.people + min(junk, config.junk_people or junk))
         rounds = -(-junk // len(people))
-        _write(out / _JUNK, itertools.islice(_biographies(dataset, people, rounds), junk))
+        _write(out / _JUNK, itertools.islice(_biographies(dataset, people, range(rounds)), junk))
     if dataset.questions:
-        _write(out / _QUESTIONS, _questions(dataset))
+        _write(out / _QUESTIONS, _questions(dataset, exposures.start))
     _write_pools(dataset, out / _POOLS)
     dataset.tokenizer.save_pretrained(out / _TOKENIZER)
-    (out / _CARD).write_text(_describe(dataset, count), encoding="utf-8")
+    (out / _CARD).write_text(_describe(dataset, count, measured), encoding="utf-8")
     return config.people * count
 
 
-def _begin(out: Path, config: DataConfig, texts: int | None) -> None:
+def _begin(out: Path, options: dict[str, Any]) -> None:
     """Make the folder with its mark, or remove the tables of an earlier copy of the same data set.
 
-    Raises ValueError if the folder holds anything else.
+    options: what the mark says. Raises ValueError if the folder holds anything else.
     """
     mark = out / _MARK
     if os.path.lexists(mark):
         refuse_links(out, *_FOLDERS, *_TABLES, _CARD, _MARK)
-        if not _is_of(mark, config, texts):
+        if not _is_of(mark, options):
             raise ValueError(f"out: {out} holds another data set; give a new folder, or remove that one")
     elif found := contents(out):
         raise ValueError(
@@ -76,25 +83,24 @@ def _begin(out: Path, config: DataConfig, texts: int | None) -> None:
             "that of a data set"
         )
     out.mkdir(parents=True, exist_ok=True)
-    options = {"data": config.model_dump(mode="json"), "texts": texts}
     replace_file(mark, yaml.safe_dump(options, sort_keys=False).encode())
     for name in _TABLES:
         (out / name).unlink(missing_ok=True)
 
 
-def _is_of(file: Path, config: DataConfig, texts: int | None) -> bool:
+def _is_of(file: Path, options: dict[str, Any]) -> bool:
     """Whether a config.yaml is of this data set; options that it does not have are at their defaults."""
     try:
         stored = read_yaml(file)
-        return (DataConfig.model_validate(stored["data"]), stored["texts"]) == (config, texts)
+        return stored | {"data": DataConfig.model_validate(stored["data"]).model_dump(mode="json")} == options
     except (UserError, ValidationError, KeyError, TypeError):
         return False
 
 
-def _biographies(dataset: Dataset, people: range, texts: int) -> Iterator[dict[str, Any]]:
+def _biographies(dataset: Dataset, people: range, exposures: range) -> Iterator[dict[str, Any]]:
     """One row a person and text, all people's first texts first."""
     names = dataset.role_names
-    for exposure in range(texts):
+    for exposure in exposures:
         for first in range(people.start, people.stop, _BLOCK):
             index = np.arange(first, min(first + _BLOCK, people.stop))
             for person, values, row in zip(
@@ -105,13 +111,13 @@ def _biographies(dataset: Dataset, people: range, texts: int) -> Iterator[dict[s
                 yield {"person": int(person), **values, "text": text, "spans": marked}
 
 
-def _questions(dataset: Dataset) -> Iterator[dict[str, Any]]:
+def _questions(dataset: Dataset, exposure: int) -> Iterator[dict[str, Any]]:
     """Every attribute of every person, asked once; `trained` says whose questions a training mixes in."""
     border = trained_on_questions(dataset.config.people)
     slots = dataset.question_answer_slots()
     for first in range(0, dataset.config.people, _BLOCK):
         index = np.arange(first, min(first + _BLOCK, dataset.config.people))
-        by_attribute = [dataset.question_outlines(index, 0, number) for number in range(len(dataset.questions))]
+        by_attribute = [dataset.question_outlines(index, exposure, number) for number in range(len(dataset.questions))]
         for i, person in enumerate(index):
             for attribute, outlines in zip(dataset.questions, by_attribute, strict=True):
                 yield {
@@ -148,7 +154,7 @@ def _write_pools(dataset: Dataset, folder: Path) -> None:
         (folder / name).write_text("\n".join(lines) + "\n", encoding="utf-8")
 
 
-def _describe(dataset: Dataset, texts: int) -> str:
+def _describe(dataset: Dataset, texts: int, measured: bool) -> str:
     config = dataset.config
     header = {
         "license": "apache-2.0",
@@ -156,6 +162,7 @@ def _describe(dataset: Dataset, texts: int) -> str:
         "tags": ["synthetic", "knowledge-capacity"],
         "configs": [{"config_name": "default", "data_files": _DATA}],
     }
+    before = " and ".join(f"`{token}`" for token in special_tokens(config))
     size = f"{config.people:,} people, {texts} {'text' if texts == 1 else 'texts'} each"
     lines = [
         "---",
@@ -169,7 +176,12 @@ def _describe(dataset: Dataset, texts: int) -> str:
         "",
         f"- N0, possible names: {dataset.names:,}",
         f"- {dataset.card()}",
-        "- `spans`: where in `text` (characters) the name and the values stand, by role",
+        "- `spans`: where in `text` (characters) the name and the values stand, by role, with the space before each",
+        *(
+            [f"- These are the texts that a model is measured on, each behind {before}: train on none."]
+            if measured
+            else []
+        ),
         "- `config.yaml`: every option of the generator; the same options make the same bytes",
         "- `tokenizer/`: a Hugging Face tokenizer reduced to the tokens that occur",
         "",

@@ -30,7 +30,7 @@ ROLES = 256
 
 
 class Span(NamedTuple):
-    """Characters [start, end) of a text have this role."""
+    """Characters [start, end) of a text have this role; the space before a value or a name belongs to it."""
 
     role: int
     start: int
@@ -118,19 +118,20 @@ class Pieces:
         return self.lengths.take(outlines).sum(axis=1, dtype=np.int64)
 
     def render(self, outline: Int[np.ndarray, " slots"]) -> tuple[str, list[Span]]:
-        """One text as characters, and the spans that have a role (without a leading space)."""
+        """One text as characters, and the spans that have a role, each with the spaces before it."""
         text = ""
         spans: list[Span] = []
         for piece in outline:
             string, role = self.strings[piece], self.roles[piece]
-            behind = len(text)
+            start = len(text.rstrip(" "))
             text += string
-            if role == Role.OTHER or not string:
+            if role == Role.OTHER or not string.strip(" "):
                 continue
-            if spans and (spans[-1].role, spans[-1].end) == (role, behind):
-                spans[-1] = spans[-1]._replace(end=len(text))
+            end = len(text.rstrip(" "))
+            if spans and (spans[-1].role, spans[-1].end) == (role, start):
+                spans[-1] = spans[-1]._replace(end=end)
             else:
-                spans.append(Span(role, behind + len(string) - len(string.lstrip(" ")), len(text)))
+                spans.append(Span(role, start, end))
         return text, spans
 
 

@@ -12,10 +12,12 @@ from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 from tokenizers import AddedToken, decoders, models, pre_tokenizers, trainers
 from tokenizers import Tokenizer as Backend
 
-from basis.hub import out_of_reach
+from biogen.encoding import Encoder
+from biogen.saved import load_saved, plain
 
 END = "<|endoftext|>"
 DOMAIN = "<|biography|>"
@@ -100,26 +102,21 @@ def word_tokenizer(words: Sequence[str], special: Sequence[str]) -> Tokenizer:
     return Tokenizer(backend, range(len(vocabulary)), special)
 
 
-def split_tokens(backend: Backend, texts: Iterable[Sequence[str]]) -> list[list[list[int]]]:
+def split_tokens(backend: Backend, texts: Iterable[Sequence[str]], unknown: int | None = None) -> list[list[list[int]]]:
     """Tokenize whole texts and cut the tokens where the pieces meet.
 
-    Raises ValueError if a token reaches over the border of two pieces: then splicing could not give its text.
+    unknown: the token that stands for what the tokenizer does not know. Raises ValueError if a token reaches over the
+    border of two pieces, as splicing could not give its text, and if the tokens lose a part of the text.
     """
     texts = list(texts)
-    whole = ["".join(text) for text in texts]
-    result = []
-    for pieces, text, encoding in zip(texts, whole, backend.encode_batch(whole, add_special_tokens=False), strict=True):
-        owner = [number for number, piece in enumerate(pieces) for _ in piece]
-        split: list[list[int]] = [[] for _ in pieces]
-        for token, (start, end) in zip(encoding.ids, encoding.offsets, strict=True):
-            if owner[start] != owner[end - 1]:
-                raise ValueError(
-                    f"tokenizer: makes one token of {text[start:end]!r} in {text[max(0, start - 20) : end + 20]!r}; "
-                    "allowed are tokenizers that split at spaces and before punctuation"
-                )
-            split[owner[start]].append(token)
-        result.append(split)
-    return result
+    encoded = Encoder(backend, unknown).encode(["".join(text) for text in texts])
+    pieces = [piece for text in texts for piece in text]
+    owners = encoded.owners(np.repeat(np.arange(len(pieces)), [len(piece) for piece in pieces]))
+    split: list[list[int]] = [[] for _ in pieces]
+    for token, owner in zip(encoded.tokens.tolist(), owners.tolist(), strict=True):
+        split[owner].append(token)
+    of_pieces = iter(split)
+    return [[next(of_pieces) for _ in text] for text in texts]
 
 
 def _byte_level(model: models.Model) -> Backend:
@@ -178,48 +175,30 @@ def _train_bpe(vocab: int, corpus: Sequence[str], cover: Sequence[Sequence[str]]
 
 def is_at_hand(name: str) -> bool:
     """Whether the tokenizer called `name` is available without the network."""
-    from transformers import AutoTokenizer  # slow to import
-
     if name in ("bpe", "word"):
         return True
     try:
-        AutoTokenizer.from_pretrained(name, local_files_only=True)
-    except (OSError, ValueError):
+        load_saved(name, local=True)
+    except ValueError:
         return False
     return True
 
 
 def _from_pretrained(name: str, cover: Sequence[Sequence[str]], extra: Sequence[str]) -> Tokenizer:
-    from transformers import AutoTokenizer  # slow to import
-
-    if out_of_reach(name):
-        raise ValueError(
-            f"tokenizer: {name!r} is not on this machine, and the Hugging Face hub does not answer; allowed are bpe, "
-            "word, or the name or folder of a Hugging Face tokenizer"
-        )
     try:
-        loaded = AutoTokenizer.from_pretrained(name, use_fast=True)
-        backend = Backend.from_str(loaded.backend_tokenizer.to_str())
-    except (OSError, ValueError, AttributeError, ImportError) as error:
-        reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
+        loaded = load_saved(name)
+        backend = plain(loaded)
+    except ValueError as error:
         raise ValueError(
-            f"tokenizer: {name!r} cannot be loaded ({reason}); allowed are bpe, word, or the name or folder "
-            "of a Hugging Face tokenizer"
-        ) from error
+            f"tokenizer: {error}; allowed are bpe, word, or the name or folder of a Hugging Face tokenizer"
+        ) from None
     end = loaded.eos_token or END
-    backend.post_processor = None  # this project adds the special tokens itself
     backend.add_special_tokens([end, *extra])
     special = [end, *extra]
-    in_use: set[int] = set()
-    for text, split in zip(cover, split_tokens(backend, cover), strict=True):
-        in_use.update(token for piece in split for token in piece)
-        if loaded.unk_token_id in in_use:
-            raise ValueError(
-                f"tokenizer: {name!r} has no tokens for all of {''.join(text)!r}; allowed are tokenizers that "
-                "know every character"
-            )
+    split = split_tokens(backend, cover, loaded.unk_token_id)
     vocabulary = backend.get_vocab()
     special_ids = [vocabulary[token] for token in special]
+    in_use = {token for text in split for piece in text for token in piece}
     return Tokenizer(backend, special_ids + sorted(in_use - set(special_ids)), special)
 
 

@@ -132,9 +132,9 @@ def _value_prompt(dataset: Dataset, outline: Int[np.ndarray, " slots"], attribut
     spliced, (text, spans) = pieces.splice(outline[None]), pieces.render(outline)
     inside = np.flatnonzero(np.isin(spliced.roles, roles))
     own = [span for span in spans if span.role in roles]
-    value = text[own[0].start : own[-1].end]
+    value = text[own[0].start : own[-1].end].lstrip(" ")
     prompt, wanted = spliced.tokens[: inside[0]], spliced.tokens[inside]
-    return _Prompt(prompt, wanted, value, roles, _count(dataset, outline, roles), own[0].start)
+    return _Prompt(prompt, wanted, value, roles, _count(dataset, outline, roles), own[-1].end - len(value))
 
 
 def _count(dataset: Dataset, outline: Int[np.ndarray, " slots"], roles: tuple[int, ...]) -> int:
@@ -145,7 +145,7 @@ def _count(dataset: Dataset, outline: Int[np.ndarray, " slots"], roles: tuple[in
 def _early_text(dataset: Dataset, person: int, attribute: str) -> Int[np.ndarray, " slots"]:
     """A text about a person with as few tokens as possible before a value, as other values may give it away.
 
-    Its exposure is beyond every training. The texts for measuring would have the employer before its city.
+    It is not drawn for training. The texts for measuring would have the employer before its city.
     """
     outlines = [dataset.outlines(np.array([person]), EVALUATION - 1 - text)[0] for text in range(_TEXTS)]
     return min(outlines, key=lambda outline: len(_value_prompt(dataset, outline, attribute).tokens))

@@ -18,6 +18,7 @@ from torch import Tensor, nn
 
 from basis.hub import out_of_reach
 from biogen.config import at_home
+from biogen.saved import load_saved, reason_of
 from eval.quiet import quiet
 
 _HUB_NAME = re.compile(r"(\w[\w.-]*/)?\w[\w.-]*")
@@ -36,24 +37,22 @@ def load(name: str) -> tuple[nn.Module, Any]:
     if out_of_reach(name):
         raise ValueError(f"model: {name!r} is not on this machine, and the Hugging Face hub does not answer; {must}")
     with quiet():  # slow to import
-        from transformers import AutoModelForCausalLM, AutoTokenizer
+        from transformers import AutoModelForCausalLM
 
     try:
         with quiet(), _no_progress_bars():
             model, report = AutoModelForCausalLM.from_pretrained(
                 name, use_safetensors=True, trust_remote_code=False, output_loading_info=True
             )
-            tokenizer = AutoTokenizer.from_pretrained(name, use_fast=True, trust_remote_code=False)
     except Exception as error:  # transformers raises many kinds of errors for a bad folder
-        reason = " ".join(str(error).split()) or type(error).__name__
-        if len(reason) > 200:  # cut after a whole sentence, if possible
-            reason = reason[:200].rpartition(". ")[0] or reason[:200]
-        raise ValueError(f"model: {name!r} cannot be loaded ({reason}); {must}") from None
+        raise ValueError(f"model: {name!r} cannot be loaded ({reason_of(error)}); {must}") from None
     if missing := sorted(report["missing_keys"]):  # transformers would draw them at random
         raise ValueError(f"model: {name!r} lacks {missing[0]}; its weights must be all that its config.json asks for")
-    if not getattr(tokenizer, "is_fast", False) or not tokenizer.vocab_size:  # transformers may return an empty one
-        raise ValueError(f"model: {name!r} has no fast tokenizer; must have a tokenizer.json")
-    return model.eval(), tokenizer
+    try:
+        with quiet():
+            return model.eval(), load_saved(name)
+    except ValueError as error:
+        raise ValueError(f"tokenizer: {error}; {must}") from None
 
 
 @contextlib.contextmanager
@@ -70,16 +69,17 @@ def _no_progress_bars() -> Iterator[None]:
 
 
 def count_parameters(model: nn.Module, used: int) -> int:
-    """Trainable parameters, tied ones once, without embedding rows of unused tokens."""
+    """Trainable parameters, tied ones once, without the rows of unused tokens in embedding, head and head bias."""
     total = sum(parameter.numel() for parameter in model.parameters() if parameter.requires_grad)
     tables = vocabulary_tables(model).values()
-    return total - sum((len(table) - used) * table.shape[1] for table in tables if table.requires_grad)
+    return total - sum((len(table) - used) * (table.numel() // len(table)) for table in tables if table.requires_grad)
 
 
 def vocabulary_tables(model: nn.Module) -> dict[int, Tensor]:
-    """The matrices with a row for each token, a tied one once, by their addresses."""
+    """The tensors with a row for each token, a tied one once, by their addresses: embedding, head and its bias."""
     ends = (model.get_input_embeddings(), model.get_output_embeddings())  # type: ignore[operator]
-    return {module.weight.data_ptr(): module.weight for module in ends if module is not None}
+    tables = [table for end in ends for table in (getattr(end, "weight", None), getattr(end, "bias", None))]
+    return {table.data_ptr(): table for table in tables if table is not None}
 
 
 class HuggingFaceModel:

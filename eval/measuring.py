@@ -37,15 +37,17 @@ def measure(
 
     Args:
         model: a causal language model of transformers. It is left as it is, and measured on the device where it is.
-        tokenizer: its fast tokenizer. It must have an end token and split at spaces and before punctuation.
+        tokenizer: its fast tokenizer, which is used as it is, but without truncation and padding. It must keep every
+            character of a text, and split at spaces and before punctuation.
         data: the people: their options, or a folder with a config.yaml, such as a data set of `python -m biogen` or
             a run of `capacity.run`.
         quantize: names of quantized copies to measure, too, such as gptq-int4 (`eval/quantizers/schemes.py`).
-        people: how many people are measured at most, the first ones, over texts that nobody has trained on.
+        people: how many people are measured at most, the first ones, over texts that are drawn for measuring.
 
     Returns:
         A record of the model, then one of each quantized copy. The guide's table of columns explains the keys, among
         them `quantization` ("none" for the model), `bits_per_param` (R), `params` (P), and losses in nats.
+        `text_begins_with` says which tokens stand before every text.
 
     Raises:
         ValueError: what cannot be measured, with one line for each reason.
@@ -73,7 +75,7 @@ def measure(
         people=people,
         tokens_in_use=used,
     )
-    return [{"params": parameters, **record} for record in records]
+    return [{"params": parameters, "text_begins_with": source.beginning, **record} for record in records]
 
 
 def read_data(folder: Path) -> DataConfig:

@@ -67,7 +67,7 @@ def measure_copies(
     """The whole measurement: one record of the model, with its question answering, and one of each quantized copy.
 
     schemes: names of quantized copies (`eval/quantizers/schemes.py`).
-    read: makes a `LanguageModel`. people: largest number of people, the first ones, over texts not drawn before.
+    read: makes a `LanguageModel`. people: largest number of people, the first ones, over texts drawn for it.
     tokens_in_use: rows of the vocabulary that `parameters` counts; None for all.
     """
     index = np.arange(min(source.dataset.config.people, people))

@@ -8,11 +8,15 @@ from typing import Any, Protocol, runtime_checkable
 import numpy as np
 from jaxtyping import Int
 
-from biogen.dataset import Dataset, draw_texts
-from biogen.pieces import Role, Span, Texts
+from biogen.dataset import EVALUATION, Dataset, draw_texts
+from biogen.encoding import Encoder
+from biogen.pieces import Role, Texts
+from biogen.saved import beginning, plain
 from biogen.tokenizer import DOMAIN
 
 Tokens = Int[np.ndarray, " _"]
+_BLOCK = 8192
+"""People whose texts are held at a time."""
 
 
 @runtime_checkable  # so that the tests can check annotations
@@ -62,64 +66,70 @@ class OtherTokens:
     """The same texts as characters, tokenized by another model's tokenizer."""
 
     def __init__(self, dataset: Dataset, tokenizer: Any) -> None:
-        """tokenizer: a fast one of transformers'. Raises ValueError if it lacks the end or the domain token."""
-        self.dataset, self.tokenizer = dataset, tokenizer
-        end = tokenizer.eos_token_id if tokenizer.eos_token_id is not None else tokenizer.bos_token_id
+        """tokenizer: a fast one of transformers'. Raises ValueError if it loses characters, or lacks a token before
+        every text, or the domain token."""
+        self.dataset = dataset
+        self._encoder = Encoder(plain(tokenizer), tokenizer.unk_token_id)
+        covering = dataset.covering_texts()
+        self._covering = self._encoder.encode(covering)
+        head = beginning(tokenizer, covering[0])
+        ends = [tokenizer.eos_token_id, tokenizer.bos_token_id, *head]
+        end = next((token for token in ends if token is not None), None)
         if end is None:
             raise ValueError("tokenizer: it has no eos_token; must have one, which stands before every text")
         self.end = int(end)
-        self._head = [self.end]
+        self._head = head or [self.end]
         if dataset.config.domain_token:
             if DOMAIN not in tokenizer.get_vocab():
                 raise ValueError(f"tokenizer: it has no token {DOMAIN}; must have it for data with domain_token")
             self._head.append(int(tokenizer.convert_tokens_to_ids(DOMAIN)))
+        self.beginning = " ".join(tokenizer.convert_ids_to_tokens(self._head))
+        """The tokens before every text, such as <s>."""
 
     def texts(self, index: Int[np.ndarray, " n"], exposure: int) -> Texts:
         """One text a person, each after its end token. Raises ValueError for tokens that are unknown or join roles."""
-        rendered = [self.dataset.pieces.render(row) for row in self.dataset.outlines(index, exposure)]
-        tokens, roles, lengths = [], [], []
-        for (text, spans), (ids, offsets) in zip(rendered, self._encode([t for t, _ in rendered]), strict=True):
-            tokens += [*self._head, *ids]
-            roles += [Role.OTHER] * len(self._head) + _token_roles(text, spans, offsets)
-            lengths.append(len(self._head) + len(ids))
-        return Texts(
-            np.array(tokens, dtype=np.int32),
-            np.array(roles, dtype=np.uint8),
-            np.concatenate([[0], np.cumsum(lengths)]).astype(np.int64),
-        )
+        return self._read(self.dataset.outlines(index, exposure))
 
     def ask(self, index: Int[np.ndarray, " n"], exposure: int, attribute: int) -> tuple[list[Tokens], list[Tokens]]:
         """A question about one attribute of each person, and the answer with its full stop."""
         questions, answers = _split_questions(self.dataset, index, exposure, attribute)
         render = self.dataset.pieces.render
-        asked = [render(row)[0] for row in questions]
-        whole = [question + render(row)[0] for question, row in zip(asked, answers, strict=True)]
-        prompts, wanted = [], []
-        for question, (ids, offsets) in zip(asked, self._encode(whole), strict=True):
-            border = next(i for i, (_, end) in enumerate(offsets) if end > len(question))
-            prompts.append(np.array([*self._head, *ids[:border]]))
-            wanted.append(np.array(ids[border:]))
-        return prompts, wanted
+        parts = [[render(row)[0] for row in rows] for rows in (questions, answers)]
+        pieces = [piece for pair in zip(*parts, strict=True) for piece in pair]
+        encoded = self._encoder.encode(list(map("".join, zip(*parts, strict=True))))
+        owners = encoded.owners(np.repeat(np.arange(len(pieces)), [len(piece) for piece in pieces]))
+        split = np.split(encoded.tokens, np.searchsorted(owners, np.arange(1, len(pieces))))
+        return [np.array([*self._head, *ids]) for ids in split[::2]], split[1::2]
 
     def tokens_in_use(self) -> set[int]:
-        """Every token that some text of the data set can have."""
-        used = set(self._head)
-        for ids, _ in self._encode(self.dataset.covering_texts()):
-            used.update(ids)
+        """Every token that a text about any of the people can have.
+
+        A token may hold a whole name, so the texts that hold every word are not enough: everybody's are read.
+        """
+        used = {*self._head, *self._covering.tokens.tolist()}
+        for first in range(0, self.dataset.config.people, _BLOCK):
+            index = np.arange(first, min(first + _BLOCK, self.dataset.config.people))
+            used.update(np.unique(self.texts(index, EVALUATION).tokens).tolist())
+            if self.dataset.questions:
+                asked = self._read(self.dataset.question_outlines(index, EVALUATION))
+                used.update(np.unique(asked.tokens).tolist())
         return used
 
-    def _encode(self, texts: list[str]) -> list[tuple[list[int], list[tuple[int, int]]]]:
-        try:
-            encoded = self.tokenizer(texts, add_special_tokens=False, return_offsets_mapping=True)
-        except Exception as error:  # tokenizers has no kind of its own for a word without a token
-            raise ValueError(f"tokenizer: it cannot read these texts ({error}); is it of another data set?") from None
-        unknown = self.tokenizer.unk_token_id
-        for text, ids in zip(texts, encoded["input_ids"], strict=True):
-            if unknown is not None and unknown in ids:  # one guess would do for every such value
-                raise ValueError(
-                    f"tokenizer: it has no token for a part of {text[:60]!r}; must have one for every word"
-                )
-        return list(zip(encoded["input_ids"], encoded["offset_mapping"], strict=True))
+    def _read(self, outlines: Int[np.ndarray, "n slots"]) -> Texts:
+        """Texts with the roles of their tokens."""
+        rendered = [self.dataset.pieces.render(row) for row in outlines]
+        encoded = self._encoder.encode([text for text, _ in rendered])
+        of_character = np.zeros(len(encoded.text), dtype=np.int64)
+        for begin, (_, spans) in zip(encoded.bounds.tolist(), rendered, strict=False):
+            for role, start, end in spans:
+                of_character[begin + start : begin + end] = role
+        roles = encoded.owners(of_character).astype(np.uint8)
+        head, places = np.array(self._head), np.repeat(encoded.offsets[:-1], len(self._head))
+        return Texts(
+            np.insert(encoded.tokens, places, np.tile(head, len(rendered))).astype(np.int32),
+            np.insert(roles, places, np.uint8(Role.OTHER)),
+            encoded.offsets + len(head) * np.arange(len(encoded.offsets)),
+        )
 
 
 def _split_questions(
@@ -128,21 +138,3 @@ def _split_questions(
     outlines = dataset.question_outlines(index, exposure, attribute)
     border = dataset.question_answer_slots().start
     return outlines[:, :border], outlines[:, border:]
-
-
-def _token_roles(text: str, spans: list[Span], offsets: list[tuple[int, int]]) -> list[int]:
-    """The role of each token of a text from those of its characters; spaces have none."""
-    of_character = np.zeros(len(text), dtype=np.uint8)
-    for role, start, end in spans:
-        of_character[start:end] = role
-    roles = []
-    for start, end in offsets:
-        letters = [place for place in range(start, end) if text[place] != " "]
-        found = {int(of_character[place]) for place in letters} or {int(Role.OTHER)}
-        if len(found) > 1:
-            raise ValueError(
-                f"tokenizer: makes one token of {text[start:end]!r} in {text[max(0, start - 20) : end + 20]!r}; "
-                "allowed are tokenizers that split at spaces and before punctuation"
-            )
-        roles.append(found.pop())
-    return roles

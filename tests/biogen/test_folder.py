@@ -11,7 +11,7 @@ from transformers import AutoTokenizer
 
 from biogen import folder as folder_module
 from biogen.config import BioDShape, DataConfig
-from biogen.dataset import make_dataset
+from biogen.dataset import EVALUATION, make_dataset
 from biogen.folder import texts_each, write_dataset
 from biogen.people import describe
 from biogen.pools import PoolSizes
@@ -61,7 +61,7 @@ def test_columns_are_the_people(folder: Path):
 @pytest.mark.parametrize("name", ["data", "junk"])
 def test_spans_cut_out_the_columns(folder: Path, name: str):
     for row in read(folder, name).to_dict("records"):
-        found = {span["role"]: row["text"][span["start"] : span["end"]] for span in row["spans"]}
+        found = {span["role"]: row["text"][span["start"] : span["end"]].strip() for span in row["spans"]}
         full_name = f"{row['first_name']} {row['middle_name']} {row['last_name']}"
         assert found == {"name": full_name} | {key: row[key] for key in ("pronoun", *ATTRIBUTES)}
         assert [span["start"] for span in row["spans"]] == sorted(span["start"] for span in row["spans"])
@@ -237,7 +237,7 @@ def test_biod(tmp_path: Path):
     assert list(data.columns) == ["person", "name", "a0", "a1", "a2", "text", "spans"]
     assert len(data) == 80
     for row in data.to_dict("records"):
-        found = {span["role"]: row["text"][span["start"] : span["end"]] for span in row["spans"]}
+        found = {span["role"]: row["text"][span["start"] : span["end"]].strip() for span in row["spans"]}
         assert found["name"] == row["name"]
         assert all(f"{found[f'a{k}_first']} {found[f'a{k}_rest']}" == row[f"a{k}"] for k in range(3))
     assert len(read(tmp_path, "junk")) == 80
@@ -279,3 +279,20 @@ def test_datasets_loads_the_folder(folder: Path, tmp_path: Path):
     assert row["text"] == read(folder).text[3]
     span = row["spans"][0]
     assert row["text"][span["start"] : span["end"]] == f"{row['first_name']} {row['middle_name']} {row['last_name']}"
+
+
+def test_the_texts_that_are_measured(tmp_path: Path):
+    config = options(variant="fresh", junk="1/2", questions="half")
+    assert write_dataset(config, None, tmp_path, measured=True) == 40
+    dataset = make_dataset(config)
+    rows = dataset.outlines(np.arange(40), EVALUATION)
+    assert list(read(tmp_path).text) == [dataset.pieces.render(row)[0] for row in rows]
+    asked = dataset.question_outlines(np.arange(40), EVALUATION, 0)[:, : dataset.question_answer_slots().start]
+    found = read(tmp_path, "questions")
+    assert list(found.question[found.attribute == ATTRIBUTES[0]]) == [dataset.pieces.render(row)[0] for row in asked]
+    assert not (tmp_path / "junk.parquet").exists()
+    assert "train on none" in (tmp_path / "README.md").read_text()
+    with pytest.raises(ValueError, match="holds another data set"):
+        write_dataset(config, None, tmp_path)
+    with pytest.raises(ValueError, match="texts: 2 is not allowed; a model is measured on one text a person"):
+        write_dataset(config, 2, tmp_path, measured=True)

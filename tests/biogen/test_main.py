@@ -43,6 +43,14 @@ def test_a_data_sets_own_config_makes_it_again(tmp_path: Path):
         assert (tmp_path / "first" / file).read_bytes() == (tmp_path / "second" / file).read_bytes()
 
 
+def test_the_texts_that_are_measured_are_written_again_from_their_config(tmp_path: Path):
+    first = write(tmp_path / "first", "--people", "12", "--for", "evaluation")
+    assert len(first) == 12
+    assert main(["--config", str(tmp_path / "first" / "config.yaml"), "--out", str(tmp_path / "second")]) == 0
+    assert pd.read_parquet(tmp_path / "second" / "data.parquet").text.tolist() == first.text.tolist()
+    assert write(tmp_path / "third", "--people", "12").text.tolist() != first.text.tolist()
+
+
 def test_a_runs_config_makes_its_data(tmp_path: Path):
     config = DataConfig(people=7, tokenizer="word", templates=12, pools={"last_names": 20})
     run = {"size": "2x48", "exposures": 100, "data": config.model_dump(mode="json"), "training": {"batch": 3}}
@@ -65,6 +73,8 @@ def test_a_file_of_keys_is_a_config_too(tmp_path: Path):
         (["--vocab", "20"], 1),
         (["--pools.majors", "101"], 1),
         (["--tokenizer", "/nowhere/at/all"], 1),
+        (["--for", "measuring"], 1),
+        (["--for", "evaluation", "--texts", "2"], 1),
         (["--people", "3", "--pools.last-names", "1", "--pools.first-names", "1", "--pools.middle-names", "1"], 1),
         (["--people", "800", "--junk", "7/8", "--pools.last-names", "2", "--pools.first-names", "3"], 1),
         (["--dataset", "biod", "--questions", "half"], 1),

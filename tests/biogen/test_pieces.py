@@ -44,12 +44,13 @@ def test_spans_cover_the_pieces_that_have_a_role(case: tuple):
         assert text == "".join(pieces.strings[piece] for piece in row)
         of_character = [0] * len(text)
         for role, start, end in spans:
-            assert text[start] != " "
+            assert text[start:end].strip()
+            assert not text[:start].endswith(" ")
+            assert not text[:end].endswith(" ")
             of_character[start:end] = [role] * (end - start)
         due = [role for piece in row for role in [roles[piece]] * len(pieces.strings[piece])]
-        letters = [place for place, letter in enumerate(text) if letter != " "]
-        assert [of_character[place] for place in letters] == [due[place] for place in letters]
-        assert all(here != behind or start != end + 1 for (here, _, end), (behind, start, _) in pairwise(spans))
+        assert of_character == due  # every string begins with its space
+        assert all(here != behind or start != end for (here, _, end), (behind, start, _) in pairwise(spans))
 
 
 def test_pieces_of_one_role_are_one_span():
@@ -60,6 +61,19 @@ def test_pieces_of_one_role_are_one_span():
     text, spans = pieces.render(np.array([name[0], EMPTY, name[1], rest[0]]))
     assert text == "Ada King lived."
     assert spans == [Span(Role.NAME, 0, 8)]
+
+
+def test_the_space_before_a_value_is_its_own_whichever_piece_holds_it():
+    collected = PieceList()
+    parts = [
+        collected.add([text], role)[0]
+        for text, role in (("Name: ", 0), ("Ada ", 1), (" ", 0), ("King", 1), (" is ", 0))
+    ]
+    value = collected.add(["Bob "], Role.VALUES)[0]
+    pieces = Pieces(collected.strings, collected.roles, [[] for _ in collected.strings])
+    text, spans = pieces.render(np.array([*parts, value]))
+    assert text == "Name: Ada  King is Bob "
+    assert [(role, text[start:end]) for role, start, end in spans] == [(Role.NAME, " Ada  King"), (Role.VALUES, " Bob")]
 
 
 def test_sentences_stand_in_the_order_of_their_text():

@@ -128,7 +128,7 @@ def test_building_and_measuring_still_refuse_words_without_tokens(
     with pytest.raises(Exception, match="Missing"):
         tokenizer.encode("Ωμέγα was born in Fargo, ND.")
     tokenizer.save_pretrained(tmp_path)
-    with pytest.raises(ValueError, match="has no tokens for all of 'Ωμέγα was born"):
+    with pytest.raises(ValueError, match="it has no token for a part of 'Ωμέγα was born"):
         make_tokenizer(str(tmp_path), 0, [], [["Ωμέγα", " was born", " in", " Fargo, ND."]])
 
 
@@ -148,7 +148,7 @@ def test_a_tokenizer_may_not_join_pieces(hugging_face: Callable[[str], Path]):
 
 
 def test_a_tokenizer_must_know_the_text(hugging_face: Callable[[str], Path]):
-    with pytest.raises(ValueError, match=r"has no tokens for all of 'Born in 1950\.'; allowed are"):
+    with pytest.raises(ValueError, match=r"it has no token for a part of 'Born in 1950\.'; must keep"):
         make_tokenizer(str(hugging_face("without_digits")), 0, [], [["Born", " in", " 1950", "."]])
 
 

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 import torch
 from safetensors.torch import load_file, save_file
+from transformers import PhiConfig, PhiForCausalLM
 
 from biogen.dataset import EVALUATION
 from eval import hf
@@ -33,6 +34,14 @@ def test_parameters_of_a_foreign_model(bios, foreign_model, tied):
     rest = positions * width + block + 2 * width
     assert sum(p.numel() for p in model.parameters()) == rest + vocab * width * (1 if tied else 2)
     assert count_parameters(model, used) == rest + used * width * (1 if tied else 2)
+
+
+def test_the_rows_of_a_heads_bias_count_like_its_own(bios, foreign_tokenizer):
+    sizes = {"hidden_size": 16, "intermediate_size": 24, "num_hidden_layers": 1, "num_attention_heads": 2}
+    few, many = (PhiForCausalLM(PhiConfig(vocab_size=rows, **sizes)) for rows in (len(foreign_tokenizer), 1000))
+    used = len(OtherTokens(bios, foreign_tokenizer).tokens_in_use())
+    inside = sum(p.numel() for p in few.model.parameters()) - len(foreign_tokenizer) * 16
+    assert count_parameters(few, used) == count_parameters(many, used) == inside + used * (16 + 16 + 1)
 
 
 def test_frozen_parameters_are_not_trainable(foreign_model):
@@ -126,7 +135,7 @@ def without_tokenizer(folder):
         (only_pickle, "no file named model.safetensors"),
         (without_one_tensor, "lacks transformer.h.0.attn.c_attn.weight"),
         (another_width, "cannot be loaded"),
-        (without_tokenizer, "no fast tokenizer"),
+        (without_tokenizer, "has no tokenizer.json, nor"),
         (lambda folder: (folder / "config.json").unlink(), "config.json"),
         (lambda folder: (folder / "config.json").write_text("{"), "config.json"),
         (lambda folder: (folder / "config.json").write_text('{"model_type": "nothing"}'), "nothing"),
@@ -137,7 +146,7 @@ def without_tokenizer(folder):
 )
 def test_a_folder_that_is_no_model_is_refused_in_one_line(broken, damage, reason, capfd):
     damage(broken)
-    with pytest.raises(ValueError, match=f"^model: '{broken}' .*{reason}") as caught:
+    with pytest.raises(ValueError, match=f"^(model|tokenizer): '{broken}' .*{reason}") as caught:
         load(str(broken))
     assert "\n" not in str(caught.value)
     assert not (broken / "exploded").exists()

@@ -29,6 +29,7 @@ def test_a_model_in_hand_is_measured_as_its_run_was(biod_run, loaded, rows_of):
     before = copy.deepcopy(model.state_dict())
     records = eval.measure(model, tokenizer, biod_run.path, quantize=["gptq-int4", "int8"])
     assert [record["quantization"] for record in records] == ["none", "gptq-int4", "rtn-int8+embedding"]
+    assert records[0].pop("text_begins_with") == "<|endoftext|>"
     same(records[0], rows_of(biod_run)[0])
     assert records[2]["stored_bits"] == rows_of(biod_run)[1]["stored_bits"]
     assert all(torch.equal(before[name], value) for name, value in model.state_dict().items())

@@ -1,16 +1,20 @@
 """The texts of an evaluation: the same through our tokens and through a folder's tokenizer, with the same roles."""
 
+from itertools import chain
+
 import numpy as np
 import pytest
 from tokenizers import Tokenizer as Backend
-from tokenizers import models, pre_tokenizers, trainers
+from tokenizers import models, pre_tokenizers, processors, trainers
 from transformers import AutoTokenizer, PreTrainedTokenizerFast
 
 from biogen.config import DataConfig
 from biogen.dataset import EVALUATION, make_dataset
 from biogen.datasets.bios import ROLES
 from biogen.pieces import Role
+from biogen.saved import load_saved
 from biogen.templates import ATTRIBUTES
+from eval import source
 from eval.source import OtherTokens, OwnTokens
 
 PEOPLE = np.array([0, 3, 8, 21])
@@ -54,7 +58,7 @@ def test_a_question_and_its_answer(asking, bios):
     prompts, answers = OwnTokens(asking).ask(PEOPLE, EVALUATION, ATTRIBUTES.index("university"))
     for person, prompt, answer in zip(PEOPLE, prompts, answers, strict=True):
         text, spans = bios.pieces.render(bios.outlines(np.array([person]), 0)[0])
-        said = {span.role: text[span.start : span.end] for span in spans}
+        said = {span.role: text[span.start : span.end].strip() for span in spans}
         assert prompt[0] == 0
         assert said[Role.NAME] in asking.tokenizer.decode(prompt.tolist())
         assert asking.tokenizer.decode(answer.tolist()) == said[ROLES["university"]] + "."
@@ -63,10 +67,10 @@ def test_a_question_and_its_answer(asking, bios):
 @pytest.mark.parametrize("which", ["bios", "biod"])
 def test_every_role_covers_its_characters_in_foreign_tokens(which, request, foreign_tokenizer):
     dataset = request.getfixturevalue(which)
-    source = OtherTokens(dataset, foreign_tokenizer)
-    used = source.tokens_in_use()
+    read = OtherTokens(dataset, foreign_tokenizer)
+    used = read.tokens_in_use()
     rows = dataset.outlines(PEOPLE, EVALUATION)
-    for row, (tokens, roles) in zip(rows, texts_of(source.texts(PEOPLE, EVALUATION)), strict=True):
+    for row, (tokens, roles) in zip(rows, texts_of(read.texts(PEOPLE, EVALUATION)), strict=True):
         text, spans = dataset.pieces.render(row)
         assert tokens[0] == foreign_tokenizer.eos_token_id
         assert roles[0] == Role.OTHER
@@ -82,7 +86,7 @@ def test_foreign_questions_are_the_same_words(bios, foreign_tokenizer):
     dataset = make_dataset(DataConfig(**bios.config.model_dump() | {"questions": "half"}))
     own, other = OwnTokens(dataset), OtherTokens(dataset, foreign_tokenizer)
     for attribute in range(len(ATTRIBUTES)):
-        expected, found = (source.ask(PEOPLE, EVALUATION, attribute) for source in (own, other))
+        expected, found = (one.ask(PEOPLE, EVALUATION, attribute) for one in (own, other))
         for kind in (0, 1):
             for a, b in zip(expected[kind], found[kind], strict=True):
                 ours, theirs = (
@@ -133,7 +137,77 @@ def test_a_token_over_two_roles_is_refused(bios):
     backend.pre_tokenizer = pre_tokenizers.Metaspace(split=False)  # so that a token may hold spaces
     trainer = trainers.BpeTrainer(vocab_size=600, special_tokens=["<eos>"], show_progress=False)
     backend.train_from_iterator(texts, trainer)
-    source = OtherTokens(bios, PreTrainedTokenizerFast(tokenizer_object=backend, eos_token="<eos>"))
+    read = OtherTokens(bios, PreTrainedTokenizerFast(tokenizer_object=backend, eos_token="<eos>"))
     with pytest.raises(ValueError, match="tokenizer: makes one token of") as caught:
-        source.texts(np.arange(30), EVALUATION)
+        read.texts(np.arange(30), EVALUATION)
     assert "\n" not in str(caught.value)
+
+
+def small_bpe(bios, vocab, tmp_path):
+    """The data set in few tokens, so that many a space stands alone; and its tokenizer from its folder."""
+    dataset = make_dataset(DataConfig(**bios.config.model_dump() | {"vocab": vocab, "questions": "half"}))
+    dataset.tokenizer.save_pretrained(tmp_path)
+    return dataset, load_saved(str(tmp_path))
+
+
+@pytest.mark.parametrize("vocab", [70, 100, 150])
+def test_a_space_alone_counts_as_in_our_own_tokens(bios, vocab, tmp_path):
+    dataset, tokenizer = small_bpe(bios, vocab, tmp_path)
+    space = tokenizer.convert_tokens_to_ids("Ġ")
+    own, other = OwnTokens(dataset), OtherTokens(dataset, tokenizer)
+    expected, found = own.texts(PEOPLE, EVALUATION), other.texts(PEOPLE, EVALUATION)
+    assert (expected.tokens == space).any()
+    counted = set(expected.roles[expected.tokens == space].tolist())
+    assert Role.NAME in counted
+    assert max(counted) > Role.VALUES
+    np.testing.assert_array_equal(found.tokens, expected.tokens)
+    np.testing.assert_array_equal(found.roles, expected.roles)
+    for a, b in zip(chain(*own.ask(PEOPLE, 0, 0)), chain(*other.ask(PEOPLE, 0, 0)), strict=True):
+        np.testing.assert_array_equal(a, b)
+    assert len(other.tokens_in_use()) == dataset.tokenizer.vocab
+
+
+@pytest.mark.parametrize("vocab", [70, 150])
+def test_exported_spans_give_the_roles_of_tokens(bios, vocab, tmp_path):
+    """By the plainest of rules: a token has the role of the span that it lies in."""
+    dataset, tokenizer = small_bpe(bios, vocab, tmp_path)
+    for row in dataset.outlines(PEOPLE, EVALUATION):
+        text, spans = dataset.pieces.render(row)
+        encoding = tokenizer.backend_tokenizer.encode(text)
+        roles = [next((s.role for s in spans if s.start <= a and b <= s.end), 0) for a, b in encoding.offsets]
+        assert roles == dataset.pieces.splice(row[None]).roles[1:].tolist()
+
+
+@pytest.mark.parametrize(
+    ("template", "beginning"), [("<s> $A", "<s>"), ("<s> $A </s>", "<s>"), ("$A </s>", "</s>"), (None, "</s>")]
+)
+def test_a_text_begins_with_what_the_tokenizer_puts_there(bios, foreign_tokenizer, template, beginning):
+    backend = Backend.from_str(foreign_tokenizer.backend_tokenizer.to_str())
+    backend.add_special_tokens(["<s>", "</s>"])
+    ids = {token: backend.token_to_id(token) for token in ("<s>", "</s>")}
+    if template:
+        backend.post_processor = processors.TemplateProcessing(template, special_tokens=list(ids.items()))
+    read = OtherTokens(bios, PreTrainedTokenizerFast(tokenizer_object=backend, bos_token="<s>", eos_token="</s>"))
+    texts = read.texts(PEOPLE, EVALUATION)
+    assert read.beginning == beginning
+    assert read.end == ids["</s>"]
+    assert set(texts.tokens[texts.offsets[:-1]].tolist()) == {ids[beginning]}
+    assert set(texts.roles[texts.offsets[:-1]].tolist()) == {Role.OTHER}
+
+
+def test_tokens_that_hold_a_whole_name_are_in_use(bios, foreign_tokenizer):
+    """Rows for them can be set by hand; the texts that hold every word hold none of them."""
+    rows = bios.outlines(np.arange(bios.config.people), EVALUATION)
+    texts = [bios.pieces.render(row) for row in rows]
+    names = [text[: spans[0].end] for text, spans in texts]
+    backend = Backend.from_str(foreign_tokenizer.backend_tokenizer.to_str())
+    backend.add_tokens([*names, "Nobody At All"])
+    named = OtherTokens(bios, PreTrainedTokenizerFast(tokenizer_object=backend, eos_token="<eos>")).tokens_in_use()
+    assert named >= {backend.token_to_id(name) for name in names}
+    assert backend.token_to_id("Nobody At All") not in named
+
+
+def test_everybody_is_read_though_few_are_measured(bios, foreign_tokenizer, monkeypatch):
+    before = OtherTokens(bios, foreign_tokenizer).tokens_in_use()
+    monkeypatch.setattr(source, "_BLOCK", 7)
+    assert OtherTokens(bios, foreign_tokenizer).tokens_in_use() == before

@@ -117,7 +117,7 @@ def test_paragraphs_say_what_the_person_is(dataset: BioD):
         assert name == person["name"]
         assert len(name.split()) == dataset.shape.name_length
         assert dict(zip(said[::2], said[1::2], strict=True)) == {k: v for k, v in person.items() if k != "name"}
-        read = {dataset.role_names[role]: text[start:end] for role, start, end in spans}
+        read = {dataset.role_names[role]: text[start:end].strip() for role, start, end in spans}
         assert read["name"] == name
         for k in range(dataset.shape.K):
             rest = read.get(f"a{k}_rest", "")

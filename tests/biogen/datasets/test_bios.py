@@ -21,7 +21,7 @@ def test_spans_read_what_the_person_is():
     people = describe(0, SMALL, dataset.pools, np.arange(200))
     for person, row in zip(people, dataset.outlines(np.arange(200), 1), strict=True):
         text, spans = dataset.pieces.render(row)
-        read = {dataset.role_names[role]: text[start:end] for role, start, end in spans}
+        read = {dataset.role_names[role]: text[start:end].strip() for role, start, end in spans}
         assert len(spans) == len(read) == 8
         assert read == {name: getattr(person, name) for name in read}
         assert text.startswith(person.name)
@@ -36,7 +36,7 @@ def test_roles_of_tokens_are_those_of_the_characters():
         part = slice(texts.offsets[i], texts.offsets[i + 1])
         for role, start, end in spans:
             said = dataset.tokenizer.decode(texts.tokens[part][texts.roles[part] == role].tolist())
-            assert said == text[start:end]
+            assert said == text[start:end].strip()
         assert set(texts.roles[part].tolist()) == {0, *(role for role, _, _ in spans)}
 
 
@@ -47,7 +47,7 @@ def test_name_and_pronoun_are_due_once():
         text, spans = dataset.pieces.render(row)
         where = {role: (start, end) for role, start, end in spans}
         assert where[Role.NAME] == (0, len(person.name))
-        assert where[ROLES["pronoun"]][0] == text.index(f". {person.pronoun} ") + 2
+        assert where[ROLES["pronoun"]][0] == text.index(f". {person.pronoun} ") + 1
         assert text.count(f" {person.pronoun} ") == 5
         assert text.count(person.name) == 1
 
@@ -165,7 +165,7 @@ def test_questions_ask_and_answer(domain_token: bool):
             assert text.endswith(f"? {answer}.")
             question = text.removesuffix(f" {answer}.")
             assert question.replace(person.name, "{name}") in dataset.bank.questions[attribute]
-            assert [(role, text[start:end]) for role, start, end in spans] == [(3 + number, answer)]
+            assert [(role, text[start:end].strip()) for role, start, end in spans] == [(3 + number, answer)]
     tokens = dataset.pieces.splice(outlines)
     heads = tokens.tokens[tokens.offsets[:-1][:, None] + [0, 1]]
     assert (heads[:, 0] == 0).all()

@@ -1,0 +1,85 @@
+"""A tokenizer of Hugging Face's as it was saved: no class of its own, none of its code, no truncation.
+
+In: a folder or a name. Out: a fast tokenizer of transformers', and its rules alone (`plain`).
+"""
+
+import json
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Any
+
+from tokenizers import Tokenizer as Backend
+
+from basis.hub import out_of_reach
+
+FILE = "tokenizer.json"
+
+
+def load_saved(name: str, *, local: bool = False) -> Any:
+    """The tokenizer of a folder or name, as transformers' `PreTrainedTokenizerFast`.
+
+    Its tokenizer.json is read as it stands: for some types of models transformers has a class that makes tokens of its
+    own. A folder without one is converted by transformers, from all the files that the tokenizer's class asks for.
+
+    local: don't use the network. Raises ValueError with the reason in one line.
+    """
+    if not local and out_of_reach(name):
+        raise ValueError(f"{name!r} is not on this machine, and the Hugging Face hub does not answer")
+    from transformers import AutoTokenizer, PreTrainedTokenizerFast  # slow to import
+
+    converted = True
+    try:
+        converted = not _has(name, FILE, local)
+        kind = AutoTokenizer if converted else PreTrainedTokenizerFast
+        loaded = kind.from_pretrained(name, trust_remote_code=False, local_files_only=local)
+    except Exception as error:  # transformers and tokenizers raise many kinds for a bad folder
+        needs = "" if not converted or find_spec("sentencepiece") else "; SentencePiece's files need sentencepiece"
+        raise ValueError(f"{name!r} cannot be loaded ({reason_of(error)}{needs})") from None
+    if not converted:
+        return loaded
+    files = {file for kind, file in loaded.vocab_files_names.items() if kind != "tokenizer_file"}
+    if not files or not all(_has(name, file, local) for file in files):  # transformers makes up the rest
+        raise ValueError(f"{name!r} has no {FILE}" + (f", nor {' and '.join(sorted(files))}" if files else ""))
+    return loaded
+
+
+def plain(tokenizer: Any) -> Backend:
+    """The rules of a tokenizer: nothing is put around a text, cut off or filled up, and nothing is drawn at random.
+
+    Raises ValueError for a tokenizer that is not a fast one of transformers'.
+    """
+    backend = _uncut(tokenizer)
+    backend.post_processor = None
+    return backend
+
+
+def beginning(tokenizer: Any, text: str) -> list[int]:
+    """The tokens that a tokenizer itself puts before a text, such as <s>. Raises ValueError as `plain` does."""
+    encoding = _uncut(tokenizer).encode(text)
+    own = [place for place, sequence in enumerate(encoding.sequence_ids) if sequence is not None]
+    return encoding.ids[: own[0]] if own else []
+
+
+def reason_of(error: Exception) -> str:
+    """What an error says, in one line of at most 200 characters, cut after a whole sentence if possible."""
+    reason = " ".join(str(error).split()) or type(error).__name__
+    return reason if len(reason) <= 200 else reason[:200].rpartition(". ")[0] or reason[:200]
+
+
+def _uncut(tokenizer: Any) -> Backend:
+    backend = getattr(tokenizer, "backend_tokenizer", None)
+    if not isinstance(backend, Backend):
+        raise ValueError(f"tokenizer: {type(tokenizer).__name__} is not a fast one; must have a {FILE}")
+    state = json.loads(backend.to_str()) | {"truncation": None, "padding": None}
+    if "dropout" in state["model"]:
+        state["model"]["dropout"] = None
+    return Backend.from_str(json.dumps(state))
+
+
+def _has(name: str, file: str, local: bool) -> bool:
+    from transformers.utils import cached_file
+
+    folder = Path(name)
+    if folder.is_dir():
+        return (folder / file).is_file()
+    return cached_file(name, file, local_files_only=local, _raise_exceptions_for_missing_entries=False) is not None
