@@ -72,6 +72,14 @@ class Tokenizer:
             unk_token=self.special[0],
             extra_special_tokens=list(self.special[1:]),
         ).save_pretrained(folder)
+        file = folder / "tokenizer_config.json"
+        config = json.loads(file.read_text(encoding="utf-8"))
+        # Names that transformers 4 knows, and 5 reads, too; 4 takes the space before a text from here alone.
+        config["tokenizer_class"] = "PreTrainedTokenizerFast"
+        config["additional_special_tokens"] = config.pop("extra_special_tokens")
+        split = json.loads(self.backend.to_str())["pre_tokenizer"] or {}
+        config |= {key: split[key] for key in split if key == "add_prefix_space"}
+        file.write_text(json.dumps(config, indent=2) + "\n", encoding="utf-8")
 
 
 def make_tokenizer(

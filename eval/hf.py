@@ -4,7 +4,7 @@ In: a folder (or name) in Hugging Face form. Out: a `LanguageModel`, its tokeniz
 Weights are read from safetensors only, and no code of the folder is run.
 """
 
-import contextlib
+import inspect
 import re
 from collections.abc import Iterator
 from pathlib import Path
@@ -18,7 +18,8 @@ from torch import Tensor, nn
 
 from basis.hub import out_of_reach
 from biogen.config import at_home
-from biogen.saved import load_saved, reason_of
+from biogen.saved import load_saved
+from eval.loading import MUST, load_model
 from eval.quiet import quiet
 
 _HUB_NAME = re.compile(r"(\w[\w.-]*/)?\w[\w.-]*")
@@ -28,44 +29,22 @@ _LOGITS = 1 << 26
 
 def load(name: str) -> tuple[nn.Module, Any]:
     """A model and its tokenizer. Raises ValueError with the reason in one line."""
-    must = "must be a folder with config.json, model.safetensors and a tokenizer"
     name = at_home(name)
     if (Path(name) / "model" / "config.json").exists() and not (Path(name) / "config.json").exists():
         raise ValueError(f"model: {name!r} has no config.json; did you mean {Path(name) / 'model'}?")
     if not Path(name).is_dir() and not _HUB_NAME.fullmatch(name):
-        raise ValueError(f"model: {name!r} is not a folder; {must}")
+        raise ValueError(f"model: {name!r} is not a folder; {MUST}")
     if out_of_reach(name):
-        raise ValueError(f"model: {name!r} is not on this machine, and the Hugging Face hub does not answer; {must}")
-    with quiet():  # slow to import
-        from transformers import AutoModelForCausalLM
-
+        raise ValueError(f"model: {name!r} is not on this machine, and the Hugging Face hub does not answer; {MUST}")
     try:
-        with quiet(), _no_progress_bars():
-            model, report = AutoModelForCausalLM.from_pretrained(
-                name, use_safetensors=True, trust_remote_code=False, output_loading_info=True
-            )
-    except Exception as error:  # transformers raises many kinds of errors for a bad folder
-        raise ValueError(f"model: {name!r} cannot be loaded ({reason_of(error)}); {must}") from None
-    if missing := sorted(report["missing_keys"]):  # transformers would draw them at random
-        raise ValueError(f"model: {name!r} lacks {missing[0]}; its weights must be all that its config.json asks for")
+        model, folder = load_model(name)
+    except ValueError as error:
+        raise ValueError(f"model: {name!r} {error}") from None
     try:
         with quiet():
-            return model.eval(), load_saved(name)
+            return model, load_saved(str(folder))
     except ValueError as error:
-        raise ValueError(f"tokenizer: {error}; {must}") from None
-
-
-@contextlib.contextmanager
-def _no_progress_bars() -> Iterator[None]:
-    from transformers.utils import logging
-
-    shown = logging.is_progress_bar_enabled()
-    logging.disable_progress_bar()
-    try:
-        yield
-    finally:
-        if shown:
-            logging.enable_progress_bar()
+        raise ValueError(f"tokenizer: {error}; {MUST}") from None
 
 
 def count_parameters(model: nn.Module, used: int) -> int:
@@ -87,19 +66,22 @@ class HuggingFaceModel:
 
     def __init__(self, model: nn.Module, device: torch.device) -> None:
         self.model, self.device = model.to(device), device
+        tables = [len(table) for table in vocabulary_tables(model).values()]
+        self._rows, self._largest = min(tables), max(tables)
+        takes = inspect.signature(model.forward).parameters
+        self._options = {"use_cache": False} if "use_cache" in takes else {}
 
     @torch.no_grad()
     def score(
         self, inputs: Int[np.ndarray, "batch time"], targets: Int[np.ndarray, "batch time"]
     ) -> tuple[Float[np.ndarray, "batch time"], Bool[np.ndarray, "batch time"]]:
         """−ln Pr(target) in nats, and whether the target is the likeliest token; 0 and False where negative."""
+        self._check_tokens(targets)
         nats = np.zeros(inputs.shape, dtype=np.float32)
         correct = np.zeros(inputs.shape, dtype=bool)
-        rows = max(1, _LOGITS // (inputs.shape[1] * self._vocab()))
-        for first in range(0, len(inputs), rows):
-            part = slice(first, first + rows)
+        for part in self._parts(inputs):
             wanted = torch.from_numpy(targets[part]).to(self.device)
-            logits = self._logits(inputs[part]).flatten(0, 1).float()
+            logits = self._logits(inputs[part]).flatten(0, 1)
             loss = F.cross_entropy(logits, wanted.flatten(), ignore_index=-1, reduction="none")
             nats[part] = loss.cpu().numpy().reshape(wanted.shape)
             correct[part] = (logits.argmax(dim=1).view(wanted.shape) == wanted).cpu().numpy()
@@ -110,20 +92,36 @@ class HuggingFaceModel:
         self, inputs: Int[np.ndarray, "batch time"], lengths: Int[np.ndarray, " batch"]
     ) -> Int[np.ndarray, " batch"]:
         """The likeliest token after the first `length` tokens of each row."""
-        last = self._logits(inputs)[torch.arange(len(inputs)), torch.from_numpy(lengths - 1)]
-        return last.argmax(dim=1).cpu().numpy()
+        tokens = np.zeros(len(inputs), dtype=np.int64)
+        for part in self._parts(inputs):
+            last = torch.from_numpy(lengths[part] - 1).to(self.device)
+            logits = self._logits(inputs[part])[torch.arange(len(last), device=self.device), last]
+            tokens[part] = logits.argmax(dim=1).cpu().numpy()
+        return tokens
 
-    def _logits(self, inputs: np.ndarray) -> Tensor:
+    def _parts(self, inputs: np.ndarray) -> Iterator[slice]:
+        """Rows to be read together, so few that their logits take bounded memory."""
+        rows = max(1, _LOGITS // (inputs.shape[1] * self._largest))
+        return (slice(first, first + rows) for first in range(0, len(inputs), rows))
+
+    def _logits(self, inputs: np.ndarray) -> Float[Tensor, "batch time vocab"]:
+        self._check_tokens(inputs)
         try:
-            logits: Tensor = self.model(input_ids=torch.from_numpy(inputs).to(self.device)).logits
-        except IndexError:  # an embedding of tokens or of positions is too short
-            config = self.model.config
-            places = getattr(config, "max_position_embeddings", None)
+            logits = self.model(input_ids=torch.from_numpy(inputs).to(self.device), **self._options).logits
+        except IndexError:  # an embedding of positions is too short
+            config: Any = self.model.config
+            places = getattr(config.get_text_config(), "max_position_embeddings", None)
+            limit = f"; it has {places} positions" if places else ""
+            raise ValueError(f"model: it cannot read a text of {inputs.shape[1]} tokens{limit}") from None
+        except (AttributeError, TypeError, ValueError) as error:
+            reason = " ".join(str(error).split())
             raise ValueError(
-                f"model: it cannot read a text of {inputs.shape[1]} tokens, the largest number {inputs.max()}; it has "
-                f"a vocabulary of {self._vocab()}" + (f" and {places} positions" if places else "")
+                f"model: it gives no logits for a text ({reason}); must be a causal language model"
             ) from None
-        return logits
+        return logits.float()
 
-    def _vocab(self) -> int:
-        return int(self.model.config.vocab_size)  # type: ignore[union-attr, arg-type]
+    def _check_tokens(self, tokens: np.ndarray) -> None:
+        if (number := int(tokens.max())) >= self._rows:
+            raise ValueError(
+                f"model: it has no row for token {number} of its tokenizer; its vocabulary is {self._rows}"
+            )

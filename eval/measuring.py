@@ -8,17 +8,22 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 from pydantic import ValidationError
 from torch import nn
 
 from basis.files import user_path
 from basis.flags import UserError, explain, read_yaml
 from biogen.config import DataConfig
-from biogen.dataset import make_dataset
+from biogen.dataset import EVALUATION, make_dataset
+from eval.checks import check_causal, check_decoding, check_model
 from eval.hf import HuggingFaceModel, count_parameters
 from eval.quantizers.schemes import parse_scheme
 from eval.record import measure_copies
 from eval.source import OtherTokens
+
+_CAUSAL_TEXTS = 8
+"""Texts in which the last tokens are changed, to see whether the model is causal."""
 
 
 def measure(
@@ -59,6 +64,7 @@ def measure(
             parse_scheme(text)
         except ValueError as error:
             raise ValueError(f"quantize: {text!r} is not allowed; {error}") from None
+    check_model(model)
     config = data if isinstance(data, DataConfig) else read_data(user_path(data))
     source = OtherTokens(make_dataset(config), tokenizer)
     used = len(source.tokens_in_use())
@@ -66,15 +72,23 @@ def measure(
     if parameters == 0:
         raise ValueError("model: none of its parameters is trainable; R is bits per trainable parameter")
     device = next(model.parameters()).device
+    sample = source.texts(np.arange(min(config.people, _CAUSAL_TEXTS)), EVALUATION)
+
+    def read(copy: nn.Module) -> HuggingFaceModel:
+        reader = HuggingFaceModel(copy, device)
+        check_causal(reader, sample)
+        return reader
+
     records = measure_copies(
         model,
-        lambda copy: HuggingFaceModel(copy, device),
+        read,
         source,
         parameters,
         schemes=quantize,
         people=people,
         tokens_in_use=used,
     )
+    check_decoding(records[0])
     return [{"params": parameters, "text_begins_with": source.beginning, **record} for record in records]
 
 

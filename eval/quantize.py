@@ -31,7 +31,7 @@ class QuantizedSize:
         quantized_weights: how many weights were quantized.
         weight_bits: bits of their quantized values, at the width of the format.
         scale_bits: bits of the scales and zero points that go with them.
-        other_bits: bits of the parameters left as they were.
+        other_bits: bits of the parameters left as they were, in the model's own types.
     """
 
     quantized_weights: int
@@ -60,13 +60,15 @@ def quantize(
         tokens_in_use: rows of the vocabulary (of a model in Hugging Face form) that count in the size; None for all.
 
     Returns:
-        The copy in evaluation mode, on the same device and in the same dtypes, and its size.
+        The copy in evaluation mode, on the same device and in float32, and its size, in which what is not quantized
+        counts as the model holds it.
 
     Raises:
         ValueError: a group that doesn't divide the width of a matrix, a parameter of two or more dimensions that is
             in no such module, or what the quantizer refuses.
     """
-    quantized_copy = copy.deepcopy(model).eval()
+    bytes_each = {name: parameter.element_size() for name, parameter in model.named_parameters()}
+    quantized_copy = copy.deepcopy(model).float().eval()
     inner, outer = ({}, {}) if scheme == NONE else matrices(quantized_copy)
     quantized = inner | (outer if scheme.embedding else {})
     for name, weight in quantized.items():
@@ -78,7 +80,7 @@ def quantize(
         QUANTIZERS[scheme.method](quantized_copy, inner, scheme, calibration)
     if scheme.embedding:
         round_to_nearest(quantized_copy, outer, scheme, calibration)
-    return quantized_copy, _size(quantized_copy, quantized, scheme, tokens_in_use)
+    return quantized_copy, _size(quantized_copy, quantized, scheme, tokens_in_use, bytes_each)
 
 
 def matrices(model: nn.Module) -> tuple[dict[str, Tensor], dict[str, Tensor]]:
@@ -113,8 +115,14 @@ def _is_turned(module: nn.Module) -> bool:
     return type(module).__name__ == "Conv1D" and type(module).__module__ == "transformers.pytorch_utils"
 
 
-def _size(model: nn.Module, quantized: dict[str, Tensor], scheme: Scheme, tokens_in_use: int | None) -> QuantizedSize:
-    """The size of a model whose named matrices are stored in a scheme."""
+def _size(
+    model: nn.Module,
+    quantized: dict[str, Tensor],
+    scheme: Scheme,
+    tokens_in_use: int | None,
+    bytes_each: dict[str, int],
+) -> QuantizedSize:
+    """The size of a model whose named matrices are stored in a scheme, and its other parameters by their bytes."""
     tables = {} if tokens_in_use is None else vocabulary_tables(model)
 
     def counted(tensor: Tensor, number: int) -> int:
@@ -124,11 +132,11 @@ def _size(model: nn.Module, quantized: dict[str, Tensor], scheme: Scheme, tokens
         return number * tokens_in_use // len(tensor)
 
     done = list(quantized.values())
-    left = [parameter for name, parameter in model.named_parameters() if name not in quantized]
+    left = [(p, bytes_each[name]) for name, p in model.named_parameters() if name not in quantized]
     scales = [weight.numel() // (scheme.group or weight.shape[1]) for weight in done]
     return QuantizedSize(
         quantized_weights=sum(counted(w, w.numel()) for w in done),
         weight_bits=sum(counted(w, w.numel() * scheme.value_bits) for w in done),
         scale_bits=sum(counted(w, number * scheme.scale_bits) for w, number in zip(done, scales, strict=True)),
-        other_bits=sum(counted(p, p.numel() * p.element_size() * 8) for p in left),
+        other_bits=sum(counted(p, p.numel() * size * 8) for p, size in left),
     )

@@ -11,6 +11,7 @@ import numpy as np
 
 from biogen.dataset import EVALUATION, Dataset
 from eval.calibration import calibration_texts
+from eval.checks import check_recall
 from eval.interval import bootstrap_interval
 from eval.qa import completion_agreement, question_record
 from eval.quantize import Model, quantize
@@ -76,7 +77,9 @@ def measure_copies(
     for scheme in dict.fromkeys((NONE, *map(parse_scheme, schemes))):
         copy, stored = quantize(model, scheme, calibration, tokens_in_use=tokens_in_use)
         reader = read(copy)
-        record = make_record(recall_people(reader, source, index, EVALUATION), source.dataset, parameters)
+        recall = recall_people(reader, source, index, EVALUATION)
+        check_recall(recall, source.dataset)
+        record = make_record(recall, source.dataset, parameters)
         if scheme == NONE:
             record |= completion_agreement(reader, source, index[:_GREEDY_PEOPLE], EVALUATION)
             if source.dataset.questions:

@@ -1,5 +1,6 @@
 """Tokenizers are reduced to the tokens in use, and change no text's tokens by that."""
 
+import json
 from collections.abc import Callable
 from pathlib import Path
 
@@ -92,6 +93,17 @@ def test_the_saved_tokenizer_gives_the_same_tokens(tokenizer: Tokenizer, tmp_pat
     assert saved.convert_tokens_to_ids(DOMAIN) == 1
     for text in map("".join, ENGLISH):
         assert saved(text).input_ids == tokenizer.encode(text)
+
+
+def test_the_saved_tokenizer_is_one_of_transformers_4_too(tokenizer: Tokenizer, tmp_path: Path):
+    """It has no TokenizersBackend and no list of extra_special_tokens, and takes the space before a text from here."""
+    tokenizer.save_pretrained(tmp_path)
+    config = json.loads((tmp_path / "tokenizer_config.json").read_text())
+    assert config["tokenizer_class"] == "PreTrainedTokenizerFast"
+    assert "extra_special_tokens" not in config
+    assert config["additional_special_tokens"] == [DOMAIN]
+    splits = json.loads((tmp_path / "tokenizer.json").read_text())["pre_tokenizer"] or {}
+    assert config.get("add_prefix_space") == splits.get("add_prefix_space")
 
 
 def test_the_saved_tokenizer_takes_any_text(tokenizer: Tokenizer, tmp_path: Path):

@@ -8,8 +8,9 @@ import numpy as np
 import pytest
 import torch
 from safetensors.torch import load_file, save_file
-from transformers import PhiConfig, PhiForCausalLM
+from transformers import Gemma3Config, Gemma3ForConditionalGeneration, PhiConfig, PhiForCausalLM
 
+import eval
 from biogen.dataset import EVALUATION
 from eval import hf
 from eval.hf import HuggingFaceModel, count_parameters, load
@@ -85,8 +86,47 @@ def test_scores_and_next_tokens_are_those_of_the_logits(foreign_model, monkeypat
         nats, correct = reader.score(inputs, targets)
         np.testing.assert_allclose(nats[1:], np.where(targets < 0, 0, expected)[1:], rtol=1e-5)
         np.testing.assert_array_equal(correct, likeliest == targets)
-    lengths = np.array([1, 7, 3, 2, 6])
-    np.testing.assert_array_equal(reader.next_tokens(inputs, lengths), likeliest[np.arange(5), lengths - 1])
+        lengths = np.array([1, 7, 3, 2, 6])
+        np.testing.assert_array_equal(reader.next_tokens(inputs, lengths), likeliest[np.arange(5), lengths - 1])
+
+
+def test_logits_take_bounded_memory_however_large_the_vocabulary(foreign_model, monkeypatch):
+    model, _ = load(str(foreign_model()))
+    sizes = []
+    model.lm_head.register_forward_hook(lambda module, inputs, logits: sizes.append(logits.numel()))
+    monkeypatch.setattr(hf, "_LOGITS", 10 * 7 * model.config.vocab_size)
+    reader, tokens = HuggingFaceModel(model, CPU), np.zeros((64, 7), dtype=np.int64)
+    reader.score(tokens, tokens)
+    reader.next_tokens(tokens, np.full(64, 7))
+    assert sum(sizes) == 2 * 64 * 7 * model.config.vocab_size
+    assert max(sizes) == hf._LOGITS
+
+
+def test_a_configuration_may_have_its_vocabulary_one_level_deeper(biod_run, tmp_path):
+    _, tokenizer = load(str(biod_run.model))
+    sizes = {"hidden_size": 16, "intermediate_size": 16, "num_hidden_layers": 1, "num_attention_heads": 2}
+    text = {**sizes, "vocab_size": len(tokenizer), "head_dim": 8, "num_key_value_heads": 1}
+    vision = {**sizes, "image_size": 28, "patch_size": 14}
+    torch.manual_seed(0)
+    model = Gemma3ForConditionalGeneration(Gemma3Config(text_config=text, vision_config=vision, mm_tokens_per_image=1))
+    model.save_pretrained(tmp_path)
+    tokenizer.save_pretrained(tmp_path)
+    loaded, tokenizer = load(str(tmp_path))
+    assert "vocab_size" not in loaded.config.to_dict()
+    (record,) = eval.measure(loaded, tokenizer, biod_run.path)
+    assert record["params"] == sum(p.numel() for p in model.parameters())
+
+
+@pytest.mark.parametrize(("kind", "bits"), [(torch.float16, 16), (torch.bfloat16, 16), (torch.float64, 64)])
+def test_a_model_keeps_the_numbers_that_are_stored(broken, kind, bits):
+    """Whatever its config.json says about them."""
+    tensors = {name: tensor.to(kind) for name, tensor in load_file(broken / "model.safetensors").items()}
+    tensors["transformer.ln_f.weight"] = tensors["transformer.ln_f.weight"].float() + 1e-7  # as Mamba keeps some
+    save_file(tensors, broken / "model.safetensors", metadata={"format": "pt"})
+    model, _ = load(str(broken))
+    for name, parameter in model.named_parameters():
+        assert parameter.dtype == (torch.float32 if name == "transformer.ln_f.weight" else kind)
+        assert torch.equal(parameter, tensors[name])
 
 
 def test_texts_longer_than_a_models_positions_are_refused(foreign_model):
@@ -94,7 +134,7 @@ def test_texts_longer_than_a_models_positions_are_refused(foreign_model):
     tokens = np.zeros((2, 17), dtype=np.int64)
     with pytest.raises(ValueError, match="model: it cannot read a text of 17 tokens"):
         HuggingFaceModel(model, CPU).score(tokens, tokens)
-    with pytest.raises(ValueError, match="the largest number 9999"):
+    with pytest.raises(ValueError, match="no row for token 9999"):
         HuggingFaceModel(model, CPU).next_tokens(tokens[:, :2] + 9999, np.array([1, 2]))
 
 
@@ -124,6 +164,26 @@ def another_width(folder):
     (folder / "config.json").write_text(json.dumps(config | {"n_embd": 32}))
 
 
+def with_another_tensor(folder):
+    tensors = load_file(folder / "model.safetensors")
+    tensors["transformer.h.1.attn.c_attn.weight"] = torch.zeros(16, 48)
+    save_file(tensors, folder / "model.safetensors", metadata={"format": "pt"})
+
+
+def as_eight_bits(folder):
+    tensors = load_file(folder / "model.safetensors")
+    tensors["transformer.ln_f.weight"] = tensors["transformer.ln_f.weight"].to(torch.float8_e4m3fn)
+    save_file(tensors, folder / "model.safetensors", metadata={"format": "pt"})
+
+
+def configured(**changes):
+    def damage(folder):
+        config = json.loads((folder / "config.json").read_text())
+        (folder / "config.json").write_text(json.dumps(config | changes))
+
+    return damage
+
+
 def without_tokenizer(folder):
     for file in folder.glob("tokenizer*"):
         file.unlink()
@@ -134,7 +194,15 @@ def without_tokenizer(folder):
     [
         (only_pickle, "no file named model.safetensors"),
         (without_one_tensor, "lacks transformer.h.0.attn.c_attn.weight"),
-        (another_width, "cannot be loaded"),
+        (with_another_tensor, "holds transformer.h.1.attn.c_attn.weight, for which its config.json has no place"),
+        (as_eight_bits, "stores transformer.ln_f.weight as F8_E4M3"),
+        (another_width, "its config.json asks for other shapes than its weights have"),
+        (configured(n_layer=2), "lacks transformer.h.1"),
+        (configured(n_layer=10**9), "has n_layer: 1000000000 in its config.json; its weights are 16 tensors"),
+        (configured(quantization_config={"quant_method": "gptq", "bits": 4}), r"is stored quantized \(gptq\)"),
+        (configured(text_config={"quantization_config": {"bits": 4}}), "is stored quantized"),
+        (lambda folder: (folder / "adapter_config.json").write_text("{}"), "holds an adapter"),
+        (lambda folder: (folder / "config.json").write_text("[]"), "must be a mapping"),
         (without_tokenizer, "has no tokenizer.json, nor"),
         (lambda folder: (folder / "config.json").unlink(), "config.json"),
         (lambda folder: (folder / "config.json").write_text("{"), "config.json"),
@@ -160,6 +228,12 @@ def test_loading_is_silent_and_leaves_progress_bars_as_they_were(broken, capfd):
     load(str(broken))
     assert logging.is_progress_bar_enabled()
     assert capfd.readouterr() == ("", "")
+
+
+def test_a_kernel_that_a_config_names_is_not_fetched(broken):
+    configured(attn_implementation="a/kernel", _attn_implementation="a/kernel")(broken)
+    model, _ = load(str(broken))
+    assert model.config._attn_implementation in ("sdpa", "eager")
 
 
 def test_code_in_a_folder_is_not_run(broken):

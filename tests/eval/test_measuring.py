@@ -1,6 +1,7 @@
 """`eval.measure` from Python: the records that the program prints, of a model that stays as it was."""
 
 import copy
+import math
 import subprocess
 import sys
 
@@ -63,6 +64,49 @@ def test_llama_has_quantized_copies(biod_run, loaded):
     assert [r["quantized_weights"] for r in records] == [0, inside, inside + 2 * 16 * dataset.tokenizer.vocab]
 
 
+def test_a_model_in_half_precision_is_measured_in_full(biod_run, loaded):
+    model, tokenizer = copy.deepcopy(loaded[0]).half(), loaded[1]
+    records = eval.measure(model, tokenizer, biod_run.path, quantize=["int8", "rtn-int8"], people=9)
+    wide = eval.measure(copy.deepcopy(model).float(), tokenizer, biod_run.path, quantize=["int8", "rtn-int8"], people=9)
+    assert next(model.parameters()).dtype == torch.float16
+    for ours, theirs in zip(records, wide, strict=True):
+        sizes = ("stored_bits", "bits_per_stored_bit")
+        assert {k: v for k, v in ours.items() if k not in sizes} == {k: v for k, v in theirs.items() if k not in sizes}
+    plain, everything, inside = ((a["stored_bits"], b["stored_bits"]) for a, b in zip(records, wide, strict=True))
+    params = records[0]["params"]
+    assert plain == (16 * params, 32 * params)
+    for each, (half, full) in zip(records[1:], (everything, inside), strict=True):
+        assert full - half == 16 * (params - each["quantized_weights"])
+
+
+def hide_in_attention(model):
+    model.gpt_neox.layers[0].attention.query_key_value.weight.data[0, 0] = float("nan")
+
+
+def overflow(model):
+    for parameter in model.parameters():
+        parameter.data *= 1e30
+
+
+@pytest.mark.parametrize(
+    ("damage", "expected"),
+    [
+        (hide_in_attention, "model: gpt_neox.layers.0.attention.query_key_value.weight holds nan; "),
+        (lambda model: model.gpt_neox.final_layer_norm.bias.data.fill_(-math.inf), "model: .* holds -inf; "),
+        (overflow, "model: a loss is nan; "),
+        (lambda model: setattr(model, "peft_config", {}), "model: it has an adapter; "),
+        (lambda model: setattr(model.config, "quantization_config", {"bits": 4}), "model: it is quantized; "),
+        (lambda model: model.requires_grad_(False), "model: none of its parameters is trainable"),
+        (lambda model: model.resize_token_embeddings(5), "model: it has no row for token "),
+    ],
+)
+def test_a_model_that_cannot_be_measured_is_refused_in_one_line(biod_run, loaded, damage, expected):
+    model = copy.deepcopy(loaded[0])
+    damage(model)
+    with pytest.raises(ValueError, match=f"^{expected}[^\n]*$"):
+        eval.measure(model, loaded[1], biod_run.path)
+
+
 @pytest.mark.parametrize(
     ("changes", "expected"),
     [
@@ -76,12 +120,6 @@ def test_mistakes_are_value_errors(biod_run, loaded, changes, expected):
     given = {"data": biod_run.path} | changes
     with pytest.raises(ValueError, match=f"^{expected}[^\n]*$"):
         eval.measure(*loaded, given.pop("data"), **given)
-
-
-def test_a_model_without_trainable_parameters_is_refused(biod_run, loaded):
-    model = copy.deepcopy(loaded[0]).requires_grad_(False)
-    with pytest.raises(ValueError, match=r"^model: none of its parameters is trainable"):
-        eval.measure(model, loaded[1], biod_run.path)
 
 
 def test_a_quantizer_of_ones_own(biod_run, loaded, tmp_path, monkeypatch):
