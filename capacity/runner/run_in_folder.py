@@ -20,6 +20,7 @@ from basis.files import replace_file
 from biogen.config import DataConfig
 from biogen.dataset import EVALUATION, Dataset, make_dataset
 from capacity.runner.claim import Claim
+from capacity.runner.saved import read_saved
 from capacity.spec.build import build_batches, build_model, flops_per_token
 from capacity.spec.config import RunConfig
 from capacity.spec.identity import run_id, stored
@@ -30,10 +31,10 @@ from eval.recall import recall_people
 from eval.record import make_record, measure_copies
 from eval.source import OwnTokens
 from train.architectures.causal_lm import CausalLM
-from train.checkpoint import restore_training, training_tensors
+from train.checkpoint import Checkpoint, check_alike, restore_training, training_tensors
 from train.export import load_weights, save_pretrained
 from train.inference import Inference
-from train.loop import Trainer, train
+from train.loop import Trainer, read_progress, train
 from train.ranks import ALONE, Ranks
 from train.sizes import parse_size
 
@@ -133,13 +134,11 @@ class Run:
         if not self.ranks.first:
             found = checkpoints.load()
         if found is not None:
-            tensors, record = found.tensors, found.record
-            batches = {k.removeprefix(_BATCHES): v.numpy() for k, v in tensors.items() if k.startswith(_BATCHES)}
-            restore_training(self.model, self.trainer.optimizers, tensors)
-            self.batches.restore(batches)
-            self.trainer.restore(record["training"])
-            torch.set_rng_state(tensors[_RANDOM])
-            self.seconds, self.parts, keep = record["seconds"], record["parts"], record["metrics_bytes"]
+            try:
+                keep = self._restore(found)
+            except (ValueError, TypeError) as error:  # TypeError: types that numpy lacks
+                told = f"checkpoint: {found.path} is none of this run's ({error})"
+                raise ValueError(f"{told}; delete {checkpoints.folder.name} to train anew") from None
         elif self.ranks.first:
             keep = self._take_over()
         self._trained = bool(self.ranks.agree(self.training_of is not None))
@@ -151,6 +150,22 @@ class Run:
         self._check_claim()
         self.folder.metrics.touch()
         os.truncate(self.folder.metrics, min(keep, self.folder.metrics.stat().st_size))
+
+    def _restore(self, checkpoint: Checkpoint) -> int:
+        """Go on from a checkpoint; returns bytes of metrics. Raises ValueError for one that `_save` did not write."""
+        tensors, saved = checkpoint.tensors, read_saved(checkpoint.record)
+        batches = {k.removeprefix(_BATCHES): v.numpy() for k, v in tensors.items() if k.startswith(_BATCHES)}
+        check_alike({k: v for k, v in tensors.items() if k == _RANDOM}, {_RANDOM: torch.get_rng_state()})
+        self.trainer.restore(saved.training)
+        exposures = self.batches.restore(batches)
+        if self.trainer.exposures != exposures:
+            raise ValueError(
+                f"exposures: {self.trainer.exposures} is not allowed; must be {exposures}, as of the batches"
+            )
+        restore_training(self.model, self.trainer.optimizers, tensors)
+        torch.set_rng_state(tensors[_RANDOM])
+        self.seconds, self.parts = saved.seconds, saved.parts
+        return saved.metrics_bytes
 
     def _take_over(self) -> int:
         """Take over a finished training that was measured in another way, if there is one; returns bytes of metrics."""
@@ -167,6 +182,7 @@ class Run:
                 counts = {name: row[name] for name in ("steps", "tokens", "exposures")} | {"loss_since": [0, 0.0]}
                 parts = made["parts"][:-1] if "training_of" in made else made.get("parts") or [{"from": 0.0, **made}]
                 seconds = float(row["seconds"])
+                read_progress(counts)
                 load_weights(self.model, other.model)
             except (OSError, ValueError, LookupError, TypeError, RuntimeError):  # damaged, or its model is gone
                 continue
