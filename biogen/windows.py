@@ -13,9 +13,10 @@ from fractions import Fraction
 from typing import Literal
 
 import numpy as np
-from jaxtyping import Bool, Int, UInt8
+from jaxtyping import Int, UInt8
 
 from biogen.config import trained_on_questions
+from biogen.cursor import NO_TEXT, Cursor, Line, Windows, from_arrays, to_arrays
 from biogen.dataset import Dataset, mean_length
 from biogen.pieces import Texts, stack_outlines
 from biogen.rng import Stream, permute, random_words
@@ -42,66 +43,6 @@ class Batch:
     """How often every useful person has been seen after this batch."""
 
 
-@dataclass(frozen=True)
-class Line:
-    """Texts joined end to end."""
-
-    tokens: Int[np.ndarray, " n"]
-    roles: UInt8[np.ndarray, " n"]
-
-    def __len__(self) -> int:
-        return len(self.tokens)
-
-    def after(self, start: int) -> "Line":
-        """A copy of the part from `start` on."""
-        return Line(self.tokens[start:].copy(), self.roles[start:].copy())
-
-    def join(self, texts: Texts) -> "Line":
-        """This line with texts appended."""
-        return Line(np.concatenate([self.tokens, texts.tokens]), np.concatenate([self.roles, texts.roles]))
-
-
-@dataclass(frozen=True)
-class Windows:
-    """Windows of packed text, each all useful or all junk."""
-
-    inputs: Int[np.ndarray, "windows time"]
-    targets: Int[np.ndarray, "windows time"]
-    roles: UInt8[np.ndarray, "windows time"]
-    useful: Bool[np.ndarray, " windows"]
-
-    def __len__(self) -> int:
-        return len(self.useful)
-
-    def after(self, start: int) -> "Windows":
-        """A copy of the windows from `start` on."""
-        return Windows(*(getattr(self, part.name)[start:].copy() for part in fields(self)))
-
-
-_NOTHING = Line(np.zeros(0, dtype=np.int32), np.zeros(0, dtype=np.uint8))
-
-
-@dataclass
-class _Cursor:
-    """The state of the iterator: its place, and the remainder of the last chunk."""
-
-    chunk: int = 0
-    served: int = 0
-    junk_texts: int = 0
-    """Junk texts written so far."""
-    useful_windows: int = 0
-    junk_windows: int = 0
-    useful_tail: Line = _NOTHING
-    """Useful text after the last whole window."""
-    junk_tail: Line = _NOTHING
-    waiting: Windows | None = None
-    """Whole windows that did not fill a batch."""
-
-
-_COUNTS = ("chunk", "served", "junk_texts", "useful_windows", "junk_windows")
-_REST = {"useful_tail": Line, "junk_tail": Line, "waiting": Windows}
-
-
 class Batches:
     """An iterator over the batches of a training."""
 
@@ -124,7 +65,7 @@ class Batches:
         self.people = config.people
         self._odds: Fraction = config.junk / (1 - config.junk)
         self._chunks_each = -(-self.people // _CHUNK_PEOPLE)
-        self._cursor = _Cursor()
+        self._cursor = Cursor()
         self._asked = trained_on_questions(self.people) if dataset.questions else 0
         self._useful_length = self._useful_tokens()
         self._junk_length = mean_length(dataset) - config.domain_token
@@ -145,21 +86,35 @@ class Batches:
 
     def state(self) -> dict[str, np.ndarray]:
         """Arrays from which `restore` continues with the next batch."""
-        cursor = self._cursor
-        state = {"position": np.array([getattr(cursor, name) for name in _COUNTS], dtype=np.int64)}
-        for name in _REST:
-            if rest := getattr(cursor, name):
-                state |= {f"{name}.{part.name}": getattr(rest, part.name) for part in fields(rest)}
-        return state
+        return to_arrays(self._cursor)
 
-    def restore(self, state: dict[str, np.ndarray]) -> None:
-        """Continue where `state` was taken, given the same data set and layout."""
-        rest = {}
-        for name, kind in _REST.items():
-            parts = {key.removeprefix(f"{name}."): array for key, array in state.items() if key.startswith(f"{name}.")}
-            if parts:
-                rest[name] = kind(**parts)
-        self._cursor = _Cursor(*state["position"].tolist(), **rest)
+    def restore(self, state: dict[str, np.ndarray]) -> float:
+        """Continue where `state` was taken, given the same data set and layout; returns the exposures done there.
+
+        Raises ValueError for a state that this data set and layout cannot have.
+        """
+        cursor = from_arrays(state, self.context, self.dataset.tokenizer.vocab)
+        self._check(cursor)
+        chunk = replace(cursor, served=0)
+        batches = (self._rows(chunk) if self.layout == "rows" else self._packed(chunk))[0] if cursor.served else []
+        if cursor.served > len(batches):
+            raise ValueError(f"served: {cursor.served} is not allowed; must be 0 to {len(batches)}")
+        self._cursor = cursor
+        return batches[cursor.served - 1].exposures if cursor.served else self._progress(cursor.chunk, 0.0)
+
+    def _check(self, cursor: Cursor) -> None:
+        """Raises ValueError for counts that do not fit each other."""
+        chunks = self._chunks_each * self.exposures
+        if cursor.chunk > chunks or (cursor.served and cursor.chunk == chunks):
+            raise ValueError(f"chunk: {cursor.chunk} is not allowed; must be at most {chunks}")
+        texts, windows = self._all_junk(), round(self._odds * cursor.useful_windows)
+        least = 0
+        if self.layout == "rows":
+            least = texts = self._junk_before(cursor.chunk)
+        if not least <= cursor.junk_texts <= texts:
+            raise ValueError(f"junk_texts: {cursor.junk_texts} is not allowed; must be {least} to {texts}")
+        if cursor.junk_windows != windows:
+            raise ValueError(f"junk_windows: {cursor.junk_windows} is not allowed; must be {windows}")
 
     def expected_steps(self) -> int:
         """Batches of the whole training: exact for rows, and from the mean length of texts for packed."""
@@ -244,7 +199,7 @@ class Batches:
         part, _ = self._parts(chunk)
         return exposure + (part.start + len(part) * done) / self.people
 
-    def _rows(self, start: _Cursor) -> tuple[list[Batch], _Cursor]:
+    def _rows(self, start: Cursor) -> tuple[list[Batch], Cursor]:
         chunk = start.chunk
         outlines = self._useful_outlines(chunk)
         junk = self._junk_before(chunk + 1) - self._junk_before(chunk)
@@ -267,9 +222,9 @@ class Batches:
         for (first, end, height), done in zip(parts, exposures, strict=True):
             inputs, targets, roles = (array[first:end].reshape(height, -1) for array in arrays)
             batches.append(Batch(inputs, targets, roles, done))
-        return batches, _Cursor(chunk=chunk + 1, junk_texts=start.junk_texts + junk)
+        return batches, Cursor(chunk=chunk + 1, junk_texts=start.junk_texts + junk)
 
-    def _packed(self, start: _Cursor) -> tuple[list[Batch], _Cursor]:
+    def _packed(self, start: Cursor) -> tuple[list[Batch], Cursor]:
         chunk, last = start.chunk, start.chunk + 1 == self._chunks_each * self.exposures
         outlines = self._useful_outlines(chunk)
         texts = self.dataset.pieces.splice(outlines[self._shuffle(chunk, len(outlines))[0]])
@@ -288,7 +243,7 @@ class Batches:
             end = min(first + self.batch, whole)
             done = self._progress(chunk, int(seen[end - 1]) / max(1, int(seen[-1])))
             batches.append(Batch(mixed.inputs[first:end], mixed.targets[first:end], mixed.roles[first:end], done))
-        after = _Cursor(
+        after = Cursor(
             chunk=chunk + 1,
             junk_texts=junk_texts,
             useful_windows=useful_windows,
@@ -299,7 +254,7 @@ class Batches:
         )
         return batches, after
 
-    def _junk_line(self, start: _Cursor, tokens: int) -> tuple[Line, int]:
+    def _junk_line(self, start: Cursor, tokens: int) -> tuple[Line, int]:
         """At least so many tokens of junk, beginning with what was left over, and the junk texts written so far."""
         line, texts = start.junk_tail, start.junk_texts
         while len(line) < tokens:
@@ -352,7 +307,7 @@ def _cut_all(line: Line, context: int, last: bool) -> tuple[Windows, Line]:
     windows = _cut(filled, count, context, useful=True)
     targets = windows.targets.copy()
     targets.reshape(-1)[predicted:] = IGNORE
-    return replace(windows, targets=targets), _NOTHING
+    return replace(windows, targets=targets), NO_TEXT
 
 
 def _mix(useful: Windows, junk: Windows, order: Int[np.ndarray, " n"], waiting: Windows | None) -> Windows:

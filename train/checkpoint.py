@@ -5,12 +5,15 @@ Every file is written under a temporary name, flushed to the disk and renamed, s
 checksum shows later damage.
 """
 
+import copy
 import hashlib
 import json
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+import torch
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save
 from torch import Tensor, nn, uint8
@@ -22,13 +25,16 @@ KEPT = 2
 """Checkpoints kept: if the last one is damaged, the one before it is used."""
 
 _RECORD, _CHECKSUM = "record", "checksum"
+_MODEL, _OPTIMIZER = "model.", "optimizer."
+_NO_STATE = torch.zeros(0)
 _SUFFIX = ".safetensors"
 
 
 @dataclass(frozen=True)
 class Checkpoint:
-    """The state from which a training continues."""
+    """The state from which a training continues, and the file that held it."""
 
+    path: Path
     tensors: dict[str, Tensor]
     record: dict[str, Any]
 
@@ -93,7 +99,7 @@ def read_checkpoint(path: Path) -> Checkpoint:
             raise ValueError("its record is no mapping")
     except (SafetensorError, KeyError, ValueError, RecursionError) as error:
         raise ValueError(f"checkpoint: {path} is damaged ({' '.join(str(error).split())})") from None
-    return Checkpoint(tensors, record)
+    return Checkpoint(path, tensors, record)
 
 
 def _checksum(tensors: dict[str, Tensor], text: str) -> str:
@@ -109,33 +115,76 @@ def _checksum(tensors: dict[str, Tensor], text: str) -> str:
 def training_tensors(model: nn.Module, optimizers: list[Optimizer]) -> dict[str, Tensor]:
     """Every tensor of a model and its optimizers by name: `model.*` and `optimizer.NUMBER.PARAMETER.STATE`.
 
+    A parameter without a state, as before the first step, has an empty tensor `optimizer.NUMBER.PARAMETER`.
     Raises ValueError for an optimizer whose state holds anything but tensors.
     """
-    tensors = {f"model.{name}": tensor for name, tensor in model.state_dict().items()}
+    tensors = {f"{_MODEL}{name}": tensor for name, tensor in model.state_dict().items()}
     for number, optimizer in enumerate(optimizers):
-        for parameter, state in optimizer.state_dict()["state"].items():
-            for key, tensor in state.items():
+        states = optimizer.state_dict()["state"]
+        for parameter in range(sum(len(group["params"]) for group in optimizer.param_groups)):
+            name = f"{_OPTIMIZER}{number}.{parameter}"
+            if not states.get(parameter):
+                tensors[name] = _NO_STATE
+            for key, tensor in states.get(parameter, {}).items():
                 if not isinstance(tensor, Tensor):
                     kind = f"{type(optimizer).__name__}'s {key}"
                     raise ValueError(f"optimizer: {kind} is no tensor but {tensor!r:.50}; a state holds tensors alone")
-                tensors[f"optimizer.{number}.{parameter}.{key}"] = tensor
+                tensors[f"{name}.{key}"] = tensor
     return tensors
 
 
 def restore_training(model: nn.Module, optimizers: list[Optimizer], tensors: dict[str, Tensor]) -> None:
-    """The inverse of `training_tensors`, for a model and optimizers made alike. Raises ValueError for others."""
-    prefix = "model."
-    model.load_state_dict({k.removeprefix(prefix): v for k, v in tensors.items() if k.startswith(prefix)})
+    """The inverse of `training_tensors`, for a model and optimizers made alike; ignores other names.
+
+    Raises ValueError for tensors of another training and for numbers that are not finite; then nothing is changed.
+    """
+    found = {name: tensor for name, tensor in tensors.items() if name.startswith((_MODEL, _OPTIMIZER))}
+    check_alike(found, _expected(model, optimizers, found))
+    for name, tensor in found.items():
+        if not tensor.isfinite().all():
+            raise ValueError(f"{name}: has a number that is not finite")
+    model.load_state_dict({k.removeprefix(_MODEL): v for k, v in found.items() if k.startswith(_MODEL)})
     for number, optimizer in enumerate(optimizers):
         state: dict[int, dict[str, Tensor]] = {}
-        for name, tensor in tensors.items():
-            kind, *where = name.split(".")
-            if kind == "optimizer" and int(where[0]) == number:
+        prefix = f"{_OPTIMIZER}{number}."
+        for name, tensor in found.items():
+            place, has_state, key = name.removeprefix(prefix).partition(".")
+            if name.startswith(prefix) and has_state:
                 # A copy: a view of the file would keep its disk space in use after a deletion.
-                state.setdefault(int(where[1]), {})[where[2]] = tensor.clone()
-        parameters = [p for group in optimizer.param_groups for p in group["params"]]
-        for place, tensors_of in state.items():
-            # The compiled kernels do not check shapes.
-            if any(tensor.ndim and tensor.shape != parameters[place].shape for tensor in tensors_of.values()):
-                raise ValueError(f"checkpoint: optimizer {number} had another parameter at {place}; start the run anew")
+                state.setdefault(int(place), {})[key] = tensor.clone()
         optimizer.load_state_dict({**optimizer.state_dict(), "state": state})
+
+
+def _expected(model: nn.Module, optimizers: list[Optimizer], found: Collection[str]) -> dict[str, Tensor]:
+    """The tensors of a training in which the parameters named in `found` have no state yet."""
+    expected: dict[str, Tensor] = {}
+    for name, tensor in training_tensors(model, [_after_a_step(optimizer) for optimizer in optimizers]).items():
+        parameter = name.rpartition(".")[0]
+        stateless = name.startswith(_OPTIMIZER) and parameter in found
+        expected |= {parameter: _NO_STATE} if stateless else {name: tensor}
+    return expected
+
+
+def _after_a_step(optimizer: Optimizer) -> Optimizer:
+    """A copy after a step without gradients: its states have the names, types and shapes of all later ones."""
+    twin = copy.deepcopy(optimizer)
+    twin.state.clear()
+    for group in twin.param_groups:
+        for parameter in group["params"]:
+            parameter.grad = torch.zeros_like(parameter)
+    twin.step()
+    return twin
+
+
+def check_alike(found: Mapping[str, Tensor], expected: Mapping[str, Tensor]) -> None:
+    """Raises ValueError where names, types or shapes differ."""
+    for name in sorted(found.keys() | expected.keys()):
+        has, must = (_kind(tensors[name]) if name in tensors else None for tensors in (found, expected))
+        if has != must:
+            told = f"{has} is not allowed" if has else "is missing"
+            raise ValueError(f"{name!r:.100}: {told}; must be {must or 'left out'}")
+
+
+def _kind(tensor: Tensor) -> str:
+    """A tensor's type and shape."""
+    return f"{str(tensor.dtype).removeprefix('torch.')} {list(tensor.shape)}"

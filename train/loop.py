@@ -51,7 +51,7 @@ class BatchSource(Protocol):
 
     def __iter__(self) -> Iterator[WindowBatch]: ...
     def state(self) -> dict[str, np.ndarray]: ...  # noqa: D102
-    def restore(self, state: dict[str, np.ndarray]) -> None: ...  # noqa: D102
+    def restore(self, state: dict[str, np.ndarray]) -> object: ...  # noqa: D102
 
 
 class Diverged(RuntimeError):
@@ -64,6 +64,19 @@ class Since:
 
     steps: int = 0
     loss: Tensor | float = 0.0
+
+
+def read_progress(state: object) -> tuple[int, int, float, Since]:
+    """Steps, tokens, exposures and the losses since the last record, from `Trainer.state`. Raises ValueError."""
+    match state:
+        case {
+            "steps": int(steps),
+            "tokens": int(tokens),
+            "exposures": int() | float() as exposures,
+            "loss_since": [int(since), int() | float() as loss],
+        } if all(0 <= number < 1 << 62 for number in (steps, tokens, exposures, since)) and abs(loss) < math.inf:
+            return steps, tokens, float(exposures), Since(since, float(loss))
+    raise ValueError(f"training: {state!r:.200} is not allowed; must be finite steps, tokens, exposures and loss_since")
 
 
 def learning_rate(settings: Settings, step: int, exposures: float) -> float:
@@ -111,10 +124,9 @@ class Trainer:
         counts = {"steps": self.steps, "tokens": self.tokens, "exposures": self.exposures}
         return counts | {"loss_since": [self.since.steps, float(self.since.loss)]}
 
-    def restore(self, state: dict[str, Any]) -> None:
-        """Continue where `state` was taken."""
-        self.steps, self.tokens, self.exposures = state["steps"], state["tokens"], state["exposures"]
-        self.since = Since(*state["loss_since"])
+    def restore(self, state: object) -> None:
+        """Continue where `state` was taken. Raises ValueError for anything that is no such state."""
+        self.steps, self.tokens, self.exposures, self.since = read_progress(state)
 
     @property
     def lr(self) -> float:

@@ -23,6 +23,7 @@ from biogen.dataset import EVALUATION, Dataset, make_dataset
 from capacity.runner.claim import Claim
 from capacity.runner.fingerprint import changes, fingerprint_of
 from capacity.runner.metrics import Metrics
+from capacity.runner.saved import read_saved
 from capacity.spec.build import build_batches, build_model, flops_per_token
 from capacity.spec.config import RunConfig
 from capacity.spec.identity import run_id, stored
@@ -33,10 +34,10 @@ from eval.recall import recall_people
 from eval.record import make_record, measure_copies
 from eval.source import OwnTokens
 from train.architectures.causal_lm import CausalLM
-from train.checkpoint import restore_training, training_tensors
+from train.checkpoint import Checkpoint, check_alike, restore_training, training_tensors
 from train.export import load_weights, save_pretrained
 from train.inference import Inference
-from train.loop import Trainer, train
+from train.loop import Trainer, read_progress, train
 from train.ranks import ALONE, Ranks
 from train.sizes import parse_size
 
@@ -146,14 +147,12 @@ class Run:
         if not self.ranks.first:
             found = checkpoints.load()
         if found is not None:
-            tensors, record = found.tensors, found.record
-            self._check_origin(record)
-            batches = {k.removeprefix(_BATCHES): v.numpy() for k, v in tensors.items() if k.startswith(_BATCHES)}
-            restore_training(self.model, self.trainer.optimizers, tensors)
-            self.batches.restore(batches)
-            self.trainer.restore(record["training"])
-            torch.set_rng_state(tensors[_RANDOM])
-            self.seconds, self.parts = record["seconds"], record["parts"]
+            self._check_origin(found.record)
+            try:
+                self._restore(found)
+            except (ValueError, TypeError) as error:  # TypeError: types that numpy lacks
+                told = f"checkpoint: {found.path} is none of this run's ({error})"
+                raise ValueError(f"{told}; delete {checkpoints.folder.name} to train anew") from None
         elif self.ranks.first:
             self._take_over()
         self._trained = bool(self.ranks.agree(self.training_of is not None))
@@ -172,9 +171,24 @@ class Run:
         """Refuse the checkpoint of another run, or one of other texts, tokens or code. Raises ValueError."""
         where, name = f"checkpoint: {self.folder.checkpoints.folder}", run_id(self.config)
         if (found := record.get("run_id", name)) != name:
-            raise ValueError(f"{where} is of run {found}; must be of {name}; delete it to train anew")
+            raise ValueError(f"{where} is of run {found!r:.100}; must be of {name}; delete it to train anew")
         if why := changes(record.get("fingerprint"), self.fingerprint, self.config):
             raise ValueError(f"{where}: {why}; undo that, or delete it to train anew")
+
+    def _restore(self, checkpoint: Checkpoint) -> None:
+        """Go on from a checkpoint. Raises ValueError for one that `_save` did not write."""
+        tensors, saved = checkpoint.tensors, read_saved(checkpoint.record)
+        batches = {k.removeprefix(_BATCHES): v.numpy() for k, v in tensors.items() if k.startswith(_BATCHES)}
+        check_alike({k: v for k, v in tensors.items() if k == _RANDOM}, {_RANDOM: torch.get_rng_state()})
+        self.trainer.restore(saved.training)
+        exposures = self.batches.restore(batches)
+        if self.trainer.exposures != exposures:
+            raise ValueError(
+                f"exposures: {self.trainer.exposures} is not allowed; must be {exposures}, as of the batches"
+            )
+        restore_training(self.model, self.trainer.optimizers, tensors)
+        torch.set_rng_state(tensors[_RANDOM])
+        self.seconds, self.parts = saved.seconds, saved.parts
 
     def _restore_metrics(self, record: dict[str, Any]) -> None:
         trainer = self.trainer
@@ -206,6 +220,7 @@ class Run:
                 if why := self._other_model(other, result):
                     print(f"warning: {other.path.name}: {why}; its training is not taken over", file=sys.stderr)
                     continue
+                read_progress(counts)
                 load_weights(self.model, other.model)
             except (OSError, ValueError, LookupError, TypeError, RuntimeError):  # damaged, or its model is gone
                 continue

@@ -2,10 +2,12 @@
 
 import ctypes
 from dataclasses import astuple, dataclass, fields
-from typing import Literal
+from typing import Literal, get_args
 
 _NUMBERS = {"layer": 0, "rms": 1, "plain": 0, "gated": 1, "none": 2, "gelu_tanh": 0, "silu": 1}
 """The enumerations of form.h."""
+_LARGEST = 1 << 24
+"""The largest number in a form: indices in the kernels stay far below 2^31."""
 
 
 @dataclass(frozen=True)
@@ -40,6 +42,13 @@ class KernelForm:
     def misfit(self) -> str | None:
         """Why the kernels cannot compute this form, in one line; None if they can."""
         needs = "is not allowed with native kernels; must be"
+        for field in fields(self):
+            value, names = getattr(self, field.name), get_args(field.type)
+            if names and value not in names:
+                return f"{field.name}: {value!r} {needs} {' or '.join(names)}"
+            least = 0 if field.name == "hidden" else 1
+            if field.type is int and not (type(value) is int and least <= value <= _LARGEST):
+                return f"{field.name}: {value!r} {needs} {least} to {_LARGEST}"
         if self.width % 16:
             return f"width: {self.width} {needs} a multiple of 16"
         if self.width % (2 * self.heads):

@@ -1,31 +1,26 @@
 """The compiled model: the parameters of a model and arrays of tokens come in, gradients or scores (nats) go out.
 
-On the calling thread, in fp32; a library for bf16 rounds the inputs of matrix products, inside attention that for
-AMX alone. The parameters stay where PyTorch has them.
+Passes run on the calling thread, in fp32; a library for bf16 rounds the inputs of matrix products, and inside attention
+only the one for AMX does. The parameters stay where PyTorch has them.
 """
 
 import ctypes
+import threading
 import weakref
 from collections.abc import Sequence
 from itertools import zip_longest
 
 import numpy as np
-import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
 from train.architectures.causal_lm import CausalLM
 from train.architectures.rotary import rotation
 from train.native.form import KernelForm, to_struct
+from train.native.tensors import Tensors
 
-
-def pointers(tensors: Sequence[Tensor]) -> "ctypes.Array[ctypes.c_void_p]":
-    """Where tensors begin; they must outlive the array."""
-    for tensor in tensors:
-        assert tensor.dtype == torch.float32
-        assert tensor.device.type == "cpu"
-        assert tensor.is_contiguous()
-    return (ctypes.c_void_p * len(tensors))(*[tensor.data_ptr() for tensor in tensors])
+_LONGEST, _MOST_TOKENS = 1 << 20, 1 << 30
+"""The longest window and the largest batch, in tokens: the kernels' numbers stay below 2^31."""
 
 
 def _enough_memory(total: float) -> float:
@@ -56,7 +51,7 @@ def _check_layout(model: CausalLM, layout: str) -> None:
 
 
 class NativeModel:
-    """Passes over a model by the kernels of a library.
+    """Passes over a model by the kernels of a library. Calls from several threads wait for each other.
 
     Raises:
         ValueError: the model has no form that they can compute, or other parameters than its form says.
@@ -65,50 +60,82 @@ class NativeModel:
 
     def __init__(self, model: CausalLM, kernels: ctypes.CDLL) -> None:
         self.form, self.kernels = _form_of(model), kernels
+        self.lock = threading.RLock()
+        """Held during a call: the passes share buffers."""
+        self.names = [name for name, _ in model.named_parameters()]
         self.parameters = list(model.parameters())
-        self._pointers = pointers(self.parameters)
+        self.shapes = [parameter.shape for parameter in self.parameters]
         self.sizes = (ctypes.c_int64 * len(self.parameters))(*[p.numel() for p in self.parameters])
         self._handle = kernels.kc_make_model(ctypes.byref(to_struct(self.form)))
         if not self._handle:
             raise MemoryError(f"kernels: no memory for a model of size {model.size}")
-        weakref.finalize(self, kernels.kc_free_model, self._handle)
+        weakref.finalize(self, kernels.kc_free_model, self._handle).atexit = False  # a thread may be in a pass
         _check_layout(model, kernels.kc_layout(self._handle).decode())
+        self._bound = self.bind(self.parameters)
         self._cos, self._sin = rotation(0, self._head_width)
 
     @property
     def _head_width(self) -> int:
         return self.form.width // self.form.heads
 
+    def bind(self, tensors: Sequence[Tensor], suffix: str = "") -> Tensors:
+        """Tensors like the parameters, one for each. Raises ValueError for others."""
+        if len(tensors) != len(self.names):
+            raise ValueError(f"grads: {len(tensors)} tensors are not allowed; must be {len(self.names)}")
+        bound = Tensors()
+        for name, tensor, shape in zip(self.names, tensors, self.shapes, strict=True):
+            bound.add(f"{name}{suffix}", tensor, shape)
+        return bound
+
     def gradients(
         self,
         inputs: Int[np.ndarray, "batch time"],
         targets: Int[np.ndarray, "batch time"],
-        grads: Sequence[Tensor],
+        grads: Sequence[Tensor] | Tensors,
         scale: float,
     ) -> float:
-        """Sum of cross-entropies in nats; writes the gradients of scale · sum into `grads`, one a parameter."""
+        """Sum of cross-entropies in nats; writes the gradients of scale · sum into `grads`, one a parameter.
+
+        Raises ValueError for tokens outside the vocabulary, other arrays, or tensors unlike the parameters.
+        """
         arrays = self._arrays(inputs, targets)
-        where = (self._pointers, pointers(grads), self.sizes, len(grads))
-        return _enough_memory(self.kernels.kc_gradients(self._handle, *where, *self._arguments(*arrays), scale))
+        bound = grads if isinstance(grads, Tensors) else self.bind(grads, ".grad")
+        with self.lock:
+            where = (self._pointers(), bound.array, self.sizes, len(self.sizes))
+            return _enough_memory(self.kernels.kc_gradients(self._handle, *where, *self._arguments(*arrays), scale))
 
     def score(
         self, inputs: Int[np.ndarray, "batch time"], targets: Int[np.ndarray, "batch time"]
     ) -> tuple[Float[np.ndarray, "batch time"], Bool[np.ndarray, "batch time"]]:
-        """−ln Pr(target) in nats, and whether the target is the likeliest token; 0 and False where IGNORE."""
+        """−ln Pr(target) in nats, and whether the target is the likeliest token; 0 and False where IGNORE.
+
+        Raises ValueError for tokens outside the vocabulary, or other arrays.
+        """
         arrays = self._arrays(inputs, targets)
         nats, correct = np.empty(inputs.shape, np.float32), np.empty(inputs.shape, np.bool_)
-        arguments = self._arguments(*arrays)
         where = (nats.ctypes.data, correct.ctypes.data)
-        _enough_memory(self.kernels.kc_score(self._handle, self._pointers, *arguments, *where))
+        with self.lock:
+            _enough_memory(self.kernels.kc_score(self._handle, self._pointers(), *self._arguments(*arrays), *where))
         return nats, correct
 
+    def _pointers(self) -> "ctypes.Array[ctypes.c_void_p]":
+        """Where the parameters are now."""
+        if self._bound.moved:
+            self._bound = self.bind(self.parameters)
+        return self._bound.array
+
     def _arrays(self, inputs: np.ndarray, targets: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """As the kernels want them. They trust token numbers, so these are checked here."""
+        """As the kernels want them, which check nothing."""
+        if inputs.ndim != 2 or not 0 < inputs.shape[1] <= _LONGEST or inputs.size > _MOST_TOKENS:
+            must = f"[batch, time] with a time of 1 to {_LONGEST}, and at most {_MOST_TOKENS} tokens"
+            raise ValueError(f"inputs: the shape {list(inputs.shape)} is not allowed; must be {must}")
+        if targets.shape != inputs.shape:
+            raise ValueError(f"targets: the shape {list(targets.shape)} is not allowed; must be {list(inputs.shape)}")
         for name, array, least in (("inputs", inputs, 0), ("targets", targets, -1)):
+            if array.dtype.kind not in "iu":
+                raise ValueError(f"{name}: an array of {array.dtype} is not allowed; must be of integers")
             if array.size and not least <= int(array.min()) <= int(array.max()) < self.form.vocab:
                 raise ValueError(f"{name}: a token is not allowed; must be {least} to {self.form.vocab - 1}")
-        assert inputs.shape == targets.shape
-        assert inputs.shape[1] > 0
         return np.ascontiguousarray(inputs, np.int32), np.ascontiguousarray(targets, np.int32)
 
     def _arguments(self, inputs: np.ndarray, targets: np.ndarray) -> tuple[int, ...]:

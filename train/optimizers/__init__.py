@@ -30,7 +30,8 @@ class OptimizerKind(Protocol):
         """Optimizers that together hold every parameter once.
 
         The learning rates that the groups have here are peaks: the training loop scales them. Checkpoints know
-        parameters by their place in an optimizer. States hold tensors alone.
+        parameters by their place in an optimizer. States hold tensors alone, alike in names, types and shapes after
+        every step.
         """
         ...
 

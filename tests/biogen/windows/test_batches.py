@@ -177,9 +177,12 @@ def test_any_batch_can_be_the_last_before_a_break(bios: Callable[..., BioS], lay
     for batch in running:
         batches.append(batch)
         states.append(running.state())
-    for done, state in enumerate(states):
+    states.append(running.state())  # of the end
+    for at, state in enumerate(states):
+        done = min(at, len(batches))
         resumed = make_batches(dataset, layout, exposures=2, batch=32)
-        resumed.restore({name: array.copy() for name, array in state.items()})
+        reached = resumed.restore({name: array.copy() for name, array in state.items()})
+        assert reached == (batches[done - 1].exposures if done else 0)
         rest = list(resumed)
         assert len(rest) == len(batches) - done
         for here, there in zip(rest, batches[done:], strict=True):

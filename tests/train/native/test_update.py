@@ -13,7 +13,6 @@ from tests.train.native.test_form import make_formed
 from tests.train.test_loop import SETTINGS, Rows
 from train.checkpoint import restore_training, training_tensors
 from train.loop import Trainer
-from train.native.model import pointers
 from train.native.update import NativeUpdate
 
 CPU = torch.device("cpu")
@@ -132,7 +131,8 @@ def test_clipping_is_that_of_pytorch(kernels):
         parameter = torch.zeros(40, requires_grad=True)
         parameter.grad = grad.clone()
         torch.nn.utils.clip_grad_norm_([parameter], 2.0)
-        factor = kernels.kc_clip_factor(pointers([grad]), (ctypes.c_int64 * 1)(40), 1, 2.0)
+        where, sizes = (ctypes.c_void_p * 1)(grad.data_ptr()), (ctypes.c_int64 * 1)(40)
+        factor = kernels.kc_clip_factor(where, sizes, 1, 2.0)
         torch.testing.assert_close(grad * factor, parameter.grad, equal_nan=True)
 
 
