@@ -18,7 +18,8 @@ from pydantic import BaseModel, ValidationError
 from pydantic.fields import FieldInfo
 
 from basis.registry import Registry
-from basis.yaml_text import UserError, read_yaml, short
+from basis.text import printable, short, shown
+from basis.yaml_text import UserError, read_yaml
 
 __all__ = ["UserError", "explain", "fields_of", "parse", "read_yaml", "run_main", "section_of", "split_values"]
 
@@ -26,6 +27,12 @@ Config = TypeVar("Config", bound=BaseModel)
 
 _NOTHING: Any = object()
 """Stands for a flag that was given without a value."""
+_NEGATIVE = re.compile(r"-\.?\d")
+_FLAG = re.compile(r"-(?!\.?\d)")
+_MOST_FLAGS = 1000
+"""Flags on a command line; argparse takes quadratic time."""
+_MOST_LINES = 20
+"""Mistakes of one kind that are explained; more would be read by nobody, and take long."""
 
 
 def parse(
@@ -47,6 +54,8 @@ def parse(
     A model may have `groups`, names of fields by the title that they stand under in `--help`. Raises UserError.
     """
     arguments = [_spelled(text) for text in (sys.argv[1:] if arguments is None else arguments)]
+    if (count := sum(_FLAG.match(text) is not None for text in arguments)) > _MOST_FLAGS:
+        raise UserError([f"{count:,} flags are given; allowed are {_MOST_FLAGS:,}"])
     fields = fields_of(model)
     values, lines = _read_file(arguments, keys_of_file, find_file, default_file)
     parser = _parser(model, fields, values, program, description, examples)
@@ -169,7 +178,7 @@ class _Parser(argparse.ArgumentParser):
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
-        self._negative_number_matcher = re.compile(r"-\.?\d")
+        self._negative_number_matcher = _NEGATIVE
 
     def error(self, message: str) -> NoReturn:
         raise UserError([message])
@@ -293,30 +302,35 @@ def _spelled(text: str) -> str:
 
 def _unknown_lines(fields: Mapping[str, FieldInfo], unknown: Sequence[str]) -> list[str]:
     lines = []
-    for text in unknown:
+    for text in dict.fromkeys(unknown[:_MOST_LINES]):
         if text.startswith("-"):
-            flag = text.partition("=")[0]
+            flag = short(text.partition("=")[0], 60)
             near = difflib.get_close_matches(flag, ["--config", *(f"--{_flag(name)}" for name in fields)], n=1)
             lines.append(f"{flag}: is not a flag; " + (f"did you mean {near[0]}?" if near else "see --help"))
     if unknown and not lines:
-        lines = [f"{unknown[0]}: is not a flag's value; see --help"]
-    return lines
+        lines = [f"{short(unknown[0])}: is not a flag's value; see --help"]
+    return lines + _more(len(unknown))
+
+
+def _more(mistakes: int) -> list[str]:
+    """A line that says how many mistakes are not explained, if any."""
+    return [f"and {mistakes - _MOST_LINES:,} more mistakes"] if mistakes > _MOST_LINES else []
 
 
 def explain(error: ValidationError, model: type[BaseModel]) -> list[str]:
     """One line for each mistake: the field, the value, what is allowed."""
     lines = []
     mistakes = error.errors(include_url=False)
-    for mistake in mistakes:
+    for mistake in mistakes[:_MOST_LINES]:
         where = ".".join(str(part) for part in mistake["loc"] if not isinstance(part, int))
         message = mistake["msg"].removeprefix("Value error, ")
         if mistake["type"] == "extra_forbidden":
-            near = _nearest(where, model)
+            near, where = _nearest(short(where, 60), model), short(where, 60)
             lines.append(f"{where}: is not a key; " + (f"did you mean {near}?" if near else "see --help for all"))
         elif mistake["type"] == "missing" and isinstance(mistake["loc"][-1], int):
             places = [other["loc"][-1] for other in mistakes if other["loc"][:-1] == mistake["loc"][:-1]]
             needed = 1 + max(place for place in places if isinstance(place, int))
-            lines.append(f"{where}: {short(repr(mistake['input']))} is not allowed; must be {needed} values")
+            lines.append(f"{where}: {shown(mistake['input'])} is not allowed; must be {needed} values")
         elif mistake["type"] == "missing":
             lines.append(f"{where}: is required")
         elif mistake["type"] == "value_error" and isinstance(mistake["input"], dict | BaseModel):
@@ -325,8 +339,8 @@ def explain(error: ValidationError, model: type[BaseModel]) -> list[str]:
         else:
             bounds = _bounds(where, model) if mistake["type"].startswith(("greater_than", "less_than")) else ""
             message = bounds or message.replace("Input should be", "must be")
-            lines.append(f"{where}: {short(repr(mistake['input']))} is not allowed; {short(message)}")
-    return list(dict.fromkeys(lines))
+            lines.append(f"{where}: {shown(mistake['input'])} is not allowed; {short(message)}")
+    return list(dict.fromkeys(lines)) + _more(len(mistakes))
 
 
 def _bounds(where: str, model: type[BaseModel]) -> str:
@@ -356,8 +370,7 @@ def run_main(main: Callable[[], int]) -> NoReturn:
         sys.exit(main())
     except UserError as error:
         for line in error.lines:
-            shown = "".join(c if c.isprintable() else repr(c)[1:-1] for c in line)  # keys can hold anything
-            print(f"error: {shown}", file=sys.stderr)
+            print(f"error: {short(printable(line), 2000)}", file=sys.stderr)  # keys can hold anything
         sys.exit(2)
     except OSError as error:  # such as a full disk
         reason = f"{error.filename}: {error.strerror}" if error.filename is not None else str(error)

@@ -7,7 +7,7 @@ starts fast.
 import importlib
 import re
 import sys
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Generic, TypeVar, cast
 
 from basis.files import working_folder
@@ -20,9 +20,9 @@ _OWN = re.compile(r"[A-Za-z_]\w*(\.[A-Za-z_]\w*)*:[A-Za-z_]\w*")
 class Registry(Generic[Thing]):
     """All architectures, or all optimizers, data sets, ..., by name."""
 
-    def __init__(self, kind: str, entries: Mapping[str, str]) -> None:
-        """kind: the option that names one, for messages. entries: `module:Name` by name."""
-        self.kind, self._entries = kind, dict(entries)
+    def __init__(self, kind: str, entries: Mapping[str, str], needs: Sequence[str] = ()) -> None:
+        """kind: the option that names one, for messages. entries: `module:Name` by name. needs: attributes of all."""
+        self.kind, self._entries, self._needs = kind, dict(entries), needs
 
     @property
     def names(self) -> tuple[str, ...]:
@@ -48,6 +48,9 @@ class Registry(Generic[Thing]):
         if here is not None and str(here) not in sys.path and "" not in sys.path:
             sys.path.append(str(here))  # for a user's own modules; last in the search path
         try:
-            return cast(Thing, getattr(importlib.import_module(module), attribute))
+            found = getattr(importlib.import_module(module), attribute)
         except (ImportError, AttributeError, SyntaxError) as error:
             raise ValueError(f"{self.kind}: {name!r} cannot be imported ({error})") from None
+        if lacks := [needed for needed in self._needs if not hasattr(found, needed)]:
+            raise ValueError(f"{self.kind}: {name!r} is not allowed; must have {', '.join(lacks)}")
+        return cast(Thing, found)

@@ -7,14 +7,23 @@ from typing import Any
 
 import yaml
 
-_MOST_YAML = 1 << 20
-"""Bytes of a preset, at most."""
+from basis.text import short
+
+_MOST_YAML = 1 << 17
+"""Bytes of a text in YAML, at most: PyYAML reads about 100,000 a second."""
+_MOST_DIGITS = 400
+"""Characters of a number, at most: longer ones take quadratic time to read."""
+
+
+_MOST_LINES = 50
 
 
 class UserError(Exception):
     """A mistake of the user's, as complete lines to print."""
 
     def __init__(self, lines: Sequence[str]) -> None:
+        if len(lines) > _MOST_LINES:
+            lines = [*lines[:_MOST_LINES], f"and {len(lines) - _MOST_LINES:,} more mistakes"]
         super().__init__("\n".join(lines))
         self.lines = list(lines)
 
@@ -22,21 +31,30 @@ class UserError(Exception):
 def read_yaml(path: Path) -> dict[str, Any]:
     """The keys of a YAML file. Raises UserError for a file that cannot be read or is no mapping."""
     try:
-        with path.open("rb") as file:
-            written = file.read(_MOST_YAML + 1)
-        if len(written) > _MOST_YAML:
-            raise UserError([f"config: {path} is too large; allowed are {_MOST_YAML:,} bytes"])
-        content = yaml.load(written, _PlainLoader)
+        with path.open("rb") as file:  # perhaps a pipe of the shell's
+            content = parse_yaml(file.read(_MOST_YAML + 1))
     except OSError as error:
         raise UserError([f"config: {path} cannot be read ({error.strerror}); give the path of a preset"]) from None
-    except (yaml.YAMLError, ValueError, RecursionError) as error:  # such as an impossible date or number
-        problem = short(" ".join(str(error).split()), 300)
-        raise UserError([f"config: {path} is not YAML ({problem})"]) from None
+    except ValueError as error:
+        raise UserError([f"config: {path} is not YAML ({error})"]) from None
     if content is None:
         raise UserError([f"config: {path} is empty; allowed is a mapping of keys to values"])
     if not isinstance(content, dict):
         raise UserError([f"config: {path} holds {type(content).__name__}; allowed is a mapping of keys to values"])
     return {str(key): value for key, value in content.items()}
+
+
+def parse_yaml(text: str | bytes) -> Any:
+    """The value of a text in YAML. Raises ValueError for any other text, with the reason in a line."""
+    try:
+        if len(text) > _MOST_YAML:
+            raise ValueError(f"it is larger than {_MOST_YAML:,} bytes")
+        return yaml.load(text, _PlainLoader)
+    except RecursionError:
+        raise ValueError("it is nested too deeply") from None
+    except (yaml.YAMLError, ValueError, LookupError, TypeError, AttributeError, ArithmeticError) as error:
+        # PyYAML has an exception of its own for mistakes of form only, not for an impossible date, number or tag.
+        raise ValueError(short(" ".join(str(error).split()), 300) or type(error).__name__) from None
 
 
 def read_mapping(value: object) -> object:
@@ -50,8 +68,8 @@ def read_mapping(value: object) -> object:
     if all(name and sign for name, sign, _ in pairs):
         return {name: read_value(given) for name, _, given in pairs}
     try:
-        mapping = yaml.load(value, _PlainLoader)
-    except yaml.YAMLError:
+        mapping = parse_yaml(value)
+    except ValueError:
         mapping = None
     if not isinstance(mapping, dict):
         raise ValueError("must be pairs such as name=value, or a mapping such as {name: value}")
@@ -61,8 +79,8 @@ def read_mapping(value: object) -> object:
 def read_value(text: str) -> Any:
     """A value from a text: a number, a truth value, a list, ...; else the text itself."""
     try:
-        return yaml.load(text, _PlainLoader) if text else ""
-    except (yaml.YAMLError, ValueError):  # such as a date that cannot be
+        return parse_yaml(text) if text else ""
+    except ValueError:  # such as a date that cannot be
         return text
 
 
@@ -82,7 +100,7 @@ class _PlainLoader(yaml.SafeLoader):
             raise yaml.YAMLError(f"{twice} is given twice")
         return mapping
 
-
-def short(text: str, length: int = 200) -> str:
-    """A text cut to `length` characters, for a message."""
-    return text if len(text) <= length else text[:length] + " ..."
+    def construct_scalar(self, node: yaml.Node) -> Any:
+        if node.tag in ("tag:yaml.org,2002:int", "tag:yaml.org,2002:float") and len(node.value) > _MOST_DIGITS:
+            raise yaml.YAMLError(f"a number has {len(node.value):,} characters; allowed are {_MOST_DIGITS}")
+        return super().construct_scalar(node)

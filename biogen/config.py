@@ -35,9 +35,16 @@ A training can have drawn the same words all the same: with few templates, or fi
 """
 
 
+_NUMBER = re.compile(r"[-+.\d/]{1,60}(e[-+]?\d{1,3})?", re.IGNORECASE | re.ASCII)
+"""What a fraction may look like; more digits, or a longer exponent, would take much time and memory."""
+
+
 def _fraction(value: object) -> Fraction:
+    text = str(value).replace(" ", "")
     try:
-        return Fraction(str(value).replace(" ", "")).limit_denominator(10_000)
+        if not _NUMBER.fullmatch(text):
+            raise ValueError
+        return Fraction(text).limit_denominator(10_000)
     except (ValueError, ZeroDivisionError):
         raise ValueError("must be a fraction such as 0, 0.5 or 7/8") from None
 
@@ -82,6 +89,10 @@ def _variant(text: object) -> str:
     return str(text)
 
 
+_MOST_SYMBOLS, _MOST_TOKENS = 2_000_000, 1 << 14
+"""Limits of bioD: symbols in all chunks, and tokens in a text."""
+
+
 class BioDShape(Frozen):
     """The six numbers of bioD(N, K, C, D, L, T) but N, and the length of a name (paper, section 2.2)."""
 
@@ -108,6 +119,10 @@ class BioDShape(Frozen):
         mistakes = []
         if self.L * math.log(self.T) < math.log(self.D) - 1e-9:
             mistakes += [f"D: {self.D} different chunks do not exist; allowed is at most T^L = {self.T**self.L}"]
+        if (symbols := self.K * self.D * self.L) > _MOST_SYMBOLS:
+            mistakes += [f"D: K·D·L = {symbols:,} symbols in all chunks are too many; allowed are {_MOST_SYMBOLS:,}"]
+        if (tokens := self.K * (1 + self.C * self.L)) > _MOST_TOKENS:
+            mistakes += [f"C: K·(1 + C·L) = {tokens:,} tokens in a text are too many; allowed are {_MOST_TOKENS:,}"]
         if self.name_length * math.log2(self.T) > 60:
             mistakes += [f"name_length: {self.name_length} is too long; T^name_length may be at most 2^60"]
         if mistakes:

@@ -23,6 +23,9 @@ __all__ = ["EVALUATION", "Dataset", "draw_texts", "fingerprint", "make_dataset",
 _FINGERPRINTED = 100
 """People whose texts are part of a fingerprint."""
 
+_MOST_SLOTS = 1 << 22
+"""Tokens of texts that are drawn at a time to count them."""
+
 
 class Dataset(ABC):
     """People, what is written about them, and the information in it.
@@ -232,5 +235,7 @@ def draw_texts(dataset: Dataset, index: Int[np.ndarray, " n"], exposure: int) ->
 
 def mean_length(dataset: Dataset, people: int = 4096) -> float:
     """Mean tokens of a text with its end token, over the first useful people."""
-    index = np.arange(min(people, dataset.config.people))
-    return float(dataset.pieces.text_lengths(dataset.outlines(index, EVALUATION)).mean())
+    people = min(people, dataset.config.people)
+    block = max(1, _MOST_SLOTS // dataset.longest_text)
+    parts = [np.arange(first, min(first + block, people)) for first in range(0, people, block)]
+    return sum(int(dataset.pieces.text_lengths(dataset.outlines(part, EVALUATION)).sum()) for part in parts) / people

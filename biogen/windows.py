@@ -25,6 +25,7 @@ IGNORE = -1
 """The target where nothing is predicted: after the end of a short row."""
 
 _CHUNK_PEOPLE = 8192
+_MOST_COUNTED = 20_000
 _SAMPLE = 4096
 """Number of questions from which the mean length is estimated."""
 _END = 0
@@ -67,8 +68,9 @@ class Batches:
         self._chunks_each = -(-self.people // _CHUNK_PEOPLE)
         self._cursor = Cursor()
         self._asked = trained_on_questions(self.people) if dataset.questions else 0
-        self._useful_length = self._useful_tokens()
-        self._junk_length = mean_length(dataset) - config.domain_token
+        length = mean_length(dataset)
+        self._useful_length = self._useful_tokens(length)
+        self._junk_length = length - config.domain_token
         # The share of junk is one of tokens: questions and domain tokens make a person's useful text longer.
         self._junk_each = self._odds * Fraction(self._useful_length) / Fraction(self._junk_length)
         if layout == "rows" and dataset.longest_text > context:
@@ -117,20 +119,23 @@ class Batches:
             raise ValueError(f"junk_windows: {cursor.junk_windows} is not allowed; must be {windows}")
 
     def expected_steps(self) -> int:
-        """Batches of the whole training: exact for rows, and from the mean length of texts for packed."""
+        """Batches of the whole training: from the mean length of texts for packed, and exact for rows.
+
+        With junk, rows are counted in the first `_MOST_COUNTED` chunks.
+        """
         if self.layout == "rows":
-            equal = 1 if self._odds else self.exposures  # without junk all exposures have equal chunks
-            chunks = range(self._chunks_each * self.exposures // equal)
-            return equal * sum(-(-self._rows_in(chunk) // self.batch) for chunk in chunks)
+            counted = max(1, _MOST_COUNTED // self._chunks_each) if self._odds else 1  # else all exposures are equal
+            chunks = self._chunks_each * min(counted, self.exposures)
+            steps = sum(-(-self._rows_in(chunk) // self.batch) for chunk in range(chunks))
+            return -(-steps * self._chunks_each * self.exposures // chunks)
         return -(-self.expected_tokens() // (self.batch * self.context))
 
     def expected_tokens(self) -> int:
         """Targets of the whole training, from the mean length of the texts."""
         return round(self.people * self.exposures * self._useful_length * (1 + float(self._odds)))
 
-    def _useful_tokens(self) -> float:
+    def _useful_tokens(self, length: float) -> float:
         """Mean tokens per person and exposure: a biography, and a question for people who are asked."""
-        length = mean_length(self.dataset)
         if not self._asked:
             return length
         outlines = self.dataset.question_outlines(np.arange(min(self._asked, _SAMPLE)), 0)

@@ -10,6 +10,7 @@ import sys
 from collections.abc import Collection, Sequence
 from contextlib import suppress
 from pathlib import Path
+from typing import NoReturn
 
 import pandas as pd
 
@@ -23,7 +24,8 @@ from capacity.report.figures.runs import draw_all
 from capacity.store.folders import count_runs
 from capacity.store.parquet import CURVES, RECORDS, write_curves, write_records
 from capacity.store.records import load
-from capacity.store.sources import RECALL, TRAIN, Record, load_curves, records_in
+from capacity.store.record import Record
+from capacity.store.sources import RECALL, TRAIN, load_curves, records_in
 
 
 def publish(folder: Path, stores: Sequence[Path] = ()) -> int:
@@ -39,11 +41,11 @@ def publish(folder: Path, stores: Sequence[Path] = ()) -> int:
     """
     refuse_links(folder, CURVES, RECORDS, "plots")
     sources = [*stores, *([folder] if folder.is_dir() else [])]
-    if load(*sources).empty:
+    if load(*sources, on_bad=_refuse).empty:
         raise ValueError(f"folders = {', '.join(map(str, sources)) or folder}: no finished run in there")
     records: dict[str, Record] = {}
     for source in sources:
-        for _, record in records_in(source):
+        for _, record in records_in(source, _refuse):
             records.setdefault(record["run_id"], record)
     recall, losses = (load_curves(*sources, runs=records, kind=kind) for kind in (RECALL, TRAIN))
     folder.mkdir(parents=True, exist_ok=True)
@@ -51,6 +53,11 @@ def publish(folder: Path, stores: Sequence[Path] = ()) -> int:
     write_records(list(records.values()), folder / RECORDS)
     _remove_old(folder, records)
     return len(records)
+
+
+def _refuse(line: str) -> NoReturn:
+    """Publish nothing without a run that cannot be read, as the folder's old files are replaced."""
+    raise ValueError(line)
 
 
 def _remove_old(folder: Path, runs: Collection[str]) -> None:

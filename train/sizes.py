@@ -10,9 +10,12 @@ from dataclasses import dataclass
 PAPER_HEAD_WIDTH = 64  # GPT2-l-h of the paper has width 64·h
 SMALL_HEAD_WIDTH = 16  # heads of `LxW`, which names no number of heads
 
+MOST_LAYERS, MOST_WIDTH = 1000, 1 << 20
+
 ALLOWED = (
     "layers-heads such as 12-12 (width 64 per head), LxW such as 2x48 (width a multiple of 16) "
-    "or LxWxH such as 2x48x3 (width divisible by heads, head width even)"
+    "or LxWxH such as 2x48x3 (width divisible by heads, head width even), "
+    f"of at most {MOST_LAYERS:,} layers and width {MOST_WIDTH:,}"
 )
 
 
@@ -21,7 +24,7 @@ class Size:
     """Layers, width (features of the residual stream) and attention heads of a model.
 
     Raises:
-        ValueError: a number below 1, a width that the heads do not divide, or an odd head width (the rotary
+        ValueError: a number below 1 or too large, a width that the heads do not divide, or an odd head width (the rotary
             positions turn pairs of features).
 
     """
@@ -32,7 +35,8 @@ class Size:
 
     def __post_init__(self) -> None:
         numbers = (self.layers, self.width, self.heads)
-        if min(numbers) < 1 or self.width % (2 * self.heads):
+        large = self.layers > MOST_LAYERS or self.width > MOST_WIDTH
+        if min(numbers) < 1 or large or self.width % (2 * self.heads):
             raise ValueError(f"size: {'x'.join(map(str, numbers))} is not allowed; allowed: {ALLOWED}")
 
     @property
@@ -55,10 +59,10 @@ def parse_size(text: str) -> Size:
         ValueError: the text has none of these forms, or its numbers do not fit together.
 
     """
-    if match := re.fullmatch(r"([0-9]+)-([0-9]+)", text):
+    if match := re.fullmatch(r"([0-9]{1,9})-([0-9]{1,9})", text):
         layers, heads = (int(number) for number in match.groups())
         return Size(layers, PAPER_HEAD_WIDTH * heads, heads)
-    match = re.fullmatch(r"([0-9]+)x([0-9]+)(?:x([0-9]+))?", text)
+    match = re.fullmatch(r"([0-9]{1,9})x([0-9]{1,9})(?:x([0-9]{1,9}))?", text)
     if match is None or (match[3] is None and int(match[2]) % SMALL_HEAD_WIDTH):
         raise ValueError(f"size: {text!r} is not allowed; allowed: {ALLOWED}")
     layers, width = int(match[1]), int(match[2])

@@ -23,6 +23,6 @@ DATASETS: "Registry[type[Dataset]]" = Registry(
 def title_of(name: str) -> str:
     """A data set's name as tables and figures write it: bioS for bios. Its own name where it cannot be imported."""
     try:
-        return DATASETS[name].title
-    except ValueError:
+        return str(DATASETS[name].title)
+    except (ValueError, AttributeError):  # a name from a file may be that of anything
         return name

@@ -26,6 +26,8 @@ CHUNKS = 16
 """The first chunk of attribute k has role CHUNKS + 2k, the later chunks CHUNKS + 2k + 1."""
 _BLOCK = 1 << 16
 """People whose names are held at a time."""
+_MOST_KEPT_PIECES = 1 << 25
+"""Pieces of useful people's texts that are kept, at most."""
 
 
 class BioD(Dataset):
@@ -40,7 +42,8 @@ class BioD(Dataset):
         self.shape = config.biod
         self._chunk_strings = [_distinct_strings(config, attribute) for attribute in range(self.shape.K)]
         self._lay_out_pieces()
-        self._known = self._pieces_of(np.arange(config.people if config.people <= MOST_KEPT else 0))
+        kept = config.people <= min(MOST_KEPT, _MOST_KEPT_PIECES // self.longest_text)
+        self._known = self._pieces_of(np.arange(config.people)) if kept else None
 
     @classmethod
     def count_names(cls, config: DataConfig) -> int:
@@ -60,7 +63,7 @@ class BioD(Dataset):
 
     def outlines(self, index: Int[np.ndarray, " n"], exposure: int) -> Int[np.ndarray, "n slots"]:
         """The paragraph of each person at an exposure."""
-        if are_kept(index, self.config.people):
+        if self._known is not None and are_kept(index, self.config.people):
             name, sentences = (pieces.take(index, axis=0) for pieces in self._known)
         else:
             name, sentences = self._pieces_of(index)

@@ -6,7 +6,9 @@ import pandas as pd
 from rich.box import SIMPLE_HEAD
 from rich.console import Console
 from rich.table import Table
+from rich.text import Text
 
+from basis.text import printable
 from capacity.laws.groups import kinds, label
 from capacity.runner.estimate import UTILISATION, SpeedEstimate, lack_of_memory
 from capacity.spec.identity import stored
@@ -49,7 +51,7 @@ def _runs(plans: Sequence[Plan], seconds: Sequence[float], workers: int) -> Tabl
     for plan, name, time_needed in zip(plans, _names(plans), seconds, strict=True):
         table.add_row(
             plan.config.size,
-            f"N={_short(plan.config.data.people)} ×{plan.config.exposures}{name}",
+            Text(printable(f"N={_short(plan.config.data.people)} ×{plan.config.exposures}{name}")),  # no markup
             _short(plan.parameters),
             f"{plan.r_max:.2f}",
             _short(plan.tokens),

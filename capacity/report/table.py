@@ -11,6 +11,7 @@ from rich.box import SIMPLE_HEAD
 from rich.console import Console, JustifyMethod
 from rich.measure import Measurement
 from rich.table import Table
+from rich.text import Text
 
 from biogen.datasets import title_of
 from capacity.laws.capacity import compared
@@ -48,7 +49,9 @@ def show(frame: pd.DataFrame, console: Console) -> None:
         lines = lines.iloc[-MOST_SHOWN:]
     _print_to_fit([_table(lines, kind, space) for space in (1, 0)], console)
     console.print(
-        f"{_shared(frame, kind)}Losses in nats; accuracy of values completed. {_range(lines)}", highlight=False
+        f"{_shared(frame, kind)}Losses in nats; accuracy of values completed. {_range(lines)}",
+        markup=False,
+        highlight=False,
     )
     if frame["quantization"].str.endswith("+embedding").any():
         console.print("rtn: rounded to nearest; +emb: embedding and output head quantized, too.", highlight=False)
@@ -109,11 +112,13 @@ def _print_to_fit(tables: Sequence[Table], console: Console) -> None:
 def _table(lines: pd.DataFrame, kind: Sequence[str], space: int) -> Table:
     """One line for each setting. space: blanks between columns beyond the minimum."""
     table = Table(box=SIMPLE_HEAD, show_edge=False, pad_edge=False, padding=(0, space, 0, 0))
-    cells: list[list[str]] = []
+    cells: list[list[Text]] = []
 
-    def add(header: str, values: Iterable[Any], text: Callable[[Any], str], side: JustifyMethod = "right") -> None:
-        table.add_column(header, justify=side, no_wrap=True)
-        cells.append(["-" if pd.isna(value) else text(value) for value in values])
+    def add(
+        header: str, values: Iterable[Any], text: Callable[[Any], str], side: JustifyMethod = "right", style: str = ""
+    ) -> None:
+        table.add_column(Text(header), justify=side, no_wrap=True, style=style)
+        cells.append([Text("-" if pd.isna(value) else text(value)) for value in values])  # no markup
 
     if "dataset" in kind:
         add("data", lines["dataset"], title_of, "left")
@@ -128,8 +133,14 @@ def _table(lines: pd.DataFrame, kind: Sequence[str], space: int) -> Table:
         add("seeds", lines["seeds"], str)
     add("loss\nname", lines["loss_name"], "{:.2f}".format)
     add("loss\nvalue", lines["loss_value"], "{:.2f}".format)
-    add("R", lines["bits_per_param"], "[bold]{:.2f}[/bold]".format)
-    add("range", [_interval(low, high) for low, high in zip(lines["low"], lines["high"], strict=True)], str, "left")
+    add("R", lines["bits_per_param"], "{:.2f}".format, style="bold")
+    add(
+        "range",
+        [_interval(low, high) for low, high in zip(lines["low"], lines["high"], strict=True)],
+        str,
+        "left",
+        "dim",
+    )
     add("R max", lines["max_bits_per_param"], "{:.2f}".format)
     add("accu-\nracy", lines["qa_accuracy"], "{:.0%}".format)
     if lines["question_accuracy_held_out"].notna().any():
@@ -146,7 +157,7 @@ def _value(value: Any) -> str:
 
 
 def _interval(low: SupportsFloat, high: SupportsFloat) -> str | None:
-    return None if pd.isna([low, high]).any() else f"[dim]{low:.2f}–{high:.2f}[/dim]"
+    return None if pd.isna([low, high]).any() else f"{low:.2f}–{high:.2f}"
 
 
 def _shared(frame: pd.DataFrame, kind: Sequence[str]) -> str:

@@ -8,7 +8,7 @@ from typing import Annotated, Any, Literal
 from pydantic import AfterValidator, BeforeValidator, Field, field_validator
 
 from basis.flags import split_values
-from biogen.config import DataConfig, Frozen, Mapped
+from biogen.config import EVALUATION, MAX_PEOPLE, DataConfig, Frozen, Mapped
 from eval.quantizers.schemes import SchemeText
 from train.architectures import ARCHITECTURES
 from train.optimizers import OPTIMIZERS
@@ -31,7 +31,9 @@ def _size(text: object) -> str:
 
 
 SizeText = Annotated[str, BeforeValidator(_size)]
-Positive = Annotated[int, Field(ge=1)]
+MOST_STEPS = 10**9
+Exposures = Annotated[int, Field(ge=1, lt=EVALUATION)]
+Batch = Annotated[int, Field(ge=1, le=MOST_STEPS)]
 Rate = Annotated[float, Field(gt=0, le=1)]
 OptimizerName = Annotated[str, AfterValidator(OPTIMIZERS.check)]
 ArchitectureName = Annotated[str, AfterValidator(ARCHITECTURES.check)]
@@ -43,7 +45,7 @@ class MeasureOptions(Frozen):
     quantize: Annotated[tuple[SchemeText, ...], BeforeValidator(_tuple)] = ("rtn-int8+embedding",)
     """Quantized copies to measure, too: [rtn|gptq|module:Name]-FORMAT[-gGROUP][+embedding]. FORMAT: bf16, fp8, int8 ...
     int2; without a method it is rtn (round to nearest) with the embedding."""
-    eval_people: int = Field(50_000, ge=2)
+    eval_people: int = Field(50_000, ge=2, le=MAX_PEOPLE)
     """Largest number of people measured."""
 
 
@@ -56,7 +58,7 @@ class TrainingOptions(Frozen):
     """rows: one text a row; packed: texts joined and cut into windows of `context` tokens, as in the paper."""
     context: int = Field(512, ge=8, le=65_536)
     """Tokens in a window, or at most in a row."""
-    batch: int | None = Field(None, ge=1)
+    batch: Batch | None = None
     """Windows (or rows) in a step."""
     optimizer: OptimizerName | None = None
     """adamw: for all parameters; muon: for the matrices inside the blocks, with AdamW for the rest."""
@@ -76,7 +78,7 @@ class TrainingOptions(Frozen):
     """AdamW's epsilon."""
     momentum: float | None = Field(None, ge=0, lt=1)
     """Muon's momentum."""
-    warmup_steps: int | None = Field(None, ge=0)
+    warmup_steps: int | None = Field(None, ge=0, le=MOST_STEPS)
     """Steps until the learning rate reaches its peak."""
     final_lr: float | None = Field(None, ge=0, le=1)
     """The learning rate at the end, as a share of the peak."""
@@ -88,6 +90,11 @@ class TrainingOptions(Frozen):
     """auto: torch.compile on a GPU only."""
     kernels: Literal["auto", "native", "pytorch"] = "auto"
     """auto: the compiled kernels of train/native on a CPU with AVX2 or more; elsewhere PyTorch."""
+
+    @field_validator("weight_decay", "beta1", "beta2", "momentum", "final_lr")
+    @classmethod
+    def _one_zero(cls, value: float | None) -> float | None:
+        return None if value is None else value + 0.0  # -0.0 is 0.0, and written like that: a run has one id
 
 
 NAMED = ("mlp", "tied")
@@ -125,7 +132,7 @@ class RunOptions(DataConfig, ArchitectureOptions, TrainingOptions, MeasureOption
 
     size: SizeText = "2x48"
     """layers-heads such as 12-12 (width 64 a head), LxW such as 2x48, or LxWxH with H heads."""
-    exposures: Positive = 100
+    exposures: Exposures = 100
     """How often every person is seen."""
 
     def part(self, model: type[Frozen]) -> dict[str, Any]:
@@ -137,7 +144,7 @@ class Training(TrainingOptions):
     """How one model is trained, with nothing left open; a setting that the optimizer does not use is None."""
 
     layout: Literal["rows", "packed"]
-    batch: Positive
+    batch: Batch
     optimizer: OptimizerName
     initialization: Literal["width", "gpt2"]
     lr: float
@@ -151,7 +158,7 @@ class RunConfig(Frozen):
 
     size: SizeText
     """Layers and width of the model."""
-    exposures: Positive
+    exposures: Exposures
     """How often every person is seen."""
     data: DataConfig
     """The people and their texts; its seed is also the model's."""

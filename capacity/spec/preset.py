@@ -4,6 +4,7 @@ In: keys of a preset and flags. Out: a `Preset`. Every option that decides a res
 options that only say how runs are done are not.
 """
 
+import math
 from collections.abc import Callable, Iterator
 from itertools import product
 from pathlib import Path
@@ -17,9 +18,13 @@ from basis.flags import holds_several, section_of, split_values, takes_none
 from basis.yaml_text import read_mapping, read_value
 from biogen.config import DataConfig, Frozen
 from capacity.spec.config import ArchitectureOptions, MeasureOptions, RunOptions, TrainingOptions
+from train.sizes import parse_size
 
 PLURAL = {"size": "sizes", "seed": "seeds"}
 """Options whose axis has another name."""
+
+MOST_RUNS, MOST_LAYERS = 5_000, 5_000
+"""Combinations in a sweep, values in an axis, and layers of all its models, at most: each takes milliseconds."""
 
 
 class SweepOptions(Frozen):
@@ -71,7 +76,7 @@ class SweepOptions(Frozen):
     @field_validator("out", mode="before")
     @classmethod
     def _named(cls, value: object) -> object:
-        if value == "":
+        if value == "" or "\0" in str(value):
             raise ValueError("must name a folder")
         return value
 
@@ -93,6 +98,8 @@ def _list_of(field: FieldInfo) -> Callable[[object], object]:
         if mapping:
             return _mappings(value)
         values = split_values(value)
+        if len(values) > MOST_RUNS:
+            raise ValueError(f"must be at most {MOST_RUNS:,} values, not {len(values):,}")
         return tuple(None if optional and one in ("none", "None") else one for one in values)
 
     return read
@@ -106,6 +113,8 @@ def _mappings(value: object) -> object:
     if not isinstance(value, dict):
         return value if isinstance(value, list | tuple) else (value,)
     lists = [_several(one) for one in value.values()]
+    if (count := math.prod(map(len, lists))) > MOST_RUNS:
+        raise ValueError(f"must have at most {MOST_RUNS:,} combinations, not {count:,}")
     return tuple(dict(zip(value, one, strict=True)) for one in product(*lists))
 
 
@@ -146,6 +155,16 @@ class Preset(_Axes):
             *("save_seconds", "retry_failed"),
         ],
     }
+
+    @model_validator(mode="after")
+    def _can_be_planned(self) -> "Preset":
+        axes = {name: len(values) for name, values in self.axes().items() if len(values) > 1}
+        if (count := math.prod(axes.values())) > MOST_RUNS:
+            product = " x ".join(f"{length:,} {name}" for name, length in axes.items())
+            raise ValueError(f"sweep: {product} are {count:,} combinations; allowed are {MOST_RUNS:,}")
+        if (layers := sum(parse_size(size).layers for size in set(self.sizes))) > MOST_LAYERS:
+            raise ValueError(f"sizes: {layers:,} layers in all models are too many; allowed are {MOST_LAYERS:,}")
+        return self
 
     if TYPE_CHECKING:  # the axes are made from the options of a run
 
@@ -193,5 +212,5 @@ def _values_of(model: BaseModel, section: str = "") -> list[tuple[str, tuple[Any
 
 
 def _distinct(values: tuple[Any, ...]) -> tuple[Any, ...]:
-    """Each value once; mappings cannot be keys."""
-    return tuple(value for place, value in enumerate(values) if value not in values[:place])
+    """Each value once; mappings cannot be keys, and their texts can."""
+    return tuple({repr(value): value for value in values}.values())

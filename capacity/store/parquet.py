@@ -8,8 +8,7 @@ about `LOSSES` means of the training loss for each run ("train").
 
 import io
 import json
-from collections.abc import Iterator, Sequence
-from itertools import groupby
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -19,8 +18,11 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from basis.files import replace_file
+from basis.reading import parse_json, read_file
+from basis.text import printable, short
 
 RECORDS, CURVES = "records.parquet", "curves.parquet"
+_MOST_BYTES, _MOST_ROWS = 1 << 28, 1 << 21
 
 LOSSES = 100
 """Approximate number of means of the training loss that are kept for each run."""
@@ -43,16 +45,22 @@ def write_records(records: Sequence[dict[str, Any]], path: Path) -> None:
     _write(pd.DataFrame({name: column([row.get(name) for row in rows]) for name in names}), path)
 
 
-def read_records(path: Path) -> Iterator[dict[str, Any]]:
-    """The records in a file that `write_records` wrote. Raises ValueError for another file."""
-    try:
-        rows = pq.read_table(path).to_pylist()
-        for run_id, of_run in groupby(rows, key=lambda row: row["run_id"]):
-            found = [{name: value for name, value in row.items() if value is not None} for row in of_run]
-            parts = [{name: json.loads(row.pop(name)) for name in ("config", "provenance")} for row in found]
-            yield {"run_id": run_id, **parts[0], "rows": found}
-    except (pa.ArrowException, KeyError, ValueError) as error:
-        raise ValueError(f"{path}: no records of runs ({type(error).__name__}: {error})") from error
+def read_records(path: Path) -> dict[str, list[dict[str, Any]]]:
+    """The rows of each run in a file that `write_records` wrote, without values that are null.
+
+    Raises OSError, and ValueError for another file.
+    """
+    rows: dict[str, list[dict[str, Any]]] = {}
+    for row in _rows(path, ("run_id", "config", "provenance")):
+        rows.setdefault(str(row["run_id"]), []).append(row)
+    return rows
+
+
+def record_of(rows: Sequence[dict[str, Any]]) -> dict[str, Any]:
+    """The record of a run, from its rows in a file. Raises ValueError for JSON that is none."""
+    parts = [{name: parse_json(row.get(name, "null")) for name in ("config", "provenance")} for row in rows[:1]]
+    measured = [{name: value for name, value in row.items() if name not in parts[0]} for row in rows]
+    return {"run_id": rows[0]["run_id"], **parts[0], "rows": measured}
 
 
 def write_curves(recall: pd.DataFrame, train: pd.DataFrame, path: Path) -> None:
@@ -64,10 +72,26 @@ def write_curves(recall: pd.DataFrame, train: pd.DataFrame, path: Path) -> None:
     _write(frame.sort_values(["run_id", "kind"], kind="stable"), path)
 
 
-def read_curves(path: Path) -> Iterator[dict[str, Any]]:
-    """The lines in a file that `write_curves` wrote, without values that are null."""
-    for line in pq.read_table(path).to_pylist():
-        yield {name: value for name, value in line.items() if value is not None}
+def read_curves(path: Path) -> list[dict[str, Any]]:
+    """The lines in a file that `write_curves` wrote, without values that are null.
+
+    Raises OSError, and ValueError for another file.
+    """
+    return _rows(path, ("run_id", "kind", "exposures"))
+
+
+def _rows(path: Path, needed: Sequence[str]) -> list[dict[str, Any]]:
+    """The rows of a file with some columns, each without values that are null."""
+    try:
+        file = pq.ParquetFile(pa.BufferReader(read_file(path, _MOST_BYTES)))
+        if lacks := [name for name in needed if name not in file.schema_arrow.names]:
+            raise ValueError(f"it has no column {', '.join(lacks)}")
+        if file.metadata.num_rows > _MOST_ROWS:
+            raise ValueError(f"it has more than {_MOST_ROWS:,} rows")
+        rows = file.read().to_pylist()
+    except (pa.ArrowException, MemoryError) as error:
+        raise ValueError(short(printable(error)) or type(error).__name__) from None
+    return [{name: value for name, value in row.items() if value is not None} for row in rows]
 
 
 def thin(losses: pd.DataFrame) -> pd.DataFrame:

@@ -6,7 +6,7 @@ In: folders of sweeps or published results. Out: a DataFrame with a row for each
 import json
 import math
 import re
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -15,9 +15,11 @@ from typing import Any
 import pandas as pd
 
 from basis.files import replace_file, user_path
+from basis.text import printable, short
 from capacity.store.options import deciding, options_of
 from capacity.store.parquet import column
-from capacity.store.sources import Record, not_a_result, records_in
+from capacity.store.record import Record
+from capacity.store.sources import left_out, not_a_result, records_in
 from eval.quantizers.schemes import parse_scheme
 
 COLUMNS = (
@@ -37,7 +39,7 @@ _MEASURED_VOCAB = "tokens_in_use"
 """The column of a row's `vocab`, which as an option is the largest vocabulary allowed."""
 
 
-def load(*folders: Path | str) -> pd.DataFrame:
+def load(*folders: Path | str, on_bad: Callable[[str], None] = left_out) -> pd.DataFrame:
     """Every finished run of some folders, a row for each run and quantization.
 
     A folder is that of a sweep (runs still going or cut off are left out) or of published results. A training that was
@@ -48,11 +50,14 @@ def load(*folders: Path | str) -> pd.DataFrame:
     measurements in order of first appearance. Rows are sorted by data set, exposures, junk, recipe, params, people,
     other options, seed and quantization ("none" first, then by falling precision). No finished run means no rows.
 
+    What is not the record of a run is left out, too, and `on_bad` gets a line about it: by default the log of
+    `capacity`, which is standard error.
+
     Raises:
-        ValueError: a folder does not exist, or a result.json is not the record of a run.
+        ValueError: a folder does not exist.
 
     """
-    runs = [run for folder in folders for run in _measured(user_path(folder))]
+    runs = [run for folder in folders for run in _measured(user_path(folder), on_bad)]
     trainings = [sorted(rows, key=lambda row: by_precision(row["quantization"])) for rows in _trainings(runs)]
     options = deciding(dict.fromkeys(name for rows in trainings for name in rows[0]))
     trainings.sort(key=lambda rows: _sort_key(rows[0], options))
@@ -94,19 +99,19 @@ class _Measured:
     """By scheme."""
 
 
-def _measured(folder: Path) -> Iterator[_Measured]:
+def _measured(folder: Path, on_bad: Callable[[str], None]) -> Iterator[_Measured]:
     """The finished runs of a folder."""
-    for where, record in records_in(folder):
+    for where, record in records_in(folder, on_bad):
         try:
             yield _read(record)
-        except (ValueError, LookupError, TypeError, AttributeError) as error:
-            raise ValueError(f"{where}: {not_a_result(error)}") from error
+        except (ValueError, LookupError, TypeError, AttributeError, RecursionError) as error:
+            on_bad(f"{where}: {not_a_result(f'config: {type(error).__name__}: {short(printable(error))}')}")
 
 
 def _read(result: Record) -> _Measured:
     """The measurements in a run's record."""
     options = options_of(result)
-    embedding = result["config"].get("measure", {}).get("quantize_embedding", True)
+    embedding = bool(result["config"].get("measure", {}).get("quantize_embedding", True))
     rows = {}
     for measured in result["rows"]:
         row = options | {_MEASURED_VOCAB if name == "vocab" else name: value for name, value in measured.items()}

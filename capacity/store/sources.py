@@ -7,50 +7,92 @@
 | published results, before 2026-11-29 | `runs/RUN.json` | `runs/RUN.metrics.jsonl` |
 """
 
-import json
+import logging
 import os
-from collections.abc import Collection, Iterator
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from contextlib import suppress
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
 
 from basis.files import user_path
-from capacity.store.parquet import CURVES, RECORDS, read_curves, read_records
+from basis.reading import open_file, parse_json, read_json
+from basis.text import printable, short
+from capacity.store.parquet import CURVES, RECORDS, read_curves, read_records, record_of
+from capacity.store.record import Record, checked, is_number
 
-Record = dict[str, Any]
-"""A result.json: `run_id`, `config`, `provenance` and `rows`, one of each quantization."""
+_LOG = logging.getLogger("capacity")
+_LONGEST_LINE = 1 << 16
+"""Bytes of a line of metrics, at most; the parts of a longer one are no lines."""
 
 TRAIN, RECALL = "train", "recall"
 """Kinds of lines in metrics.jsonl: a loss of training, and a measurement."""
 
 
-def records_in(folder: Path) -> Iterator[tuple[str, Record]]:
+def left_out(line: str) -> None:
+    """Tell that a file, or a run, was left out, and why."""
+    _LOG.warning("left out: %s", printable(line))
+
+
+def records_in(folder: Path, on_bad: Callable[[str], None] = left_out) -> Iterator[tuple[str, Record]]:
     """Every finished run of a folder, with its place for messages.
 
-    Folders without a result.json are runs still going or cut off, and are left out.
+    Folders without a result.json are runs still going or cut off, and are left out. So is what is not the record of a
+    run, and `on_bad` gets a line about it (by default `capacity`'s log).
 
     Raises:
-        ValueError: there is no such folder, or a file is not the record of a run.
+        ValueError: there is no such folder.
 
     """
     if not folder.is_dir():
         raise ValueError(f"out = '{folder}': no such folder")
-    if (folder / RECORDS).exists():
-        yield from ((f"{folder / RECORDS}: {record['run_id']}", record) for record in read_records(folder / RECORDS))
-    for path in _results(folder):
-        try:
-            with open(path, encoding="utf-8") as file:
-                yield path, json.load(file)
-        except FileNotFoundError:
-            continue
-        except ValueError as error:
-            raise ValueError(f"{path}: {not_a_result(error)}") from error
+    table = folder / RECORDS
+    of_runs = _read(table, partial(read_records, table), _no_records, on_bad) or {}
+    reads: list[tuple[str, Callable[[], Record]]] = [
+        *((f"{table}: {run}", partial(_of_rows, rows)) for run, rows in of_runs.items()),
+        *((path, partial(_of_file, path)) for path in _results(folder)),
+    ]
+    for where, read in reads:
+        if record := _read(where, read, not_a_result, on_bad):
+            yield where, record
 
 
-def not_a_result(error: Exception) -> str:
+def not_a_result(reason: str) -> str:
     """The message about a file that is not the record of a run."""
-    return f"not the result of a run ({type(error).__name__}: {error}); delete it to do the run again"
+    return f"not the result of a run ({reason}); delete it to do the run again"
+
+
+def _no_records(reason: str) -> str:
+    return f"no records of runs ({reason})"
+
+
+def _no_curve(reason: str) -> str:
+    return f"no learning curve ({reason})"
+
+
+def _read(
+    where: Path | str, read: Callable[[], Any], message: Callable[[str], str], on_bad: Callable[[str], None] = left_out
+) -> Any:
+    """What `read` returns; None if there is no file, and also, with a line about it, if it is a bad one."""
+    try:
+        return read()
+    except FileNotFoundError:
+        return None
+    except OSError as error:
+        on_bad(f"{where}: {message(error.strerror or str(error))}")
+    except ValueError as error:
+        on_bad(f"{where}: {message(short(' '.join(str(error).split())))}")
+    return None
+
+
+def _of_rows(rows: Sequence[dict[str, Any]]) -> Record:
+    return checked(record_of(rows))
+
+
+def _of_file(path: str) -> Record:
+    return checked(read_json(path))
 
 
 def load_curves(*folders: Path | str, runs: Collection[str] | None = None, kind: str = RECALL) -> pd.DataFrame:
@@ -78,31 +120,42 @@ def load_curves(*folders: Path | str, runs: Collection[str] | None = None, kind:
 
 
 def _results(folder: Path) -> list[str]:
-    """The paths of the results in a folder."""
+    """The paths where results of a folder can be."""
     with os.scandir(folder) as entries:
-        paths = [os.path.join(entry.path, "result.json") for entry in entries if entry.is_dir()]
+        paths = [os.path.join(entry.path, "result.json") for entry in entries if os.path.isdir(entry.path)]
     return sorted([*paths, *map(str, folder.glob("runs/*.json"))])
 
 
 def _lines(folder: Path, runs: Collection[str] | None, kind: str) -> Iterator[dict[str, Any]]:
     """The lines of a kind in a folder's metrics, with the run's id."""
-    if (folder / CURVES).exists():
-        curves = read_curves(folder / CURVES)
-        yield from (line for line in curves if line.pop("kind") == kind and (runs is None or line["run_id"] in runs))
+    table = folder / CURVES
+    for line in _read(table, partial(read_curves, table), _no_curve) or ():
+        if line["kind"] == kind and (runs is None or line["run_id"] in runs):
+            yield {"run_id": line["run_id"]} | _numbers(line)
     names = runs if runs is not None else [_run_of(path) for path in _results(folder)]
     for run in names:
         for path in (folder / run / "metrics.jsonl", folder / "runs" / f"{run}.metrics.jsonl"):
-            text = path.read_text(encoding="utf-8", errors="replace") if path.is_file() else ""
-            for line in text.splitlines():
-                if f'"{kind}"' not in line:  # nearly all lines are about training
-                    continue
-                try:
-                    record = json.loads(line)
-                except json.JSONDecodeError:
-                    continue
-                yield {"run_id": run} | {
-                    name: value for name, value in record.items() if name not in ("kind", "seconds")
-                }
+            for line in _read(path, partial(_json_lines, path, kind), _no_curve) or ():
+                yield {"run_id": run} | line
+
+
+def _json_lines(path: Path, kind: str) -> list[dict[str, Any]]:
+    """The lines of a kind in a metrics.jsonl; what is not such a line is left out. Raises OSError."""
+    wanted, found = f'"{kind}"'.encode(), []
+    with open_file(path) as file:
+        for text in iter(partial(file.readline, _LONGEST_LINE), b""):
+            if wanted not in text:  # nearly all lines are about training
+                continue
+            with suppress(ValueError):
+                line = parse_json(text)
+                if isinstance(line, dict) and line.get("kind") == kind and is_number(line.get("exposures")):
+                    found.append(_numbers(line))
+    return found
+
+
+def _numbers(line: Mapping[str, Any]) -> dict[str, Any]:
+    """The measurements in a line, and when they were made."""
+    return {name: value for name, value in line.items() if name != "seconds" and (value is None or is_number(value))}
 
 
 def _run_of(path: str) -> str:

@@ -46,5 +46,6 @@ QUANTIZERS: Registry[Quantizer] = Registry(
         "rtn": "eval.quantizers.rounding:round_to_nearest",
         "gptq": "eval.quantizers.gptq:gptq",
     },
+    needs=("__call__",),
 )
 """rtn: round to nearest. gptq: round so that a layer's outputs change least (Frantar et al. 2022, 2210.17323)."""

@@ -28,5 +28,7 @@ _KNOWN: dict[str, tuple[str, dict[str, object]]] = {
 }
 """Where the class is, and the defaults of its options, so that tables need not import it; a test compares both."""
 
-ARCHITECTURES: Registry[Architecture] = Registry("architecture", {name: place for name, (place, _) in _KNOWN.items()})
+ARCHITECTURES: Registry[Architecture] = Registry(
+    "architecture", {name: place for name, (place, _) in _KNOWN.items()}, needs=("__call__",)
+)
 ARCHITECTURE_DEFAULTS = {name: defaults for name, (_, defaults) in _KNOWN.items()}

@@ -178,6 +178,10 @@ def make_model(architecture: str, size: Size, vocab: int, options: Mapping[str, 
     made = ARCHITECTURES[architecture]
     if missing := sorted(getattr(made, "__abstractmethods__", ())):
         raise ValueError(f"architecture: {architecture!r} lacks {', '.join(missing)}; see train/architectures")
+    try:
+        inspect.signature(made).bind(size, vocab, **given)
+    except TypeError as error:
+        raise ValueError(f"architecture: {architecture!r} cannot be made from size and vocabulary ({error})") from None
     model = made(size, vocab, **given)
     if not isinstance(model, CausalLM):
         raise ValueError(f"architecture: {architecture!r} makes no CausalLM; see train/architectures")

@@ -42,4 +42,5 @@ OPTIMIZERS: Registry[OptimizerKind] = Registry(
         "adamw": "train.optimizers.adamw:ADAMW",
         "muon": "train.optimizers.muon:MUON",
     },
+    needs=("uses", "native", "one_lr", "make"),
 )

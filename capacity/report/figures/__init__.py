@@ -38,6 +38,7 @@ FIGURES: Registry[Drawing] = Registry(
         "bits_against_people": "capacity.report.figures.bits_against_people:draw",
         "learning_curves": "capacity.report.figures.learning_curves:draw",
     },
+    needs=("__call__",),
 )
 
 OF_ALL = ("law", "compare", "quantization")

@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
 from typing import Any
+from zlib import crc32
 
 import matplotlib.style
 import pandas as pd
@@ -27,6 +28,7 @@ from capacity.spec.identity import DEFAULTS
 from capacity.store.options import deciding
 from capacity.store.sources import load_curves
 
+_LONGEST_NAME = 150
 _TITLE = ("dataset", "exposures", "junk", "architecture", "recipe")
 """Options that a title names where all runs share them."""
 _USUAL = {name: DEFAULTS[name] for name in ("junk", "architecture")}
@@ -116,14 +118,15 @@ def draw_all(
                 written += _save(figure, folder / file_name(name, kind))
     ours = re.compile(rf"({'|'.join(FIGURES.names)})(_bio[sd]_[^/]*|-[^/]*)?\.(png|svg)")
     for path in sorted(folder.iterdir()):
-        if ours.fullmatch(path.name) and path not in written:
+        if ours.fullmatch(path.name) and path not in written and not path.is_dir():
             path.unlink()
     return written
 
 
 def file_name(figure: str, kind: str) -> str:
     """The name of a figure's files, without their ending."""
-    return re.sub("[^A-Za-z0-9._]+", "-", f"{figure.rpartition(':')[2]}-{kind.replace(',', '')}").strip("-")
+    name = re.sub("[^A-Za-z0-9._]+", "-", f"{figure.rpartition(':')[2]}-{kind.replace(',', '')}").strip("-")
+    return name if len(name) <= _LONGEST_NAME else f"{name[:_LONGEST_NAME]}-{crc32(name.encode()):08x}"
 
 
 def _save(figure: Figure, stem: Path) -> list[Path]:

@@ -30,6 +30,9 @@ LABEL: dict[str, Any] = {"fontsize": 6.5, "color": "0.25", "zorder": 4}
 LABEL["path_effects"] = [withStroke(linewidth=2, foreground="white")]
 P_AXIS, N_AXIS, R_AXIS = "Model parameters P", "People N", "Bits per parameter R = bits / P"
 
+_WIDEST = 60.0
+"""Inches of a side of a figure, at most: with hundreds of long names it would take gigabytes."""
+
 STYLE: dict[str, Any] = {
     "font.family": "DejaVu Sans",  # comes with matplotlib, so the files are the same everywhere
     "font.size": 8,
@@ -41,12 +44,13 @@ STYLE: dict[str, Any] = {
     **{"grid.color": "0.9", "grid.linewidth": 0.5, "lines.linewidth": 1.2, "lines.markersize": 4},
     "errorbar.capsize": 1.5,
     "svg.hashsalt": "knowledge-capacity",
+    "text.parse_math": False,  # names hold what users wrote, dollars too
 }
 
 
 def new_figure(width: float, height: float, title: str) -> Figure:
     """An empty figure with a title; sizes in inches, without the legend on the right."""
-    figure = Figure(figsize=(width, height), dpi=200, layout="constrained")
+    figure = Figure(figsize=(min(width, _WIDEST), min(height, _WIDEST)), dpi=200, layout="constrained")
     figure.suptitle(title, x=0.01, ha="left")
     return figure
 
@@ -71,7 +75,7 @@ def legend(figure: Figure, keys: Sequence[Line2D], title: str | None = None) -> 
         width += (0.55 + 0.058 * longest) * columns
         where: dict[str, Any] = {"loc": "outside right upper", "alignment": "left", "ncols": columns}
         figure.legend(handles=keys, title=below_title(title or ""), **where)
-    figure.set_figwidth(max(width, 0.3 + 0.064 * len(figure.get_suptitle())))
+    figure.set_figwidth(min(_WIDEST, max(width, 0.3 + 0.064 * len(figure.get_suptitle()))))
 
 
 def below_title(text: str) -> str:
@@ -118,8 +122,8 @@ def bar_keys(seeds: "pd.Series[int]", *, interval: bool = False) -> list[Line2D]
 
 
 def limits(values: Iterable[SupportsFloat], margin: float = 1.6) -> tuple[float, float]:
-    """The ends of a logarithmic axis: room around the values, and at least one decade."""
-    numbers = [float(value) for value in values]
+    """The ends of a logarithmic axis: room around the positive values, and at least one decade."""
+    numbers = [float(value) for value in values if float(value) > 0] or [1.0]
     low, high = min(numbers) / margin, max(numbers) * margin
     widen = max(1.0, math.sqrt(10 * low / high))
     return low / widen, high * widen

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from capacity.store.parquet import LOSSES, read_curves, read_records, thin, write_curves, write_records
+from capacity.store.parquet import LOSSES, read_curves, read_records, record_of, thin, write_curves, write_records
 from capacity.store.records import load
 from capacity.store.sources import load_curves, records_in
 from tests.capacity.records import make_config, make_record, make_row, write_store
@@ -33,7 +33,7 @@ def test_records_come_back_as_they_were(tmp_path_factory, runs):
     ]
     write_records(records[::-1], path)
     expected = sorted(map(without_null, records), key=lambda record: record["run_id"])
-    for found, record in zip(read_records(path), expected, strict=True):
+    for found, record in zip(map(record_of, read_records(path).values()), expected, strict=True):
         assert {**found, "rows": 0} == {**record, "rows": 0}
         for row, written in zip(found["rows"], record["rows"], strict=True):
             assert row.keys() == written.keys()
@@ -55,10 +55,13 @@ def test_equal_records_give_equal_bytes(tmp_path):
 
 
 @pytest.mark.parametrize("content", [b"", b"text", b"PAR1"])
-def test_another_file_is_no_record(tmp_path, content):
-    (tmp_path / "records.parquet").write_bytes(content)
-    with pytest.raises(ValueError, match=r"records\.parquet: no records of runs"):
-        load(tmp_path)
+def test_another_file_costs_a_line(tmp_path, content):
+    for name in ("records.parquet", "curves.parquet"):
+        (tmp_path / name).write_bytes(content)
+    lines = []
+    assert load(tmp_path, on_bad=lines.append).empty
+    assert [line.partition(": no records of runs")[0] for line in lines] == [str(tmp_path / "records.parquet")]
+    assert load_curves(tmp_path).empty
 
 
 @given(st.integers(1, 1000))

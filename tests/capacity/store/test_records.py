@@ -3,6 +3,7 @@
 import json
 import os
 import random
+import re
 import time
 from fractions import Fraction
 
@@ -199,8 +200,11 @@ def test_no_folder_and_a_broken_record_are_named(tmp_path):
         folder = tmp_path / f"store{number}" / "run"
         folder.mkdir(parents=True)
         (folder / "result.json").write_text(text)
-        with pytest.raises(ValueError, match=r"run/result\.json: not the result of a run"):
-            load(folder.parent)
+        write_store(folder.parent, [make_row("good")])
+        lines = []
+        assert list(load(folder.parent, on_bad=lines.append)["run_id"]) == ["good"]
+        assert len(lines) == 1
+        assert re.match(r".*run/result\.json: not the result of a run \(.+\); delete it", lines[0])
 
 
 def test_thousands_of_runs_take_seconds(tmp_path):
