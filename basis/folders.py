@@ -3,7 +3,6 @@
 In: a folder. Out: its contents, hashes of its files, or the reason why nothing is to be written there.
 """
 
-import errno
 import hashlib
 import os
 from collections.abc import Mapping
@@ -40,13 +39,6 @@ def _inside(folder: Path) -> list[Path]:
 def contents(folder: Path) -> list[str]:
     """The names in a folder, sorted, without hidden ones and what a new volume has; none if there is no such folder."""
     return sorted(path.name for path in _inside(folder) if path.name[0] != "." and path.name != "lost+found")
-
-
-def read_file(path: Path) -> bytes:
-    """The bytes of a file. Raises OSError, also for a pipe, which might be waited for for ever."""
-    if path.exists() and not path.is_file():
-        raise OSError(errno.EINVAL, "Not a file", str(path))
-    return path.read_bytes()
 
 
 def own_file(path: Path) -> None:

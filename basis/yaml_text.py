@@ -100,7 +100,7 @@ class _PlainLoader(yaml.SafeLoader):
             raise yaml.YAMLError(f"{twice} is given twice")
         return mapping
 
-    def construct_scalar(self, node: yaml.Node) -> Any:
+    def construct_scalar(self, node: yaml.ScalarNode | yaml.MappingNode) -> Any:
         if node.tag in ("tag:yaml.org,2002:int", "tag:yaml.org,2002:float") and len(node.value) > _MOST_DIGITS:
             raise yaml.YAMLError(f"a number has {len(node.value):,} characters; allowed are {_MOST_DIGITS}")
         return super().construct_scalar(node)

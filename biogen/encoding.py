@@ -70,7 +70,11 @@ class Encoder:
         """
         try:
             found = self._backend.encode_batch(list(texts), add_special_tokens=False)
-        except Exception as error:  # tokenizers has no kind of its own for a word without a token
+        except (
+            BaseException
+        ) as error:  # tokenizers has no kind of its own; where its Rust code panics it is no Exception
+            if not isinstance(error, Exception) and type(error).__name__ != "PanicException":
+                raise
             raise ValueError(f"tokenizer: it cannot read these texts ({error}); is it of another data set?") from None
         counts = [len(encoding.ids) for encoding in found]
         bounds = np.cumsum([0, *map(len, texts)])

@@ -84,6 +84,8 @@ def _begin(out: Path, options: dict[str, Any]) -> None:
         )
     out.mkdir(parents=True, exist_ok=True)
     replace_file(mark, yaml.safe_dump(options, sort_keys=False).encode())
+    for name in _FOLDERS:
+        (out / name).mkdir(exist_ok=True)
     for name in _TABLES:
         (out / name).unlink(missing_ok=True)
 
@@ -149,7 +151,6 @@ def _write(path: Path, rows: Iterator[dict[str, Any]]) -> None:
 
 def _write_pools(dataset: Dataset, folder: Path) -> None:
     """Write the pools that the data are drawn from, an entry a line."""
-    folder.mkdir(exist_ok=True)
     for name, lines in dataset.pool_files().items():
         (folder / name).write_text("\n".join(lines) + "\n", encoding="utf-8")
 

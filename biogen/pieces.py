@@ -27,6 +27,8 @@ class Role(IntEnum):
 
 ROLES = 256
 """The number of possible roles: a role is one byte."""
+MOST_TOKENS = 1 << 24
+"""The number of possible tokens: a token is three bytes."""
 
 
 class Span(NamedTuple):
@@ -91,7 +93,7 @@ class Pieces:
         self.lengths = np.array([len(ids) for ids in tokens], dtype=np.int32)
         self._starts = (np.cumsum(self.lengths) - self.lengths).astype(np.int32)
         flat = np.array([token for ids in tokens for token in ids], dtype=np.uint32)
-        assert flat.max(initial=0) < 1 << 24
+        assert flat.max(initial=0) < MOST_TOKENS
         self._packed = flat | (np.repeat(np.array(roles, dtype=np.uint32), self.lengths) << np.uint32(24))
 
     def content(self) -> tuple[bytes, bytes]:

@@ -4,6 +4,7 @@ In: a folder or a name. Out: a fast tokenizer of transformers', and its rules al
 """
 
 import json
+import math
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
@@ -11,8 +12,11 @@ from typing import Any
 from tokenizers import Tokenizer as Backend
 
 from basis.hub import out_of_reach
+from biogen.pieces import MOST_TOKENS
 
 FILE = "tokenizer.json"
+_GROWTH = 64
+"""How many times as long a normalizer may make a text: more would take the memory of the machine."""
 
 
 def load_saved(name: str, *, local: bool = False) -> Any:
@@ -70,10 +74,25 @@ def _uncut(tokenizer: Any) -> Backend:
     backend = getattr(tokenizer, "backend_tokenizer", None)
     if not isinstance(backend, Backend):
         raise ValueError(f"tokenizer: {type(tokenizer).__name__} is not a fast one; must have a {FILE}")
+    if (largest := max(backend.get_vocab().values(), default=0)) >= MOST_TOKENS:  # to_str would fill up all below it
+        raise ValueError(f"tokenizer: it has a token number {largest}; must be below {MOST_TOKENS}")
     state = json.loads(backend.to_str()) | {"truncation": None, "padding": None}
+    if (growth := _growth(state["normalizer"])) > _GROWTH:
+        raise ValueError(
+            f"tokenizer: its normalizer makes texts {growth:.3g} times as long; at most {_GROWTH} is allowed"
+        )
     if "dropout" in state["model"]:
         state["model"]["dropout"] = None
     return Backend.from_str(json.dumps(state))
+
+
+def _growth(normalizer: dict[str, Any] | None) -> float:
+    """How many times as long a normalizer can make a text, as far as its replacements tell."""
+    if normalizer is None:
+        return 1.0
+    if normalizer["type"] == "Replace":  # a regular expression may match a single character
+        return max(1.0, len(normalizer["content"]) / max(1, len(normalizer["pattern"].get("String", ""))))
+    return math.prod(map(_growth, normalizer.get("normalizers", [])))
 
 
 def _has(name: str, file: str, local: bool) -> bool:

@@ -195,12 +195,11 @@ def is_at_hand(name: str) -> bool:
 def _from_pretrained(name: str, cover: Sequence[Sequence[str]], extra: Sequence[str]) -> Tokenizer:
     try:
         loaded = load_saved(name)
-        backend = plain(loaded)
     except ValueError as error:
         raise ValueError(
             f"tokenizer: {error}; allowed are bpe, word, or the name or folder of a Hugging Face tokenizer"
         ) from None
-    end = loaded.eos_token or END
+    backend, end = plain(loaded), loaded.eos_token or END
     backend.add_special_tokens([end, *extra])
     special = [end, *extra]
     split = split_tokens(backend, cover, loaded.unk_token_id)

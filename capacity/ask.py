@@ -4,7 +4,6 @@ In: the folder of a run, or of a sweep, from which one run is chosen, and option
 people's texts with the model's completions, right and wrong marked; or its answer. From Python: `open_run`.
 """
 
-import json
 import shlex
 import sys
 from dataclasses import dataclass
@@ -22,6 +21,7 @@ from rich.text import Text
 from basis.files import UserPath, user_path
 from basis.flags import UserError, explain, parse, run_main
 from basis.program import called_as
+from basis.reading import read_json
 from biogen.config import Frozen
 from biogen.dataset import Dataset, make_dataset
 from capacity.spec.build import build_model
@@ -135,9 +135,9 @@ def _finished(folder: Path) -> dict[Path, dict[str, Any]]:
 
 def _read(file: Path) -> dict[str, Any]:
     try:
-        result: dict[str, Any] = json.loads(file.read_text())
+        result: dict[str, Any] = read_json(file)
         _knowledge(result)
-    except (OSError, ValueError, LookupError, TypeError):
+    except (OSError, ValueError, LookupError, TypeError, OverflowError):
         raise ValueError(f"folder: {file} is not the result of a run") from None
     return result
 

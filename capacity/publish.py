@@ -23,8 +23,8 @@ from capacity.report.figures import OF_ALL
 from capacity.report.figures.runs import draw_all
 from capacity.store.folders import count_runs
 from capacity.store.parquet import CURVES, RECORDS, write_curves, write_records
-from capacity.store.records import load
 from capacity.store.record import Record
+from capacity.store.records import load
 from capacity.store.sources import RECALL, TRAIN, load_curves, records_in
 
 

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 from basis.flags import UserError, parse, run_main
 from basis.program import called_as
+from basis.text import printable
 from capacity.spec.preset import Preset
 from capacity.spec.presets import DEFAULT, preset_path
 
@@ -61,13 +62,13 @@ def main(arguments: list[str] | None = None) -> int:
         return 0
     try:
         failures = launch.do()
-        _show_results(preset.out, console)
+        written = _show_results(preset.out, console)
     except Ended as ended:
         again = f"{program} {shlex.join(sys.argv[1:] if arguments is None else arguments)}"
         _say(console, f"{ended} To go on: {again}")
         return ended.code
     except OSError as error:  # a full disk; the runs that are done are
-        print(f"error: {error.filename or preset.out}: {error.strerror}; what was there is whole", file=sys.stderr)
+        _tell(error, preset.out)
         return 1
     for line in launch.unfinished():
         _say(console, f"Not bracketed: {line}.")
@@ -75,7 +76,7 @@ def main(arguments: list[str] | None = None) -> int:
         _say(console, f"failed: {name}: {reason}", style="red")
     if failures:
         _say(console, f"{len(failures)} of {count_runs(len(launch.plans))} failed; --retry-failed takes them up again.")
-    return 1 if failures else 0
+    return 1 if failures or not written else 0
 
 
 class RunsFailed(RuntimeError):
@@ -130,7 +131,8 @@ def _show_plan(launch: "Launch", console: "Console") -> None:
         _say(console, f"In {launch.preset.out}: {done} of {count_runs(len(launch.plans))} done{to_measure}.")
 
 
-def _show_results(out: Path, console: "Console") -> None:
+def _show_results(out: Path, console: "Console") -> bool:
+    """Print the table and write it with the figures; returns False if they cannot be written."""
     from capacity.report.figures.runs import draw_all
     from capacity.report.table import show
     from capacity.store.folders import holes
@@ -138,23 +140,33 @@ def _show_results(out: Path, console: "Console") -> None:
 
     frame = load(out)
     if frame.empty:
-        return
+        return True
     show(frame, console)
     if not os.access(out, os.W_OK):
         _say(console, f"{out} cannot be written: it gets no results.csv and no plots.")
-        return
-    write_csv(frame, out / "results.csv")
-    plots = draw_all(frame, out)
+        return True
+    try:
+        write_csv(frame, out / "results.csv")
+        plots = draw_all(frame, out)
+    except OSError as error:
+        _tell(error, out)
+        return False
     _say(console, f"Table: {out / 'results.csv'}")
     for plot in plots:
         if plot.suffix == ".png":
             _say(console, f"Plot:  {plot}")
     for line in holes(out):
-        print(f"warning: {line}", file=sys.stderr)
+        print(f"warning: {printable(line)}", file=sys.stderr)
+    return True
+
+
+def _tell(error: OSError, out: Path) -> None:
+    text = f"error: {error.filename or out}: {error.strerror}; what was there is whole"
+    print(printable(text), file=sys.stderr)
 
 
 def _say(console: "Console", text: str, style: str | None = None) -> None:
-    console.print(text, style=style, markup=False, highlight=False, soft_wrap=True)
+    console.print(printable(text), style=style, markup=False, highlight=False, soft_wrap=True)
 
 
 if __name__ == "__main__":

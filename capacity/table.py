@@ -6,12 +6,14 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
+import pandas as pd
 from rich.console import Console
 
 from basis.files import user_path
 from basis.flags import run_main
 from basis.folders import refuse_links
 from basis.program import called_as
+from basis.text import printable
 from capacity.report.figures import FIGURES
 from capacity.report.figures.runs import draw_all
 from capacity.report.table import show
@@ -26,7 +28,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     folders: list[Path] = options.folders
     names: list[str] = options.figure or list(FIGURES.names)
     # Published results have their figures already, and no results.csv.
-    out: Path | None = options.out or (None if (folders[0] / RECORDS).exists() else folders[0])
+    out: Path | None = options.out or (None if os.path.exists(folders[0] / RECORDS) else folders[0])
     try:
         for name in names:
             FIGURES[name]
@@ -36,21 +38,31 @@ def main(arguments: Sequence[str] | None = None) -> int:
             raise ValueError(f"folders = {named}: no finished run in there (no */result.json)")
         if out is not None:
             refuse_links(out, "results.csv", "plots")
-    except ValueError as error:
-        print(f"error: {error}", file=sys.stderr)
+    except (ValueError, OSError) as error:
+        print(f"error: {printable(error)}", file=sys.stderr)
         return 2
     # A pipe or a file has no width of its own, and the 80 columns that rich assumes are too few.
     console = Console(width=None if sys.stdout.isatty() else 120)
     show(frame, console)
     for line in (line for folder in folders for line in holes(folder)):
-        print(f"warning: {line}", file=sys.stderr)
+        print(f"warning: {printable(line)}", file=sys.stderr)
     if options.out is None and out is not None and not os.access(out, os.W_OK):
         console.print(f"{out} cannot be written: give --out for results.csv and plots.", soft_wrap=True, markup=False)
-    elif out is not None:
-        out.mkdir(parents=True, exist_ok=True)
-        write_csv(frame, out / "results.csv")
-        plots = draw_all(frame, out, folders, names)
-        console.print(f"Wrote {out / 'results.csv'} and {len(plots)} files in {out / 'plots'}.", soft_wrap=True)
+        return 0
+    try:
+        return _write(frame, out, folders, names, console) if out is not None else 0
+    except OSError as error:
+        print(f"error: {printable(error.filename or out)}: {error.strerror}", file=sys.stderr)
+        return 1
+
+
+def _write(frame: pd.DataFrame, out: Path, folders: list[Path], figures: list[str], console: Console) -> int:
+    """Write results.csv and the figures; returns the exit code. Raises OSError."""
+    out.mkdir(parents=True, exist_ok=True)
+    write_csv(frame, out / "results.csv")
+    plots = draw_all(frame, out, folders, figures)
+    text = f"Wrote {out / 'results.csv'} and {len(plots)} files in {out / 'plots'}."
+    console.print(printable(text), soft_wrap=True, markup=False)
     return 0
 
 

@@ -18,8 +18,9 @@ from rich.table import Table
 
 from basis.files import UserPath
 from basis.flags import UserError, parse, run_main
-from basis.folders import changed_files, read_file
+from basis.folders import changed_files
 from basis.program import called_as
+from basis.reading import read_json
 from basis.streams import lost_output
 from biogen.config import Frozen
 from eval.hf import load
@@ -68,9 +69,9 @@ def changes_of(model: Path) -> list[str]:
     A result of an earlier version does not say which files it is about.
     """
     try:
-        files = json.loads(read_file(model.parent / "result.json"))["files"]
+        files = read_json(model.parent / "result.json")["files"]
         ours = {name: wanted for name, wanted in files.items() if name.startswith(f"{model.name}/")}
-    except (OSError, ValueError, LookupError, TypeError, AttributeError, RecursionError):
+    except (OSError, ValueError, LookupError, TypeError, AttributeError):
         return []
     return changed_files(model.parent, ours)
 

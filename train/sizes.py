@@ -24,8 +24,8 @@ class Size:
     """Layers, width (features of the residual stream) and attention heads of a model.
 
     Raises:
-        ValueError: a number below 1 or too large, a width that the heads do not divide, or an odd head width (the rotary
-            positions turn pairs of features).
+        ValueError: a number below 1 or too large, a width that the heads do not divide, or an odd head width (the
+            rotary positions turn pairs of features).
 
     """
 

@@ -97,7 +97,7 @@ class Bracket:
         """The R of a run, without quantization; None if it has none."""
         name = plan.run_id
         if name not in self._R:
-            with suppress(OSError, ValueError, LookupError, TypeError):  # not there yet, or no such record
+            with suppress(OSError, ValueError, LookupError, TypeError, OverflowError):  # not there yet, or no record
                 rows = (run_folder(self._out, plan.config).read_result() or {})["rows"]
                 self._R[name] = float({row["quantization"]: row["bits_per_param"] for row in rows}["none"])
         return self._R.get(name)

@@ -10,9 +10,9 @@ from pathlib import Path
 from typing import Any
 
 from rich.console import Console
-from rich.markup import escape
 
 from basis.flags import UserError
+from basis.text import printable
 from biogen.tokenizer import is_at_hand
 from capacity.runner.bracket import Bracket
 from capacity.runner.engine import Engine, LocalEngine, WorkerOptions, default_workers
@@ -21,7 +21,6 @@ from capacity.runner.sweep import run_all
 from capacity.spec.plan import Plan, make_sweep
 from capacity.spec.preset import Preset
 from capacity.store.folders import RunFolder, check_store, count_runs, open_store, run_folder, trained_alike
-from capacity.store.records import load
 from train.native.library import instruction_set
 
 
@@ -61,12 +60,9 @@ class Launch:
         return workers or default_workers(self.preset.device, self.preset.processes)
 
     def check(self) -> None:
-        """Check that the folder, if there is one, can hold the results and can be read."""
-        out = self.preset.out
-        with _told(out):
-            check_store(out)
-            if out.exists():
-                load(out)
+        """Check that the folder, if there is one, can hold the results."""
+        with _told(self.preset.out):
+            check_store(self.preset.out)
 
     def done(self) -> tuple[int, int]:
         """The number of runs that are done, and of those that are trained and only have to be measured."""
@@ -130,7 +126,7 @@ class Launch:
             engine.close()
 
     def _say(self, text: str) -> None:
-        self._console.print(escape(text), soft_wrap=True, highlight=False)
+        self._console.print(printable(text), soft_wrap=True, markup=False, highlight=False)
 
 
 def make_preset(options: Any) -> Preset:

@@ -13,7 +13,7 @@ from types import TracebackType
 from typing import Any
 
 from basis.files import replace_file
-from basis.folders import read_file
+from basis.reading import open_file, parse_json
 
 
 class Metrics:
@@ -45,7 +45,7 @@ class Metrics:
 
         Of another file, the records up to these exposures stay.
         """
-        content = read_file(self.path) if self.path.exists() else b""
+        content = _content(self.path) if self.path.exists() else b""
         kept = content[: state["metrics_bytes"]]
         ours = hashlib.sha256(kept).hexdigest() == state["metrics_sha256"]
         if not ours:
@@ -62,6 +62,11 @@ class Metrics:
         return len(set(steps) - logged) + len(set(marks) - measured)
 
 
+def _content(path: Path) -> bytes:
+    with open_file(path) as file:
+        return file.read()
+
+
 def _exposures(line: bytes) -> float:
     """The exposures of a record; infinite for a line that is none."""
     found = _read(line).get("exposures")
@@ -71,7 +76,7 @@ def _exposures(line: bytes) -> float:
 def _read(line: bytes) -> dict[str, Any]:
     """The record of a line; empty for a line that is none."""
     try:
-        record = json.loads(line)
-    except (ValueError, RecursionError):
+        record = parse_json(line)
+    except ValueError:
         return {}
     return record if isinstance(record, dict) else {}

@@ -151,8 +151,8 @@ class Run:
             try:
                 self._restore(found)
             except (ValueError, TypeError) as error:  # TypeError: types that numpy lacks
-                told = f"checkpoint: {found.path} is none of this run's ({error})"
-                raise ValueError(f"{told}; delete {checkpoints.folder.name} to train anew") from None
+                told = f"checkpoint: {found.path.name} is none of this run's ({error})"
+                raise ValueError(f"{told}; delete the run's {checkpoints.folder.name} to train anew") from None
         elif self.ranks.first:
             self._take_over()
         self._trained = bool(self.ranks.agree(self.training_of is not None))

@@ -17,7 +17,8 @@ from typing import Any
 import yaml
 
 from basis.files import replace_file, sync
-from basis.folders import changed_files, contents, read_file, refuse_links
+from basis.folders import changed_files, contents, refuse_links
+from basis.reading import read_json
 from capacity.spec.config import FORMAT, RunConfig
 from capacity.spec.identity import run_id, stored, training_of
 from train.checkpoint import Checkpoints
@@ -85,12 +86,12 @@ class RunFolder:
     def read_result(self) -> dict[str, Any] | None:
         """The result of the run; None if there is none yet. Raises ValueError for any other file of this name."""
         try:
-            result: dict[str, Any] = json.loads(read_file(self.result))
+            result: dict[str, Any] = read_json(self.result)
             run, planned = result["run_id"], result["config"]["exposures"]
             exposures = [row["exposures"] for row in result["rows"]]
         except FileNotFoundError:
             return None
-        except (OSError, ValueError, LookupError, TypeError, RecursionError) as error:
+        except (OSError, ValueError, LookupError, TypeError) as error:
             why = f"is not the result of a run ({type(error).__name__})"
         else:
             if run != self.path.name:
@@ -154,8 +155,8 @@ class RunFolder:
         temporary.rename(self.model)
 
     def write_config(self, config: RunConfig) -> None:
-        """Make the folder, with the configuration in it."""
-        self.path.mkdir(parents=True, exist_ok=True)
+        """Make the folder, in that of its sweep, with the configuration in it. Raises OSError if that is gone."""
+        self.path.mkdir(exist_ok=True)
         replace_file(self.config, yaml.safe_dump(stored(config), sort_keys=False).encode())
 
     def read_config(self) -> RunConfig:

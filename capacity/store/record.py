@@ -1,7 +1,8 @@
 """The record of a run as a file may hold it, checked: whatever passes can be tabled, drawn and printed.
 
-In: a value from JSON or Parquet. Out: the same record, the texts of its rows fit to print. A row needs `TEXTS` and `COUNTS`; its
-other measurements are finite numbers or missing, and what a later version adds is a number, a text or missing.
+In: a value from JSON or Parquet. Out: the same record, the texts of its rows fit to print. A row needs `TEXTS` and
+`COUNTS`; its other measurements are finite numbers or missing, and what a later version adds is a number, a text or
+missing.
 """
 
 from collections.abc import Mapping

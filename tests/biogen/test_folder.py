@@ -138,7 +138,7 @@ def test_a_data_set_cut_off_while_it_was_written_is_written_again(tmp_path: Path
         patched.setattr(folder_module, "_write", cut_off)
         with pytest.raises(KeyboardInterrupt):
             write_dataset(options(junk="1/2"), None, tmp_path)
-    assert sorted(path.name for path in tmp_path.iterdir()) == ["config.yaml", "data.parquet"]
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["config.yaml", "data.parquet", "pools", "tokenizer"]
     with pytest.raises(ValueError, match="holds another data set"):
         write_dataset(options(people=5), None, tmp_path)
     write_dataset(options(junk="1/2"), None, tmp_path)
@@ -182,6 +182,18 @@ def test_a_link_out_of_a_data_set_is_refused(tmp_path: Path, name: str):
     with pytest.raises(ValueError, match=f"^out: {out / name} is a link to {precious}, outside {out}; remove it$"):
         write_dataset(options(), None, out)
     assert {path: path.read_bytes() for path in tmp_path.rglob("*") if path.is_file()} == before
+
+
+@pytest.mark.parametrize("name", ["pools", "tokenizer"])
+def test_a_file_in_the_place_of_a_folder_is_left_alone_and_so_are_the_tables(tmp_path: Path, name: str):
+    write_dataset(options(), None, tmp_path)
+    (tmp_path / name).rename(tmp_path / "moved")
+    (tmp_path / name).write_text("mine")
+    before = (tmp_path / "data.parquet").stat().st_ino
+    with pytest.raises(FileExistsError):
+        write_dataset(options(), None, tmp_path)
+    assert (tmp_path / name).read_text() == "mine"
+    assert (tmp_path / "data.parquet").stat().st_ino == before
 
 
 def test_nothing_is_written_where_names_are_too_few(tmp_path: Path):

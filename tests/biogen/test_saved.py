@@ -1,15 +1,17 @@
 """A tokenizer from elsewhere is read as it was saved: no class, code or habit of transformers' changes its tokens."""
 
 import json
+import shutil
 import subprocess
 import sys
 from importlib.util import find_spec
 from pathlib import Path
 
 import pytest
-from tokenizers import Tokenizer, decoders, models, pre_tokenizers, processors, trainers
+from tokenizers import Tokenizer, decoders, models, normalizers, pre_tokenizers, processors, trainers
 from transformers import PreTrainedTokenizerFast
 
+from biogen.encoding import Encoder
 from biogen.saved import beginning, load_saved, plain
 from biogen.tokenizer import is_at_hand, make_tokenizer
 
@@ -82,20 +84,17 @@ from transformers import PreTrainedTokenizerFast as T
 """
 
 
-@pytest.mark.parametrize("with_file", [True, False])
-def test_code_of_a_folder_is_never_run_and_never_asked_about(
-    saved: PreTrainedTokenizerFast, tmp_path: Path, with_file: bool
-):
-    """Whatever stands on standard input."""
+def test_code_of_a_folder_is_never_run_and_never_asked_about(saved: PreTrainedTokenizerFast, tmp_path: Path):
+    """Whatever stands on standard input; with a tokenizer.json and without."""
     (tmp_path / "evil.py").write_text(EVIL.format(there=str(tmp_path / "exploded")))
     alter(tmp_path / "config.json", model_type="evil", auto_map={"AutoConfig": "evil.C"})
     alter(tmp_path / "tokenizer_config.json", auto_map={"AutoTokenizer": ["evil.T", "evil.T"]}, tokenizer_class="Evil")
-    if not with_file:
-        (tmp_path / "tokenizer.json").unlink()
-    program = "import sys; from biogen.tokenizer import is_at_hand; print(is_at_hand(sys.argv[1]))"
-    command = [sys.executable, "-c", program, str(tmp_path)]
+    bare = shutil.copytree(tmp_path, tmp_path / "bare")
+    (bare / "tokenizer.json").unlink()
+    program = "import sys; from biogen.tokenizer import is_at_hand; print(*map(is_at_hand, sys.argv[1:]))"
+    command = [sys.executable, "-c", program, str(tmp_path), str(bare)]
     done = subprocess.run(command, input="y\n" * 9, capture_output=True, text=True, check=True)
-    assert done.stdout == f"{with_file}\n"
+    assert done.stdout == "True False\n"
     assert not (tmp_path / "exploded").exists()
 
 
@@ -146,3 +145,26 @@ def test_a_file_that_is_no_tokenizer_is_refused_in_one_line(
 def test_a_tokenizer_that_is_not_a_fast_one_is_refused():
     with pytest.raises(ValueError, match=r"tokenizer: object is not a fast one; must have a tokenizer\.json"):
         plain(object())
+
+
+@pytest.mark.parametrize("contents", [["aa"] * 40, ["a" * 10_000]])
+def test_a_normalizer_that_takes_all_memory_is_refused(contents: list[str]):
+    tokenizer = trained()
+    tokenizer.normalizer = normalizers.Sequence([normalizers.Replace("a", content) for content in contents])
+    with pytest.raises(ValueError, match=r"tokenizer: its normalizer makes texts 1\S* times as long; at most 64"):
+        plain(PreTrainedTokenizerFast(tokenizer_object=tokenizer))
+
+
+def test_a_token_number_that_takes_all_memory_is_refused():
+    tokenizer = Tokenizer(models.WordLevel({"Ada": 4_000_000_000}, unk_token="Ada"))
+    with pytest.raises(ValueError, match="tokenizer: it has a token number 4000000000; must be below 16777216"):
+        plain(PreTrainedTokenizerFast(tokenizer_object=tokenizer))
+
+
+def test_a_panic_of_the_library_is_a_mistake_in_one_line():
+    class Panicking:
+        def encode_batch(self, texts: list[str], add_special_tokens: bool):
+            raise type("PanicException", (BaseException,), {})("retry-limit-in-match over")
+
+    with pytest.raises(ValueError, match=r"^tokenizer: it cannot read these texts \(retry-limit-in-match over\)"):
+        Encoder(Panicking()).encode([TEXT])

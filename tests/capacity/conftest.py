@@ -85,6 +85,7 @@ def prepare(tmp_path, plan_of):
     def make(at="runs", **changes):
         plan = plan_of(**changes)
         folder = run_folder(tmp_path / at, plan.config)
+        folder.path.parent.mkdir(exist_ok=True)
         folder.write_config(plan.config)
         return folder
 

@@ -26,6 +26,9 @@ from tests.capacity.conftest import be_done
 def test_a_config_is_read_as_it_was_written(tmp_path, plan_of, changes):
     config = plan_of(**changes).config
     folder = run_folder(tmp_path / "new", config)
+    with pytest.raises(FileNotFoundError):  # a sweep that was moved is not made once more
+        folder.write_config(config)
+    folder.path.parent.mkdir()
     folder.write_config(config)
     assert folder.path == tmp_path / "new" / run_id(config)
     assert folder.read_config() == config
