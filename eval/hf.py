@@ -18,7 +18,7 @@ from torch import Tensor, nn
 
 from basis.hub import out_of_reach
 from biogen.config import at_home
-from biogen.saved import load_saved
+from biogen.saved import load_saved, reason_of
 from eval.loading import MUST, load_model
 from eval.quiet import quiet
 
@@ -113,11 +113,8 @@ class HuggingFaceModel:
             places = getattr(config.get_text_config(), "max_position_embeddings", None)
             limit = f"; it has {places} positions" if places else ""
             raise ValueError(f"model: it cannot read a text of {inputs.shape[1]} tokens{limit}") from None
-        except (AttributeError, TypeError, ValueError) as error:
-            reason = " ".join(str(error).split())
-            raise ValueError(
-                f"model: it gives no logits for a text ({reason}); must be a causal language model"
-            ) from None
+        except Exception as error:  # of a model that is none of texts, or whose config.json contradicts itself
+            raise ValueError(f"model: it has no logits for a text ({reason_of(error)})") from None
         return logits.float()
 
     def _check_tokens(self, tokens: np.ndarray) -> None:

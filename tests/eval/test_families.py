@@ -72,7 +72,7 @@ def train(model, tokenizer, rows, folder):
     """A short training by transformers' own Trainer, saved as users save models."""
     arguments = T.TrainingArguments(
         output_dir=folder / "training",
-        max_steps=12,
+        max_steps=6,
         per_device_train_batch_size=16,
         learning_rate=1e-2,
         save_strategy="no",

@@ -184,6 +184,10 @@ def configured(**changes):
     return damage
 
 
+def adapter_alone(folder):
+    (folder / "config.json").rename(folder / "adapter_config.json")
+
+
 def without_tokenizer(folder):
     for file in folder.glob("tokenizer*"):
         file.unlink()
@@ -202,6 +206,7 @@ def without_tokenizer(folder):
         (configured(quantization_config={"quant_method": "gptq", "bits": 4}), r"is stored quantized \(gptq\)"),
         (configured(text_config={"quantization_config": {"bits": 4}}), "is stored quantized"),
         (lambda folder: (folder / "adapter_config.json").write_text("{}"), "holds an adapter"),
+        (adapter_alone, "holds an adapter"),
         (lambda folder: (folder / "config.json").write_text("[]"), "must be a mapping"),
         (without_tokenizer, "has no tokenizer.json, nor"),
         (lambda folder: (folder / "config.json").unlink(), "config.json"),
