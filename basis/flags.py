@@ -17,6 +17,7 @@ from typing import Any, NoReturn, TypeVar, get_args, get_origin
 from pydantic import BaseModel, ValidationError
 from pydantic.fields import FieldInfo
 
+from basis.files import working_folder
 from basis.registry import Registry
 from basis.text import printable, short, shown
 from basis.yaml_text import UserError, read_yaml
@@ -367,6 +368,8 @@ def run_main(main: Callable[[], int]) -> NoReturn:
     if signal.getsignal(signal.SIGINT) is signal.SIG_DFL:  # set during the imports: see basis/start.py
         signal.signal(signal.SIGINT, signal.default_int_handler)
     try:
+        if working_folder() is None:  # Intel's MKL would end the process
+            raise UserError(["the working folder has been removed; change to one that is there"])
         sys.exit(main())
     except UserError as error:
         for line in error.lines:

@@ -91,7 +91,8 @@ def start_worker(
     """Start a worker that stops training when this process ends (what it measures, it finishes)."""
     ours = {name: value for name, value in os.environ.items() if not _TORCHRUN.fullmatch(name)}
     variables = ours | environment | {PARENT: json.dumps(vars(Process.this()))}
-    if working_folder() != FOLDER:  # it may hold a module `capacity` of the user's own
+    here = working_folder()
+    if here != FOLDER:  # it may hold a module `capacity` of the user's own
         variables["PYTHONSAFEPATH"] = "1"
     own_file(folder.log)
     with folder.log.open("ab") as log:
@@ -101,6 +102,7 @@ def start_worker(
             stdout=log,
             stderr=log,
             env=variables,
+            cwd=None if here is not None else FOLDER,
             start_new_session=True,  # Ctrl-C reaches only the driver, which stops the workers
         )
 

@@ -8,7 +8,7 @@ from pydantic import TypeAdapter, ValidationError
 from torch import nn
 
 from basis.files import UserPath, user_path, working_folder
-from basis.flags import UserError
+from basis.flags import UserError, run_main
 from biogen.config import DataConfig
 from capacity.run import run
 from capacity.spec.config import RunOptions
@@ -62,4 +62,6 @@ def test_a_working_folder_may_be_gone(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path / "gone")
     os.rmdir(tmp_path / "gone")
     assert working_folder() is None
+    with pytest.raises(SystemExit, match="2"):
+        run_main(lambda: 0)
     monkeypatch.chdir(tmp_path)
