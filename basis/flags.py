@@ -380,5 +380,6 @@ def run_main(main: Callable[[], int]) -> NoReturn:
         print(f"error: {reason}", file=sys.stderr)
         sys.exit(1)
     except KeyboardInterrupt:
+        signal.signal(signal.SIGINT, signal.SIG_DFL)  # another one ends the process's last steps without a traceback
         print("Stopped.", file=sys.stderr)
         sys.exit(130)

@@ -1,5 +1,6 @@
 """Flags come from fields; later wins; every mistake is one line, and all come at once."""
 
+import signal
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -234,8 +235,10 @@ def test_ctrl_c_ends_a_program_without_a_traceback(capfd):
     def interrupted():
         raise KeyboardInterrupt
 
+    before = signal.getsignal(signal.SIGINT)
     with pytest.raises(SystemExit) as ended:
         run_main(interrupted)
+    assert signal.signal(signal.SIGINT, before) == signal.SIG_DFL  # for another one
     assert ended.value.code == 130
     assert capfd.readouterr() == ("", "Stopped.\n")
 
