@@ -70,9 +70,7 @@ class Encoder:
         """
         try:
             found = self._backend.encode_batch(list(texts), add_special_tokens=False)
-        except (
-            BaseException
-        ) as error:  # tokenizers has no kind of its own; where its Rust code panics it is no Exception
+        except BaseException as error:  # tokenizers has no kind of its own; a panic of its Rust code is no Exception
             if not isinstance(error, Exception) and type(error).__name__ != "PanicException":
                 raise
             raise ValueError(f"tokenizer: it cannot read these texts ({error}); is it of another data set?") from None

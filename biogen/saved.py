@@ -33,7 +33,10 @@ def load_saved(name: str, *, local: bool = False) -> Any:
 
     converted = True
     try:
-        converted = not _has(name, FILE, local)
+        found = _find(name, FILE, local)
+        converted = found is None
+        if found is not None:
+            _check_numbers(Backend.from_file(found))
         kind = AutoTokenizer if converted else PreTrainedTokenizerFast
         loaded = kind.from_pretrained(name, trust_remote_code=False, local_files_only=local)
     except Exception as error:  # transformers and tokenizers raise many kinds for a bad folder
@@ -42,7 +45,7 @@ def load_saved(name: str, *, local: bool = False) -> Any:
     if not converted:
         return loaded
     files = {file for kind, file in loaded.vocab_files_names.items() if kind != "tokenizer_file"}
-    if not files or not all(_has(name, file, local) for file in files):  # transformers makes up the rest
+    if not files or not all(_find(name, file, local) for file in files):  # transformers makes up the rest
         raise ValueError(f"{name!r} has no {FILE}" + (f", nor {' and '.join(sorted(files))}" if files else ""))
     return loaded
 
@@ -74,8 +77,6 @@ def _uncut(tokenizer: Any) -> Backend:
     backend = getattr(tokenizer, "backend_tokenizer", None)
     if not isinstance(backend, Backend):
         raise ValueError(f"tokenizer: {type(tokenizer).__name__} is not a fast one; must have a {FILE}")
-    if (largest := max(backend.get_vocab().values(), default=0)) >= MOST_TOKENS:  # to_str would fill up all below it
-        raise ValueError(f"tokenizer: it has a token number {largest}; must be below {MOST_TOKENS}")
     state = json.loads(backend.to_str()) | {"truncation": None, "padding": None}
     if (growth := _growth(state["normalizer"])) > _GROWTH:
         raise ValueError(
@@ -95,10 +96,18 @@ def _growth(normalizer: dict[str, Any] | None) -> float:
     return math.prod(map(_growth, normalizer.get("normalizers", [])))
 
 
-def _has(name: str, file: str, local: bool) -> bool:
+def _check_numbers(backend: Backend) -> None:
+    """Raises ValueError for a token with a large number: whatever writes the tokenizer fills up all numbers below it."""
+    if (largest := max(backend.get_vocab().values(), default=0)) >= MOST_TOKENS:
+        raise ValueError(f"it has a token number {largest}; must be below {MOST_TOKENS}")
+
+
+def _find(name: str, file: str, local: bool) -> str | None:
+    """The path of a file of a folder, or of a name on the hub; None if it has none."""
     from transformers.utils import cached_file
 
     folder = Path(name)
     if folder.is_dir():
-        return (folder / file).is_file()
-    return cached_file(name, file, local_files_only=local, _raise_exceptions_for_missing_entries=False) is not None
+        return str(folder / file) if (folder / file).is_file() else None
+    found: str | None = cached_file(name, file, local_files_only=local, _raise_exceptions_for_missing_entries=False)
+    return found
