@@ -97,7 +97,7 @@ def _growth(normalizer: dict[str, Any] | None) -> float:
 
 
 def _check_numbers(backend: Backend) -> None:
-    """Raises ValueError for a token with a large number: whatever writes the tokenizer fills up all numbers below it."""
+    """Raises ValueError for a token of a large number: what writes a tokenizer fills up all numbers below it."""
     if (largest := max(backend.get_vocab().values(), default=0)) >= MOST_TOKENS:
         raise ValueError(f"it has a token number {largest}; must be below {MOST_TOKENS}")
 
