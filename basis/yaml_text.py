@@ -1,4 +1,4 @@
-"""Safe YAML: aliases, tags and duplicate keys are refused."""
+"""Safe YAML: aliases, tags, duplicate keys and deep nesting are refused."""
 
 from collections import Counter
 from collections.abc import Sequence
@@ -9,13 +9,16 @@ import yaml
 
 from basis.text import short
 
-_MOST_YAML = 1 << 17
-"""Bytes of a text in YAML, at most: PyYAML reads about 100,000 a second."""
+_MOST_YAML = 1 << 20
+"""Bytes of a text in YAML, at most; libyaml reads them in a second or two."""
+_MOST_DEEP = 100
+"""Lists and mappings inside each other, at most: libyaml recurses in C."""
 _MOST_DIGITS = 400
 """Characters of a number, at most: longer ones take quadratic time to read."""
 
 
 _MOST_LINES = 50
+_Loader: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 
 
 class UserError(Exception):
@@ -49,9 +52,8 @@ def parse_yaml(text: str | bytes) -> Any:
     try:
         if len(text) > _MOST_YAML:
             raise ValueError(f"it is larger than {_MOST_YAML:,} bytes")
+        _check_events(text)
         return yaml.load(text, _PlainLoader)
-    except RecursionError:
-        raise ValueError("it is nested too deeply") from None
     except (yaml.YAMLError, ValueError, LookupError, TypeError, AttributeError, ArithmeticError) as error:
         # PyYAML has an exception of its own for mistakes of form only, not for an impossible date, number or tag.
         raise ValueError(short(" ".join(str(error).split()), 300) or type(error).__name__) from None
@@ -84,13 +86,19 @@ def read_value(text: str) -> Any:
         return text
 
 
-class _PlainLoader(yaml.SafeLoader):
-    """YAML without aliases (a few lines of them can expand to gigabytes) and without duplicate keys."""
-
-    def compose_node(self, parent: yaml.Node | None, index: Any) -> yaml.Node | None:
-        if self.check_event(yaml.AliasEvent):
+def _check_events(text: str | bytes) -> None:
+    """Raises yaml.YAMLError for aliases (a few lines of them can expand to gigabytes) and for deep nesting."""
+    depth = 0
+    for event in yaml.parse(text, Loader=_Loader):
+        if isinstance(event, yaml.AliasEvent):
             raise yaml.YAMLError("aliases are not allowed")
-        return super().compose_node(parent, index)
+        depth += isinstance(event, yaml.CollectionStartEvent) - isinstance(event, yaml.CollectionEndEvent)
+        if depth > _MOST_DEEP:
+            raise yaml.YAMLError("it is nested too deeply")
+
+
+class _PlainLoader(_Loader):
+    """YAML without duplicate keys and without endless numbers."""
 
     def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
         mapping = super().construct_mapping(node, deep)

@@ -93,7 +93,7 @@ def _growth(normalizer: dict[str, Any] | None) -> float:
         return 1.0
     if normalizer["type"] == "Replace":  # a regular expression may match a single character
         return max(1.0, len(normalizer["content"]) / max(1, len(normalizer["pattern"].get("String", ""))))
-    return math.prod(map(_growth, normalizer.get("normalizers", [])))
+    return math.prod(map(_growth, normalizer.get("normalizers", [])), start=1.0)
 
 
 def _check_numbers(backend: Backend) -> None:

@@ -5,19 +5,27 @@ of the files of a user's own code. They stand in checkpoints and results, and in
 """
 
 import hashlib
-import importlib
+import sys
 from pathlib import Path
 from typing import Any
 
+from basis.registry import Registry
 from biogen.dataset import Dataset, fingerprint
+from biogen.datasets import DATASETS
 from capacity.spec.config import RunConfig
+from train.architectures import ARCHITECTURES
+from train.optimizers import OPTIMIZERS
 
 
 def fingerprint_of(config: RunConfig, dataset: Dataset) -> dict[str, str]:
     """The hashes, by what they are of."""
-    names = (config.data.dataset, config.model.architecture, config.training.optimizer)
-    modules = sorted({name.partition(":")[0] for name in names if ":" in name})
-    return fingerprint(dataset) | {module: _code(module) for module in modules}
+    names: dict[str, Registry[Any]] = {
+        config.data.dataset: DATASETS,
+        config.model.architecture: ARCHITECTURES,
+        config.training.optimizer: OPTIMIZERS,
+    }
+    own = sorted(name for name in names if ":" in name)
+    return fingerprint(dataset) | {name.partition(":")[0]: _code(name, names[name]) for name in own}
 
 
 def changes(before: Any, now: dict[str, str], config: RunConfig) -> str:
@@ -31,7 +39,8 @@ def changes(before: Any, now: dict[str, str], config: RunConfig) -> str:
     return f"{' and '.join(changed)} changed since" if changed else ""
 
 
-def _code(module: str) -> str:
-    """The hash of the file of a module; empty for a module without one."""
-    file = importlib.import_module(module).__file__
+def _code(name: str, registry: "Registry[Any]") -> str:
+    """The hash of the file of a user's own module; empty for a module without one."""
+    _ = registry[name]  # imports it, also from the working folder
+    file = sys.modules[name.partition(":")[0]].__file__
     return hashlib.sha256(Path(file).read_bytes()).hexdigest() if file else ""

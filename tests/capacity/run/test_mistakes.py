@@ -15,7 +15,6 @@ from basis.flags import UserError, run_main
 from capacity import run
 from capacity.report import plans as report
 from capacity.runner import launch
-from capacity.spec.config import FORMAT
 from capacity.spec.plan import Sweep
 from capacity.spec.preset import Preset
 from tests.capacity.run.conftest import ROOT
@@ -162,7 +161,7 @@ def test_a_mistake_is_a_line(flags, expected, preset, tmp_path, capfd):
         ("[" * 5000, ["config: .* is not YAML"]),
         ("people: " + "9" * 5000, ["config: .* is not YAML"]),
         ("people: 2001-99-99", ["config: .* is not YAML"]),
-        ("people: " + "x" * (1 << 20), ["config: .* is too large; allowed are 1,048,576 bytes"]),
+        ("people: " + "x" * (1 << 20), ["config: .* is not YAML \\(it is larger than 1,048,576 bytes\\)"]),
         ('{"two\\nlines": 3}', ["two.*lines: is not a key"]),
         ("{sizes: [[2, 3]], lr: {a: 1}}", ["sizes: ", "lr: "]),
     ],
@@ -210,16 +209,12 @@ def test_no_preset_does_more_than_be_refused_or_planned(tmp_path_factory, conten
         ("run/config.yaml", "{}", r"out: .* was written by an earlier version of this project"),
         ("results.csv", "precious", r"out: .* holds something else than a sweep .*; give a new folder"),
         ("thesis/chapter.tex", "precious", r"out: .* holds something else than a sweep .*; give a new folder"),
-        ("run/result.json", "{", r".*run/result.json: not the result of a run"),
-        ("run/result.json", '{"rows": 3}', r".*run/result.json: not the result of a run"),
     ],
 )
 def test_a_store_that_cannot_be_read_is_left_alone(preset, tmp_path, capfd, file, content, expected):
     path = tmp_path / "out" / file
     path.parent.mkdir(parents=True)
     path.write_text(content)
-    if file == "run/result.json":
-        (tmp_path / "out" / "store.json").write_text(f'{{"format": {FORMAT}}}')
     before = sorted(tmp_path.rglob("*"))
     (line,) = refused(["--config", preset, "--out", tmp_path / "out"], capfd)
     assert re.match(f"error: {expected}", line), line

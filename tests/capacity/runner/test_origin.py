@@ -60,7 +60,9 @@ def test_the_checkpoint_of_another_run_is_refused(prepare, do):
     folder, other = prepare(), prepare(seeds=1)
     assert not do(other, steps=2)
     shutil.copytree(other.checkpoints.folder, folder.checkpoints.folder)
-    with pytest.raises(ValueError, match=f"^checkpoint: {folder.checkpoints.folder} is of run {other.path.name}; must"):
+    with pytest.raises(
+        ValueError, match=f"^checkpoint: {folder.checkpoints.folder} is of run '{other.path.name}'; must"
+    ):
         Run(folder, CPU)
     assert len(folder.checkpoints.paths) == 1
     altered(folder, lambda record: record | {"run_id": folder.path.name})  # people of another seed
