@@ -15,7 +15,7 @@ from biogen.pieces import Texts
 from eval.recall import LanguageModel, Recall, pad_rows
 
 _TYPES = (torch.float64, torch.float32, torch.float16, torch.bfloat16)
-_LEAK = 1e-4
+_LEAK = 1e-5
 """Nats by which rounding may change a loss where nothing that it depends on has changed."""
 _ROUNDING = 1e-3
 """Rounding of the sum of all names' probabilities."""
