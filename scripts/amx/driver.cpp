@@ -1,4 +1,5 @@
-// Process 1 of the guest: the cases by each library that an argument names. Answers go to Bochs's port for debugging.
+// Process 1 of the guest. It runs the cases with each library that an argument names, and writes the answers to Bochs's
+// debugging port.
 #include <dlfcn.h>
 #include <sys/io.h>
 #include <sys/mman.h>
@@ -84,7 +85,8 @@ static void steps() {
     answer("weight", weight, size * 4l);
 }
 
-// How a process ended that ran the cases of a file, or the first of them without asking for tiles.
+// Runs the cases of a file in a new process, or only the first one and without asking for tiles. Returns how the
+// process ended.
 static int run(const char* path, const char* file, void (*one)(), bool ask) {
     const pid_t child = fork();
     if (!child) {

@@ -1,11 +1,11 @@
-// Products of bf16 pairs by AMX: tiles of 16 x 16 sums, to each of which one instruction adds 32 products. What does
-// not fill tiles is left to the vectors of product.h, which includes this file.
+// Matrix products of bf16 pairs by AMX. A tile holds 16 x 16 sums, and one instruction adds 32 products to each of
+// them. Rows and columns that do not fill a tile are left to the vectors of product.h, which includes this file.
 #pragma once
 
-constexpr int EDGE = 16;  // rows of a tile, and 32-bit elements in each
+constexpr int EDGE = 16;  // rows of a tile, and 32-bit elements of a row
 static_assert(LANES == EDGE);
 
-#if KC_AMX_BY_LOOPS  // tests: the same instructions on any machine
+#if KC_AMX_BY_LOOPS  // for tests: loops that compute the same on any machine
 static thread_local Pair tiles[8][EDGE][EDGE];
 #define _tile_zero(T) std::memset(tiles[T], 0, sizeof tiles[T])
 #define _tile_loadd(T, from, stride) \
@@ -26,14 +26,14 @@ struct TileSession {};
 #include <sys/syscall.h>
 #include <unistd.h>
 
-// Linux gives the tiles' registers to a process only when asked.
+// Linux lets a process use the tile registers only after a request.
 static bool tiles_permitted() {
     constexpr int REQUEST = 0x1023, TILE_DATA = 18;  // ARCH_REQ_XCOMP_PERM, XFEATURE_XTILEDATA
     static const bool permitted = syscall(SYS_arch_prctl, REQUEST, TILE_DATA) == 0;
     return permitted;
 }
 
-// All eight tiles of this thread at their full size, for as long as this lives.
+// Configures all eight tiles of this thread at full size; the destructor releases them.
 struct TileSession {
     TileSession() {
         struct alignas(64) {
@@ -42,15 +42,15 @@ struct TileSession {
             uint8_t rows[16] = {EDGE, EDGE, EDGE, EDGE, EDGE, EDGE, EDGE, EDGE};
         } const config;
         static_assert(sizeof config == 64);
-        asm volatile("ldtilecfg %0" ::"m"(config));  // GCC 12's intrinsic names 8 bytes only, and drops the others
+        asm volatile("ldtilecfg %0" ::"m"(config));  // GCC 12's intrinsic declares only 8 of the 64 bytes as read
     }
     ~TileSession() { _tile_release(); }
     TileSession(const TileSession&) = delete;
 };
 #endif
 
-// Up to 2 x 2 tiles of c (TALL: two below each other, WIDE: two side by side); K: a multiple of EDGE. a and b: rows of
-// pairs, `row` and `step` apart.
+// Computes up to 2 x 2 tiles of c. TALL: two tiles below each other; WIDE: two side by side. K is a multiple of EDGE.
+// The rows of a are `row` pairs apart, those of b `step` pairs.
 template <bool TALL, bool WIDE>
 [[gnu::always_inline]] static inline void tile_block(int K, const Pair* a, long row, const Pair* b, long step, float* c,
                                                      long stride, const float* bias, bool add) {
@@ -62,7 +62,7 @@ template <bool TALL, bool WIDE>
         if constexpr (WIDE) _tile_loadd(1, c + EDGE, line);
         if constexpr (TALL) _tile_loadd(2, below, line);
         if constexpr (TALL && WIDE) _tile_loadd(3, below + EDGE, line);
-    } else if (bias) {  // a stride of 0: the same line for all rows
+    } else if (bias) {  // with a stride of 0, all rows are the same line
         _tile_loadd(0, bias, 0);
         if constexpr (WIDE) _tile_loadd(1, bias + EDGE, 0);
         if constexpr (TALL) _tile_loadd(2, bias, 0);
@@ -93,8 +93,8 @@ template <bool TALL, bool WIDE>
     if constexpr (TALL && WIDE) _tile_stored(3, below + EDGE, line);
 }
 
-// A left factor that is stored transposed, copied by rows K + PAD apart; M and K: multiples of EDGE. Each row begins
-// where a cache line does, since a tile would touch twice as many otherwise.
+// Copies a left factor that is stored transposed to rows that are K + PAD apart. M and K are multiples of EDGE. Each
+// row starts at a cache line; otherwise a tile would touch twice as many lines.
 static const Pair* transposed_copy(int M, int K, const Left<Pair>& a) {
     static thread_local Memory memory;
     static thread_local Pair* copy = nullptr;
@@ -109,9 +109,9 @@ static const Pair* transposed_copy(int M, int K, const Left<Pair>& a) {
     return copy;
 }
 
-// As `by_tiles` of product.h, K in elements. Matrices come by reference, and blocks get numbers: a structure copied
-// right after it was made is read by wider loads than it was written by, which wait until all tiles before them are in
-// the cache.
+// Like `by_tiles` of product.h; K counts elements. Matrices are passed by reference, and blocks get plain numbers: a
+// structure that is copied right after it was made is read by wider loads than it was written by, and such loads wait
+// until all earlier tiles are in the cache.
 static void by_amx(int M, int N, int K, const Left<Pair>& a, const Right<Pair>& b, float* c, long stride,
                    const float* bias, bool add) {
     const int high = M / EDGE * EDGE, deep = K / EDGE * EDGE;

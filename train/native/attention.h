@@ -1,4 +1,4 @@
-// Causal self-attention of a layer with rotary positions, one head of one window at a time.
+// Causal self-attention with rotary positions, computed for one head of one window at a time.
 #pragma once
 
 #include "norm.h"
@@ -9,7 +9,7 @@ using AttentionNumber = Pair;
 using AttentionNumber = float;
 #endif
 
-struct AttentionCache {  // what the backward pass needs
+struct AttentionCache {  // what the backward pass needs of the forward pass
     NormCache norm;
     Matrix<AttentionNumber> q, k, v;        // [windows, heads, padded time; head]
     Matrix<AttentionNumber> probabilities;  // [windows, heads, padded time; padded time]
@@ -37,7 +37,7 @@ class Attention {
     void end() const { qkv.end(), out.end(); }
 };
 
-class AttentionPass {  // the passes of all layers' attention, and the buffers that they share
+class AttentionPass {  // the passes through attention, with buffers that all layers share
   public:
     explicit AttentionPass(const Form& form) : heads(form.heads), head(form.head()) {}
 
@@ -57,7 +57,7 @@ class AttentionPass {  // the passes of all layers' attention, and the buffers t
         if (PAD_BLOCKS) scores = allocate_view(memory, QUERY_BLOCK, longest);
     }
 
-    // cos, sin [time, head / 2]: the angles of `rotation` in train.
+    // cos, sin [time, head / 2]: from `rotation` in train/architectures/rotary.py.
     void set_rotation(const float* cos, const float* sin, int time) {
         transposed.K = head_depth, transposed.N = pad_to_block(time);
         for (int t = 0; t < time; t++)
@@ -94,15 +94,16 @@ class AttentionPass {  // the passes of all layers' attention, and the buffers t
     const int head_columns = round_up(head, LANES), head_depth = padded_depth<AttentionNumber>(head);
     Microbatch batch;
     Packed<AttentionNumber> transposed;         // keys or values of a head [head, padded time]
-    Matrix<AttentionNumber> d_mixed, d_scores;  // of a head [time, head] and [time, time]
-    View scores;                                // of a block of queries
+    Matrix<AttentionNumber> d_mixed, d_scores;  // gradients of a head [time, head] and [time, time]
+    View scores;                                // scores of a block of queries
     View mixed, d_q, d_k, d_v;                  // of a head [time, head]
-    View own_factor, partner_factor;            // [time, head]: x rotates into own · x + partner · (x's partner)
+    View own_factor, partner_factor;            // [time, head]: x becomes own · x + partner · (x's partner)
 
-    // A head's first row in q, k, v and the probabilities.
+    // The first row of a head in q, k, v and the probabilities.
     long first_row(int window, int h) const { return ((long)window * heads + h) * batch.padded_time; }
 
-    // Writes the rows [time, head] of a head from row `first` on, with zeros behind them; row(t)(i) as in `write`.
+    // Writes the rows [time, head] of a head, starting at row `first`, and zeros after them. row(t)(i) is as in
+    // `write`.
     template <class F>
     void write_head(Matrix<AttentionNumber>& to, long first, F row) const {
         const int time = batch.time;
@@ -115,13 +116,13 @@ class AttentionPass {  // the passes of all layers' attention, and the buffers t
         for (int t = round_up(time, 2); t < batch.padded_time; t += 2) put_zeros(to, first + t, 0, head_columns);
     }
 
-    // A head's numbers in a row of all heads, with zeros behind them.
+    // The numbers of one head in a row of all heads, followed by zeros.
     auto head_values(const float* row) const {
         return [=, head = head](int i) { return lanes() < head - i ? load(row + i) : Vec{}; };
     }
 
-    // A head's numbers rotated by the angles of position t, or back with a sign of -1, times `scale`; zeros behind
-    // them.
+    // The numbers of one head, rotated by the angles of position t (back if `sign` is -1) and multiplied by `scale`,
+    // followed by zeros.
     auto rotated(const float* row, int t, float sign, float scale) const {
         const float *own = own_factor[t], *partner = partner_factor[t];
         return [=, head = head](int i) {
@@ -130,16 +131,16 @@ class AttentionPass {  // the passes of all layers' attention, and the buffers t
             if (i < half) other = load(row + i + half);
             if (i + LANES > half) other = lanes() < half - i ? other : load(row + i - half);
             const Vec x = (load(row + i) * load(own + i) + other * load(partner + i) * sign) * scale;
-            return lanes() < head - i ? x : Vec{};  // a product with 0 is not enough: what lies behind may be NaN
+            return lanes() < head - i ? x : Vec{};  // not a product with 0: what follows the head may be NaN
         };
     }
 
-    // Columns that products read of a row whose first `count` columns are not masked: those of its block.
+    // How many columns products read of a row whose first `count` columns are not masked.
     static int columns_read(int count) { return PAD_BLOCKS ? round_up(count, QUERY_BLOCK) : count + PAD; }
 
-    // For each block of rows: computes left[t] · transposed[s] for all s <= t (and a few more); finish(t, end, x, y)
-    // turns its rows t and t + 1 into those of `to`, the latter into zeros if there is none; then use(t, count) takes
-    // the block.
+    // For each block of rows, computes left[t] · transposed[s] for all s <= t (and a few more). Then finish(t, end, x,
+    // y) turns rows t and t + 1 into those of `to`; row t + 1 becomes zeros if it does not exist. Then use(t, count)
+    // reads the block.
     template <class F, class U>
     void by_query_blocks(const Matrix<AttentionNumber>& left, long left_row, Matrix<AttentionNumber>& to, long to_row,
                          F finish, U use) {
@@ -180,8 +181,8 @@ class AttentionPass {  // the passes of all layers' attention, and the buffers t
         for (int t = 0; t < time; t++) copy(mixed[t], head, all_mixed[window * time + t] + h * head);
     }
 
-    // In place over the first `count` numbers e^(x - largest), with zeros in what is left of the last vector; 1 / their
-    // sum.
+    // Replaces the first `count` numbers x of a row by e^(x - largest), and the rest of the last vector by zeros.
+    // Returns 1 / their sum.
     static float exponentials(float* row, int count) {
         const int whole = (count - 1) / LANES * LANES;
         const IntVec seen = lanes() < count - whole;
@@ -204,7 +205,7 @@ class AttentionPass {  // the passes of all layers' attention, and the buffers t
         const long first = first_row(window, h);
         write_head(d_mixed, 0, [&](int t) { return head_values(d_all_mixed[window * time + t] + h * head); });
         cache.v.transpose(first, time, transposed);
-        const auto through_softmax = [&](int t, int end, float* x, float* y) {  // probabilities are zero where masked
+        const auto through_softmax = [&](int t, int end, float* x, float* y) {  // masked probabilities are zero
             const bool both = t + 1 < time;
             const auto p = cache.probabilities.row(first + t), q = cache.probabilities.row(first + t + both);
             const auto rows = d_scores.row_pair(t);
@@ -228,7 +229,7 @@ class AttentionPass {  // the passes of all layers' attention, and the buffers t
             product(count, head_columns, later, probability, d_mixed.right(t), d_v[t], d_v.stride);
         }
         const float scale = 1.0f / std::sqrt((float)head);
-        for (int t = 0; t < time; t++) {  // what this writes behind a head's numbers, the next head overwrites
+        for (int t = 0; t < time; t++) {  // numbers written after a head are overwritten by the next head
             float* to = d_qkv[window * time + t] + 3 * h * head;
             const auto q = rotated(d_q[t], t, -1.0f, scale), k = rotated(d_k[t], t, -1.0f, 1.0f);
             for (int i = 0; i < head; i += LANES) store(to + i, q(i));

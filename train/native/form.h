@@ -1,4 +1,4 @@
-// What the kernels must know of a model: the KernelForm of train/native/form.py, which says what each field means.
+// The shape of a model. KernelForm in train/native/form.py explains each field.
 #pragma once
 
 #include <cstdint>
@@ -7,7 +7,7 @@ enum NormKind : int32_t { LAYER_NORM, RMS_NORM };
 enum MlpKind : int32_t { PLAIN_MLP, GATED_MLP, NO_MLP };
 enum Activation : int32_t { GELU_TANH, SILU };
 
-struct Form {  // library.py `Form` has the same fields in the same order
+struct Form {  // FormStruct in form.py has the same fields in the same order
     int32_t layers, width, heads, vocab;
     NormKind norm;
     float norm_eps;

@@ -1,13 +1,13 @@
-// The output head: logits, cross-entropies and their gradients, for a few tokens at a time, so that logits of all
-// tokens never exist.
+// The output head: logits, cross-entropies and their gradients. It takes a few tokens at a time, so that the logits of
+// all tokens are never in memory together.
 #pragma once
 
 #include "norm.h"
 
-constexpr int IGNORE = -1;  // a target that counts for nothing
+constexpr int IGNORE = -1;  // a target that is not scored
 
-// HEAD_TOKENS: tokens whose gradients of logits exist together. LOGIT_TOKENS: tokens whose logits exist together.
-// LOGIT_COLUMNS: logits of a token that one product makes.
+// HEAD_TOKENS: tokens whose gradients of logits are in memory together. LOGIT_TOKENS: tokens whose logits are.
+// LOGIT_COLUMNS: logits of a token that one product computes.
 #if KC_AMX
 constexpr int HEAD_TOKENS = 96, LOGIT_TOKENS = 2 * EDGE, LOGIT_COLUMNS = 2 * PANEL;
 #else
@@ -16,10 +16,10 @@ constexpr int HEAD_TOKENS = 48, LOGIT_TOKENS = HEAD_TOKENS, LOGIT_COLUMNS = 1 <<
 static_assert(HEAD_TOKENS % LOGIT_TOKENS == 0 && LOGIT_TOKENS % 2 == 0 && LOGIT_COLUMNS % PANEL == 0);
 static_assert(!PAD_BLOCKS || LOGIT_TOKENS % QUERY_BLOCK == 0);
 
-struct Targets {  // and what is told of each of them
+struct Targets {  // and the results for each of them
     const int32_t* token;
     float* nats;    // its loss, or null
-    bool* correct;  // whether its logit is the first of the largest, or null
+    bool* correct;  // whether it has the largest logit (the first of equal ones), or null
     Targets from(int first) const {
         return {token + first, nats ? nats + first : nullptr, correct ? correct + first : nullptr};
     }
@@ -37,7 +37,7 @@ class Head {
         scaled.allocate(memory, HEAD_TOKENS, width), transposed_gradient = allocate_view(memory, width, columns);
     }
 
-    // Reads the weight, before the passes of a step.
+    // Packs the weight, before the passes of a step.
     void begin() {
         forward_weight.pack_transposed(weight.value, width, vocab);
         if (!weight.gradient) return;
@@ -45,14 +45,14 @@ class Head {
         for (int i = 0; i < width; i++) std::fill_n(transposed_gradient[i], columns, 0.0f);
     }
 
-    // Adds what the passes of a step left to the weight's gradient.
+    // Adds the sums of the passes to the weight's gradient, after the passes of a step.
     void end() const {
         for (int o = 0; o < vocab; o++)
             for (int i = 0; i < width; i++) weight.gradient[(long)o * width + i] += transposed_gradient[i][o];
     }
 
-    // Sum of the losses of a micro-batch in nats, x being the outputs of the last norm. With gradients, d_x becomes the
-    // gradient of scale · sum.
+    // Returns the sum of the losses of a micro-batch in nats. x: the outputs of the last norm. With gradients, d_x
+    // becomes the gradient of scale · sum.
     double pass(const Microbatch& batch, const Operand& x, const Targets& targets, float scale, const View& d_x) {
         double total = 0;
         for (int first = 0; first < batch.tokens; first += HEAD_TOKENS) {
@@ -68,15 +68,15 @@ class Head {
     }
 
   private:
-    int width = 0, vocab = 0, columns = 0;  // columns: vocab in whole vectors
+    int width = 0, vocab = 0, columns = 0;  // columns: vocab, rounded up to whole vectors
     Packed<Number> forward_weight, backward_weight;
     View logits;
-    // Gradients of logits, each token's divided by its `factor`, and the inputs of the head times that factor.
+    // The gradients of a token's logits, divided by its `factor`, and the inputs of the head, multiplied by it.
     Operand d_logits, scaled;
-    View transposed_gradient;  // [width, vocab]: also where products copy no left factor it is no slower that way
+    View transposed_gradient;  // [width, vocab]: not slower, even where products copy no left factor
 
-    // Sum of the losses of `count` tokens of x from `token` on. With gradients, writes d_logits from row `row` on and
-    // `factor`.
+    // Returns the sum of the losses of `count` tokens of x, starting at `token`. With gradients, writes `factor`, and
+    // d_logits from row `row` on.
     double losses(const Operand& x, int token, int row, int count, const Targets& targets, float scale, float* factor) {
         const View z = d_logits.staging(logits, row);
         float top[LOGIT_TOKENS], chosen[LOGIT_TOKENS], partition[LOGIT_TOKENS];
@@ -96,7 +96,7 @@ class Head {
             total += loss;
             if (targets.nats) targets.nats[m] = loss;
             if (!weight.gradient) continue;
-            // d loss / d logits = (e^z − partition·[target]) / partition; the division is left to shorter rows.
+            // d loss / d logits = (e^z − partition·[target]) / partition; the division is done later, on shorter rows.
             if (target != IGNORE) {
                 const float power = exponential(Vec{} + (chosen[m] - top[m]))[0];
                 d_logits.row_pair(row + (m & ~1)).set(m & 1, target, power - partition[m]);
@@ -106,7 +106,7 @@ class Head {
         return total;
     }
 
-    // The logits z and the largest one of each token.
+    // Computes the logits z, and the largest one of each token.
     void make_logits(const Operand& x, int token, int count, const View& z, float* top) const {
         const Right<Number> weights = forward_weight.right();
         Vec most[LOGIT_TOKENS];
@@ -130,7 +130,8 @@ class Head {
         for (int m = 0; m < count; m++) top[m] = largest(most[m]);
     }
 
-    // partition: the sums of e^(z - top), which with gradients are written to d_logits from row `row` on.
+    // Computes `partition`, the sum of e^(z - top) of each token. With gradients, writes these powers to d_logits from
+    // row `row` on.
     void exponentials(const View& z, int row, int count, const float* top, float* partition) const {
         for (int m = 0; m < count; m += 2) {
             const bool both = m + 1 < count;
@@ -149,8 +150,7 @@ class Head {
         }
     }
 
-    // From d_logits of `count` tokens: their rows of d_x from row `first` on, and what they add to the weight's
-    // gradient.
+    // Computes rows of d_x from row `first` on, and adds to the weight's gradient, from d_logits of `count` tokens.
     void backward(const Operand& x, int first, int count, float* factor, const View& d_x) {
         const int all = pad_to_block(count);
         for (int m = round_up(count, 2); m < all; m += 2) put_zeros(d_logits, m, 0, columns);

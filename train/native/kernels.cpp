@@ -1,5 +1,6 @@
-// Training on one core without PyTorch's operators: the functions that train/native's Python files call.
-// Compiled once for each instruction set; nothing here runs before Python has asked what the processor can do.
+// Training on one core without PyTorch's operators: the functions that the Python files of train/native call. They
+// trust what they are given; Python checks it. This file is compiled once for each instruction set, and runs only after
+// Python has checked the processor.
 
 #include <immintrin.h>
 
@@ -12,19 +13,19 @@
 #define KC_SOURCES "unknown"
 #endif
 
-// While this lives, numbers below 1.2e-38 count as zero in this thread, and nowhere else. The softmax of a trained
-// model makes so many that it would take twice as long as a fresh one: a processor needs a hundred times as long for
-// each.
+// While this object exists, numbers below 1.2e-38 count as zero in this thread, and nowhere else. A processor needs a
+// hundred times as long for each of them, and the softmax of a trained model makes so many that a pass would take twice
+// as long as for a fresh model.
 struct NoDenormals {
     const unsigned before = _mm_getcsr();
-    NoDenormals() { _mm_setcsr(before | _MM_FLUSH_ZERO_ON | 0x40); }  // results; and, 0x40, what is read
+    NoDenormals() { _mm_setcsr(before | _MM_FLUSH_ZERO_ON | 0x40); }  // for results, and (0x40) for inputs
     ~NoDenormals() { _mm_setcsr(before); }
     NoDenormals(const NoDenormals&) = delete;
 };
 
 extern "C" {
 
-// The version of what library.py and these functions agree on.
+// The version of the interface between library.py and these functions.
 int kc_abi() { return 1; }
 
 // The digest (sources.py) of the sources that this library was built from.
@@ -32,13 +33,13 @@ const char* kc_sources() { return KC_SOURCES; }
 
 int kc_lanes() { return LANES; }
 
-// Whether this process may run what this library was compiled for, beyond what the processor says.
+// Whether the system lets this process use the instructions, beyond what the processor can do.
 bool kc_permitted() { return tiles_permitted(); }
 
-// Whether the inputs of products are rounded to bf16.
+// Whether products round their inputs to bf16.
 bool kc_bf16() { return NUMBERS_IN<Number> == 2; }
 
-// Null: out of memory.
+// Returns null if there is not enough memory.
 void* kc_make_model(const Form* form) {
     try {
         return new Model(*form);
@@ -49,11 +50,12 @@ void* kc_make_model(const Form* form) {
 
 void kc_free_model(void* model) { delete static_cast<Model*>(model); }
 
-// The parameters that a model expects, in this order: a line with the name and sizes of each. It lives as long as the
-// model.
+// The parameters that a model expects, in their order: a line with the name and sizes of each. The text exists as long
+// as the model.
 const char* kc_layout(void* model) { return static_cast<Model*>(model)->layout.c_str(); }
 
-// Sum of losses in nats, and the gradients of scale · sum in grads. -1: out of memory.
+// Returns the sum of losses in nats, and writes the gradients of scale · sum to grads. Returns -1 if there is not
+// enough memory.
 double kc_gradients(void* model, const float* const* parameters, float* const* grads, const int64_t* sizes, int count,
                     const int32_t* inputs, const int32_t* targets, int rows, int time, const float* cos,
                     const float* sin, float scale) {
@@ -95,7 +97,7 @@ void* kc_muon() { return new (std::nothrow) Muon; }
 
 void kc_free_muon(void* muon) { delete static_cast<Muon*>(muon); }
 
-// False: out of memory.
+// Returns false if there is not enough memory.
 bool kc_muon_step(void* muon, float* weight, const float* grad, float* average, int rows, int columns, int heads,
                   float factor, float lr, float decay, float momentum) {
     const TileSession session;
@@ -108,8 +110,8 @@ bool kc_muon_step(void* muon, float* weight, const float* grad, float* average, 
     return true;
 }
 
-// CPU seconds of a product [M, K] · [K, N] as passes do them, the mean of `count`: for the floor of a benchmark. -1:
-// out of memory.
+// The mean CPU seconds of `count` products [M, K] · [K, N], as the passes compute them, for a benchmark. Returns -1 if
+// there is not enough memory.
 double kc_product_seconds(int M, int N, int K, int count) {
     try {
         Memory memory;

@@ -1,14 +1,14 @@
-// Linear layers over the tokens of a micro-batch, and what all parts of the model share: the parameters' places, the
-// micro-batch and the buffers of its activations.
+// Linear layers over the tokens of a micro-batch, and what all parts of the model share: the addresses of parameters,
+// the micro-batch, and buffers for its activations.
 #pragma once
 
 #include "form.h"
 #include "product.h"
 
-// MICROBATCH: tokens that go through the layers together, about, so that what the backward pass needs is still in the
-// cache. QUERY_BLOCK: rows of attention's matrices that are made together. PAD_BLOCKS: whether rows of zeros fill up
-// the last block, of each window in attention and of all tokens elsewhere. COPIES_TRANSPOSED: whether a product must
-// first copy a left factor that it reads transposed; then it is better the smaller one of the two.
+// MICROBATCH: about how many tokens go through the layers together; few enough that the backward pass finds its inputs
+// in the cache. QUERY_BLOCK: rows of attention's matrices that are computed together. PAD_BLOCKS: whether rows of zeros
+// fill the last block, in attention of each window, elsewhere of all tokens. COPIES_TRANSPOSED: whether a product first
+// copies a transposed left factor; then the smaller factor should be the left one.
 #if KC_AMX
 constexpr int MICROBATCH = 192, QUERY_BLOCK = 2 * EDGE;
 constexpr bool PAD_BLOCKS = true, COPIES_TRANSPOSED = true;
@@ -20,28 +20,28 @@ static_assert(QUERY_BLOCK % 2 == 0);
 
 static inline int pad_to_block(int count) { return PAD_BLOCKS ? round_up(count, QUERY_BLOCK) : count; }
 
-struct Parameter {  // a weight [out, in] or a vector, where PyTorch has it; null where the model has none
+struct Parameter {  // a weight [out, in] or a vector in PyTorch's memory; null if the model has none
     const float* value = nullptr;
-    float* gradient = nullptr;  // null in a pass without gradients, too
+    float* gradient = nullptr;  // also null in a pass without gradients
 };
 
-// A part of the model has `each_parameter(name, visit)`, which calls visit(name, kind, parameter, rows, columns) for
-// each of its parameters in their order, with 0 columns for a vector.
+// Every part of the model has `each_parameter(name, visit)`, which calls visit(name, kind, parameter, rows, columns)
+// for each of its parameters in their order; a vector has 0 columns.
 
 struct Microbatch {  // windows that go through the layers together
     int windows = 0, time = 0;
-    int padded_time = 0;                // a window's rows in attention
-    int tokens = 0, padded_tokens = 0;  // of all windows
+    int padded_time = 0;                // rows of a window in attention
+    int tokens = 0, padded_tokens = 0;  // in all windows
 };
 
-struct Workspace {  // buffers [tokens, features] that the layers use one after the other
+struct Workspace {  // buffers [tokens, features] that the layers use in turn
     Microbatch batch;
     View x, d_x;        // the residual stream and its gradient
-    View narrow;        // width: outputs of the heads; gradients of a norm's outputs or of the heads'
-    View wide;          // hidden or 3·width: queries, keys and values, the MLP's features, or gradients of these
-    View gate;          // hidden: the inputs of the activation of a gated MLP, or their gradients
-    Operand d_x_copy;   // d_x as products read it
-    Operand wide_copy;  // wide as products read it when it holds gradients
+    View narrow;        // width: outputs of the heads; or gradients of these or of a norm's outputs
+    View wide;          // hidden or 3·width: queries, keys and values; the MLP's features; or gradients of these
+    View gate;          // hidden: inputs of the activation of a gated MLP, or their gradients
+    Operand d_x_copy;   // d_x in the form that products read
+    Operand wide_copy;  // the gradients in `wide`, in that form
     Operand gate_copy;
 
     void allocate(Memory& memory, int tokens, const Form& form) {
@@ -56,8 +56,8 @@ struct Workspace {  // buffers [tokens, features] that the layers use one after 
     }
 };
 
-// Writes all tokens' rows of a matrix: row(m)(i) are the numbers of row m from column i on. row(m) may be called twice;
-// its numbers are asked for once.
+// Writes the rows of all tokens of a matrix. row(m)(i) returns the vector of row m that starts at column i. row(m) may
+// be called twice, and row(m)(i) is called once.
 template <class F>
 static void write(Operand& to, const Microbatch& batch, int columns, F row) {
     for (int m = 0; m < batch.tokens; m += 2) {
@@ -73,12 +73,12 @@ static void write(Operand& to, const Microbatch& batch, int columns, F row) {
     for (int m = round_up(batch.tokens, 2); m < batch.padded_tokens; m += 2) put_zeros(to, m, 0, columns);
 }
 
-// A row of `write` that exists already.
+// For `write`: a row that is in memory already.
 inline auto values_of(const float* row) {
     return [=](int i) { return load(row + i); };
 }
 
-// The rows of `write` that are a · b, number by number.
+// For `write`: the elementwise products of a and b.
 inline auto products_of(const View& a, const View& b) {
     return [a, b](int m) { return [x = a[m], y = b[m]](int i) { return load(x + i) * load(y + i); }; };
 }
@@ -103,7 +103,7 @@ class Linear {  // y = W·x + b, with W [outputs, inputs]
         if (has_bias) visit(name, "bias", bias, outputs, 0);
     }
 
-    // Reads the weight, before the passes of a step.
+    // Packs the weight, before the passes of a step.
     void begin() {
         forward_weight.pack_transposed(weight.value, inputs, outputs);
         if (!weight.gradient) return;
@@ -112,7 +112,7 @@ class Linear {  // y = W·x + b, with W [outputs, inputs]
             std::fill_n(transposed_gradient[i], round_up(outputs, LANES), 0.0f);
     }
 
-    // Adds what is left to the weight's gradient, after the passes of a step.
+    // Adds the sums of the passes to the weight's gradient, after the passes of a step.
     void end() const {
         for (int o = 0; transposes_gradient() && o < outputs; o++)
             for (int i = 0; i < inputs; i++) weight.gradient[(long)o * inputs + i] += transposed_gradient[i][o];
@@ -129,17 +129,18 @@ class Linear {  // y = W·x + b, with W [outputs, inputs]
         multiply(batch, x, forward_weight, outputs, y, nullptr, true);
     }
 
-    // The gradient of x from that of y.
+    // Computes the gradient of x from that of y.
     void backward(const Microbatch& batch, const Operand& d_y, const View& d_x) const {
         multiply(batch, d_y, backward_weight, inputs, d_x, nullptr, false);
     }
 
-    // Adds it to what d_x holds.
+    // The same, but added to d_x.
     void backward_add(const Microbatch& batch, const Operand& d_y, const View& d_x) const {
         multiply(batch, d_y, backward_weight, inputs, d_x, nullptr, true);
     }
 
-    // Adds to the gradients of W and b. d_row makes the rows of the gradient of y as in `write`, which are left in d_y.
+    // Adds to the gradients of W and b. d_row gives the rows of the gradient of y, as in `write`; they are stored in
+    // d_y.
     template <class F>
     void add_gradients(const Microbatch& batch, F d_row, Operand& d_y, const Operand& x) const {
         if (has_bias)

@@ -1,5 +1,5 @@
-// Matrices as the products of product.h read them. T is the type of an element: a float, or a pair of bf16 numbers that
-// follow each other along the sum of the product.
+// Matrices in the forms that the products of product.h read. T is the type of an element: a float, or a pair of bf16
+// numbers that are neighbors along the sum of the product.
 #pragma once
 
 #include <algorithm>
@@ -11,29 +11,28 @@
 #include "vector.h"
 
 constexpr int PANEL = 2 * LANES;  // columns of a tile
-constexpr int PAD = 16;           // floats (64 bytes) behind each row: vectors may read or write so far past its end
+constexpr int PAD = 16;           // floats (64 bytes) after each row: vectors may read or write past its end
 
 static inline int round_up(int n, int multiple) { return (n + multiple - 1) / multiple * multiple; }
 
 template <class T>
 constexpr int NUMBERS_IN = std::is_same_v<T, float> ? 1 : 2;  // numbers in an element
 
-// Elements that hold K numbers along the sum.
+// The number of elements that hold K numbers along the sum.
 template <class T>
 static inline int elements(int K) {
     return (K + NUMBERS_IN<T> - 1) / NUMBERS_IN<T>;
 }
 
-// Numbers that a product takes along a sum of K, so that it fills whole AMX tiles. Behind the K numbers, the right
-// factor has zeros. The left one must have finite numbers there wherever its own K numbers are finite, since NaN · 0 is
-// NaN.
+// The length of a sum of K numbers, padded to whole AMX tiles. The right factor is padded with zeros. The padding of
+// the left factor must be finite where its K numbers are, since NaN · 0 is NaN.
 template <class T>
 static inline int padded_depth(int K) {
     return KC_AMX && NUMBERS_IN<T> == 2 ? round_up(K, 2 * LANES) : K;
 }
 
-// The left factor of a product: element (m, k) at data[m·row + k·step]. A matrix as it is stored has a step of 1, its
-// transpose a row of 1.
+// The left factor of a product: element (m, k) at data[m·row + k·step]. A matrix as stored has step 1, and its
+// transpose has row 1.
 template <class T>
 struct Left {
     const T* data;
@@ -73,30 +72,31 @@ struct Memory {  // blocks of 32-bit numbers, zero at first, aligned to 64 bytes
     ~Memory() { clear(); }
 };
 
-struct View {  // a matrix of floats in memory that it does not own
+struct View {  // a matrix of floats in memory that the view does not own
     float* data = nullptr;
     long stride = 0;
     float* operator[](long row) const { return data + row * stride; }
 };
 
-// PAD floats lie before the first row, too, since attention.h `rotated` reads half a head before a row's first number.
+// PAD floats also lie before the first row: `rotated` of attention.h reads half a head before a row.
 static View allocate_view(Memory& memory, long rows, int columns) {
     const long stride = round_up(columns, 16) + PAD;
     return {memory.allocate(PAD + rows * stride) + PAD, stride};
 }
 
-// Pairs from row to row; rows that are multiples of 512 bytes apart would share few sets of the cache.
+// The distance between rows, in pairs. It is no multiple of 512 bytes, since such rows would share few sets of the
+// cache.
 static inline int pair_stride(int pairs) {
     const int whole = round_up(pairs, 16);
     return whole + (whole % 128 ? 0 : PAD);
 }
 
-// Two numbers that follow each other along the sum, as one element.
+// Stores two neighbors along the sum as one element.
 static inline void set_element(float& to, float first, float) { to = first; }
 static inline void set_element(Pair& to, float first, float second) { to = rounded(first) | rounded(second) << 16; }
 
-// A right factor [K, N] copied into panels, so that a tile reads it from front to back. Columns behind the last one are
-// zero, and so are rows up to `padded_depth`.
+// A right factor [K, N], copied into panels that a tile reads from front to back. Columns after the last one and rows
+// up to `padded_depth` are zero.
 template <class T>
 struct Packed {
     T* data = nullptr;
@@ -108,7 +108,7 @@ struct Packed {
         K = rows, N = columns, data = memory.template allocate<T>(size(K, N));
     }
 
-    // From a matrix [K, columns] by rows; columns up to N are zero.
+    // Packs a matrix [K, columns] that is stored by rows. Columns after it, up to N, become zero.
     void pack(const float* matrix, int columns) {
         for (int n = 0; n < round_up(N, PANEL); n += PANEL) {
             T* to = data + size(K, n);
@@ -122,7 +122,8 @@ struct Packed {
         }
     }
 
-    // From the transpose [rows, K] by rows, `stride` floats apart; columns up to N are zero.
+    // Packs the transpose of a matrix [rows, K] whose rows are `stride` floats apart. Columns after it, up to N, become
+    // zero.
     void pack_transposed(const float* matrix, long stride, int rows) {
         for (int n = 0; n < round_up(N, PANEL); n += PANEL)
             for (int column = 0; column < PANEL; column++) {
@@ -135,18 +136,17 @@ struct Packed {
     }
 };
 
-// A matrix [rows, columns] that products read as it is on either side, or transposed on the left, from any row on (from
-// an even row on where it is read by pairs of rows). It is written two rows at a time, from an even row on.
+// A matrix [rows, columns] that a product reads as its left or right factor, or transposed as its left factor, from any
+// row on (from an even row on where pairs of rows are read). It is written two rows at a time, from an even row on.
 //
-// Code that is the same for both types of elements keeps the floats that it computes in a View, and a rounded copy of
-// it in a Matrix<Pair>. A Matrix<float> needs no copy: `allocate_copy` allocates nothing, `alias` makes it the View
-// itself, and `staging` is where floats are computed before they are put: its own rows, or the scratch rows that are
-// given.
+// Code for both types of elements computes floats in a View, and keeps a rounded copy in a Matrix<Pair>. A
+// Matrix<float> needs no copy: `allocate_copy` allocates nothing, and `alias` makes it the View itself. `staging`
+// returns the rows in which floats are computed before `put`: its own rows, or the given scratch rows.
 template <class T>
 class Matrix;
 
 #if KC_AMX
-// Transposes a square of LANES x LANES elements, by rounds that swap ever larger squares.
+// Transposes LANES x LANES elements in rounds that swap ever larger squares.
 static inline void transpose_square(const Pair* from, long step, Pair* to, long row) {
     PairVec rows[LANES], lane;
     for (int i = 0; i < LANES; i++) rows[i] = load(from + i * step), lane[i] = i;
@@ -166,9 +166,9 @@ static inline void transpose_square(const Pair* from, long step, Pair* to, long 
 
 #if KC_BF16
 template <>
-class Matrix<Pair> {  // rounded to bf16 and stored twice: in pairs along the columns, and in pairs of rows
+class Matrix<Pair> {  // rounded to bf16 and stored twice: as pairs of columns and as pairs of rows
   public:
-    void allocate(Memory& memory, long rows, int columns) {  // `padded_depth` numbers a row, or more
+    void allocate(Memory& memory, long rows, int columns) {  // at least `padded_depth` columns
         by_column_stride = pair_stride(round_up(columns, 32) / 2), by_row_stride = pair_stride(columns);
         by_column = memory.allocate<Pair>((rows + 1) * by_column_stride);
         by_row = memory.allocate<Pair>((rows + 1) / 2 * by_row_stride);
@@ -189,7 +189,7 @@ class Matrix<Pair> {  // rounded to bf16 and stored twice: in pairs along the co
             round_rows(x, y, low, high, both);
             store(first + column, low), store(second + column, high), store(pairs + column, both);
         }
-        // Zeros in a vector of columns, for products that read the rows as a left factor.
+        // Writes a vector of zeros, for products that read the rows as a left factor.
         void pad(int column) const { store(first + column, HalfVec{}), store(second + column, HalfVec{}); }
         void set(int which, int column, float x) const {
             (which ? second : first)[column] = reinterpret_cast<Half*>(pairs + column)[which] = rounded(x);
@@ -202,8 +202,8 @@ class Matrix<Pair> {  // rounded to bf16 and stored twice: in pairs along the co
     Left<Pair> transposed(long row = 0) const { return {by_row + row / 2 * by_row_stride, 1, by_row_stride}; }
     Right<Pair> right(long row = 0) const { return as_stored<Pair>(by_row + row / 2 * by_row_stride, by_row_stride); }
 #if KC_AMX
-    // The transpose [to.K, to.N] of to.N rows from `row` on, both multiples of 2 LANES: the rows must be padded with
-    // zeros.
+    // Writes the transpose [to.K, to.N] of to.N rows, starting at `row`. Both sizes are multiples of 2 LANES. The rows
+    // must be padded with zeros.
     void transpose(long row, int, Packed<Pair>& to) const {
         const Right<Pair> panels = to.right();
         for (int n = 0; n < to.N; n += LANES)
@@ -242,14 +242,14 @@ class Matrix<float> {
     Left<float> left(long row = 0) const { return {view[row], view.stride, 1}; }
     Left<float> transposed(long row = 0) const { return {view[row], 1, view.stride}; }
     Right<float> right(long row = 0) const { return as_stored<float>(view[row], view.stride); }
-    // The transpose [to.K, to.N] of `rows` rows from `row` on.
+    // Writes the transpose [to.K, to.N] of `rows` rows, starting at `row`.
     void transpose(long row, int rows, Packed<float>& to) const { to.pack_transposed(view[row], view.stride, rows); }
 
   private:
     View view;
 };
 
-// Makes a matrix (allocated by `allocate_copy`) hold the numbers of `from`. An odd number of rows must be followed by a
+// Copies the numbers of `from` to a matrix that `allocate_copy` allocated. An odd number of rows must be followed by a
 // row of zeros.
 template <class T>
 static void copy_rows(Matrix<T>& to, const View& from, int rows, int columns) {
@@ -259,7 +259,7 @@ static void copy_rows(Matrix<T>& to, const View& from, int rows, int columns) {
         for (int i = 0; i < columns; i += LANES) to.row_pair(row).put(i, load(from[row] + i), load(from[row + 1] + i));
 }
 
-// Zeros in two rows of a matrix, from column `first` to `end`.
+// Writes zeros to two rows of a matrix, from column `first` to `end`.
 template <class T>
 static void put_zeros(Matrix<T>& to, long row, int first, int end) {
     const auto rows = to.row_pair(row);

@@ -3,11 +3,11 @@
 
 #include "norm.h"
 
-struct MlpCache {  // what the backward pass needs
+struct MlpCache {  // what the backward pass needs of the forward pass
     NormCache norm;
     Operand features;  // the inputs of the last linear layer [tokens, hidden]
-    View slope;        // their derivatives by the activation's inputs
-    View activated;    // gated: the activation's outputs, which are their derivatives by the outputs of `up`
+    View slope;        // derivatives of the features by the activation's inputs
+    View activated;    // gated: the activation's outputs, the derivatives by the outputs of `up`
 
     void allocate(Memory& memory, int tokens, const Form& form) {
         if (form.mlp == NO_MLP) return;
@@ -21,7 +21,7 @@ struct Activated {  // an activation's output and its derivative
     Vec value, slope;
 };
 
-// GELU by tanh, which is x·σ(2u) with u = √(2/π)·(x + 0.044715·x³); SiLU, which is x·σ(x).
+// GELU in its tanh form is x·σ(2u) with u = √(2/π)·(x + 0.044715·x³); SiLU is x·σ(x).
 template <Activation ACTIVATION>
 static inline Activated activate(Vec x) {
     const float a = 0.7978845608f, b = 0.044715f;

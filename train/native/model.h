@@ -1,4 +1,4 @@
-// Forward and backward pass of a model of some form, one micro-batch after the other through all layers and back.
+// Forward and backward pass of a model. Each micro-batch goes through all layers and back before the next one does.
 #pragma once
 
 #include <string>
@@ -21,9 +21,9 @@ class Model {
         });
     }
 
-    // Sum over targets of the cross-entropy in nats. `gradients` (or null: none) receive the gradients of scale · sum.
-    // nats and correct (or null) receive each token's loss and whether its target has the largest logit.
-    // cos, sin [time, head / 2]: the angles of `rotation` in train.
+    // Returns the sum of the targets' cross-entropies in nats. `gradients`, unless null, receives the gradients of
+    // scale · sum. `nats` and `correct`, unless null, receive each token's loss and whether its target has the largest
+    // logit. cos, sin [time, head / 2]: from `rotation` in train/architectures/rotary.py.
     double run(const float* const* values, float* const* gradients, const int32_t* inputs, const int32_t* targets,
                int windows, int time, const float* cos, const float* sin, float scale, float* nats, bool* correct) {
         const int most = std::max(1, std::min({windows, MICROBATCH / time, 2 * MICROBATCH / pad_to_block(time)}));
@@ -61,9 +61,9 @@ class Model {
     Head head;
     AttentionPass attention;
     Workspace workspace;
-    Memory fixed, sized;          // what depends on the form alone, and what depends on the windows
+    Memory fixed, sized;          // buffers that depend on the form alone, and on the windows
     bool with_gradients = false;  // whether this pass computes gradients
-    bool keeps_all = false;       // whether there is a cache for each layer; scores need one for all of them
+    bool keeps_all = false;       // whether each layer has a cache; scores need one for all layers
     int most_tokens = 0, most_window_rows = 0, most_time = 0;
 
     AttentionCache& attention_cache(int l) { return layers[with_gradients ? l : 0].attention_cache; }
@@ -87,7 +87,7 @@ class Model {
         if (!form.tied) visit(-1, "head", "weight", head.weight, form.vocab, form.width);
     }
 
-    // Buffers for the largest micro-batch so far: shorter windows use a part of them.
+    // Allocates buffers for the largest micro-batch so far. Shorter windows use a part of them.
     void reserve(int windows, int time) {
         const int rows = pad_to_block(time);
         const bool fits = windows * time <= most_tokens && windows * rows <= most_window_rows && rows <= most_time;
@@ -95,7 +95,7 @@ class Model {
         const int tokens = std::max(most_tokens, windows * time), longest = std::max(most_time, rows);
         const int window_rows = std::max(most_window_rows, windows * rows), padded = pad_to_block(tokens);
         sized.clear();
-        most_tokens = most_window_rows = most_time = 0;  // until all of it is there
+        most_tokens = most_window_rows = most_time = 0;  // until all is allocated
         keeps_all |= with_gradients;
         for (int l = 0; l < (keeps_all ? form.layers : 1); l++) {
             attention.allocate_cache(sized, layers[l].attention_cache, padded, window_rows, longest);

@@ -1,12 +1,13 @@
-// Layer norm: each token's features with mean 0 and variance 1, times a gain, plus a bias. RMS norm: with mean square
-// 1, no mean taken off and no bias (Zhang and Sennrich 2019, arXiv 1910.07467).
+// Layer norm brings each token's features to mean 0 and variance 1, multiplies by a gain and adds a bias. RMS norm
+// brings them to mean square 1, without subtracting a mean and without a bias (Zhang and Sennrich 2019, arXiv
+// 1910.07467).
 #pragma once
 
 #include <cmath>
 
 #include "linear.h"
 
-struct NormCache {  // what the passes need of a norm over a micro-batch
+struct NormCache {  // the results of a norm over a micro-batch
     Operand outputs;
     View standardized;         // before gain and bias
     float* inverse = nullptr;  // 1 / standard deviation of each token
@@ -33,7 +34,7 @@ class Norm {
         kind == LAYER_NORM ? forward_as<LAYER_NORM>(batch, x, cache) : forward_as<RMS_NORM>(batch, x, cache);
     }
 
-    // Adds to the gradients of gain and bias, and to d_x what comes through the norm, from the gradient of its outputs.
+    // Adds to the gradients of gain and bias, and to d_x, from the gradient of the outputs.
     void backward(const Microbatch& batch, const NormCache& cache, const View& d_outputs, const View& d_x) const {
         kind == LAYER_NORM ? backward_as<LAYER_NORM>(batch, cache, d_outputs, d_x)
                            : backward_as<RMS_NORM>(batch, cache, d_outputs, d_x);

@@ -1,11 +1,11 @@
-// The optimizers that the kernels know, a parameter at a time: AdamW and Muon.
+// AdamW and Muon, for one parameter at a time.
 #pragma once
 
 #include <cmath>
 
 #include "product.h"
 
-// The factor that brings the norm of all gradients together to `most` at the most, as torch's clip_grad_norm_.
+// The factor that limits the joint norm of all gradients to `most`, as torch's clip_grad_norm_ does.
 static float clip_factor(const float* const* grads, const int64_t* sizes, int count, float most) {
     double squares = 0;
     for (int p = 0; p < count; p++) {
@@ -16,7 +16,7 @@ static float clip_factor(const float* const* grads, const int64_t* sizes, int co
         squares += sum(total);
     }
     const float factor = most / ((float)std::sqrt(squares) + 1e-6f);
-    return factor >= 1 ? 1 : factor;  // not a number where a gradient is not
+    return factor >= 1 ? 1 : factor;  // NaN if a gradient is NaN
 }
 
 static void adamw(float* w, const float* grad, float* mean, float* square, float* step, int64_t size, float factor,
@@ -32,7 +32,8 @@ static void adamw(float* w, const float* grad, float* mean, float* square, float
     }
 }
 
-// Muon for one matrix [rows, columns]; with `heads` its rows are [heads, 3, rows / 3 / heads] and q, k, v go apart.
+// Muon for a matrix [rows, columns]. With `heads`, its rows are [heads, 3, rows / 3 / heads], and q, k and v are
+// orthogonalized separately.
 class Muon {
   public:
     void step(float* w, const float* grad, float* average, int rows, int columns, int heads, float factor, float lr,
@@ -75,17 +76,17 @@ class Muon {
     static constexpr int STEPS = 5;
     Memory memory;
     View x, next, gram, square;
-    Operand x_copy, square_copy;  // x and a square matrix as products read them
+    Operand x_copy, square_copy;  // x and a square matrix in the form that products read
     Packed<Number> transposed;
     int R = 0, C = 0;
 
     void reserve(int rows, int columns) {
         if (rows == R && columns == C) return;
-        R = C = 0;  // until all of it is there
+        R = C = 0;  // until all is allocated
         memory.clear();
         auto allocate = [&](int width) { return allocate_view(memory, rows + 1, round_up(width, PANEL)); };
         x = allocate(columns), next = allocate(columns), gram = allocate(rows), square = allocate(rows);
-        const int depth = padded_depth<Number>(rows);  // rows behind the last one stay zero
+        const int depth = padded_depth<Number>(rows);  // rows after the last one stay zero
         x_copy.allocate_copy(memory, depth, columns), square_copy.allocate_copy(memory, depth, rows);
         transposed.allocate(memory, columns, rows);
         R = rows, C = columns;

@@ -1,11 +1,11 @@
-// Matrix products: a tile of the result stays in registers while its inputs stream past. The result is always floats.
+// Matrix products. A tile of the result stays in registers while its inputs are read. The result is always float.
 #pragma once
 
 #include <utility>
 
 #include "matrix.h"
 
-constexpr int TILE_ROWS = LANES == 16 ? 12 : 6;  // as many accumulators as the registers hold
+constexpr int TILE_ROWS = LANES == 16 ? 12 : 6;  // as many sums as the registers hold
 constexpr int TILE_VECTORS = PANEL / LANES;
 
 template <class T, int ROWS, int VECTORS>
@@ -57,8 +57,7 @@ struct TileSession {
 };
 #endif
 
-// c [M, N] = a [M, K] · b [K, N], plus `bias` [N] if there is one, or plus what c holds if `add`. N: a multiple of
-// LANES.
+// c [M, N] = a [M, K] · b [K, N], plus `bias` [N] unless null, or plus the old c if `add`. N is a multiple of LANES.
 template <class T>
 static inline void product(int M, int N, int K, const Left<T>& a, const Right<T>& b, float* c, long stride,
                            const float* bias = nullptr, bool add = false) {

@@ -1,5 +1,5 @@
-// Vectors of floats in the compiler's own notation, as wide as the instruction set that this file is compiled for, and
-// pairs of bf16 numbers, of which a vector holds twice as many.
+// Vectors of floats by the compiler's vector extensions, as wide as those of the instruction set, and vectors of pairs
+// of bf16 numbers, which hold twice as many numbers.
 #pragma once
 
 #include <cstdint>
@@ -20,7 +20,7 @@ constexpr int LANES = 8;
 #define KC_AMX 0
 #endif
 
-using Pair = uint32_t;  // two bf16 numbers that follow each other in the sum of a product, the first in the low half
+using Pair = uint32_t;  // two bf16 numbers that are neighbors along the sum of a product, the first in the low half
 
 typedef float Vec __attribute__((vector_size(LANES * 4)));
 typedef int32_t IntVec __attribute__((vector_size(LANES * 4)));
@@ -36,8 +36,7 @@ static inline void store(float* to, Vec x) { *reinterpret_cast<LooseVec*>(to) = 
 static inline void store(Pair* to, PairVec x) { *reinterpret_cast<LoosePairVec*>(to) = x; }
 static inline void store(uint16_t* to, HalfVec x) { *reinterpret_cast<LooseHalfVec*>(to) = x; }
 
-// Numbers rounded to bf16, to the nearest and of two equally near ones to the even one; each in the low half of 32
-// bits.
+// Rounds to the nearest bf16 number, ties to even. Each result is in the low half of 32 bits.
 static inline PairVec rounded(Vec x) {
     const PairVec bits = (PairVec)x;
     return (bits + 0x7fff + (bits >> 16 & 1)) >> 16;
@@ -51,8 +50,8 @@ static inline Vec widened(HalfVec x) {
 #endif
 }
 
-// Two rows rounded to bf16: each by itself, and both as one row of pairs. AVX512_BF16 takes numbers below 1e-38 for
-// zero.
+// Rounds two rows to bf16: `first` and `second` are the rows, `both` is a row of pairs. AVX512_BF16 takes numbers below
+// 1e-38 for zero.
 static inline void round_rows(const Vec& x, const Vec& y, HalfVec& first, HalfVec& second, PairVec& both) {
 #if defined(__AVX512BF16__)
     typedef uint16_t Halves __attribute__((vector_size(64)));
@@ -86,14 +85,14 @@ static inline Vec multiply_add(Vec total, Pair a, PairVec b) {
 #endif
 }
 
-// The numbers of the lanes, from 0.
+// The indices of the lanes, from 0.
 static inline IntVec lanes() {
     IntVec number;
     for (int lane = 0; lane < LANES; lane++) number[lane] = lane;
     return number;
 }
 
-// x where it is larger, else y: y, too, where one of them is not a number.
+// The larger one of x and y; y where one of them is NaN.
 static inline Vec larger(Vec x, Vec y) {
 #if defined(__AVX512F__)
     return (Vec)_mm512_max_ps((__m512)x, (__m512)y);
@@ -104,7 +103,7 @@ static inline Vec larger(Vec x, Vec y) {
 #endif
 }
 
-// x where it is smaller, else y, as above.
+// The smaller one of x and y; y where one of them is NaN.
 static inline Vec smaller(Vec x, Vec y) {
 #if defined(__AVX512F__)
     return (Vec)_mm512_min_ps((__m512)x, (__m512)y);
@@ -115,7 +114,7 @@ static inline Vec smaller(Vec x, Vec y) {
 #endif
 }
 
-// All lanes put together by f, which must not mind their order.
+// Combines all lanes by f, which must not depend on their order.
 template <class F>
 static inline float reduce(Vec x, F f) {
 #pragma GCC unroll 4
@@ -131,7 +130,7 @@ static inline float largest(Vec x) {
     return reduce(x, [](Vec a, Vec b) { return larger(a, b); });
 }
 
-// 1 / x for x from 1 to 2e38, to 1e-7 of it.
+// 1 / x for x from 1 to 2e38, with a relative error of at most 1e-7.
 static inline Vec reciprocal(Vec x) {
 #if defined(__AVX512F__)
     const Vec about = (Vec)_mm512_rcp14_ps((__m512)x);
@@ -141,14 +140,15 @@ static inline Vec reciprocal(Vec x) {
 #endif
 }
 
-// e^x to 3e-7 of it for x of at most 88, and as if x were -87 below that: e^x = 2^n · e^r with |r| <= ln(2)/2, and the
-// polynomial of degree 5 from 1 on whose largest relative error in e^r is the least (9e-8).
+// e^x for x of at most 88, with a relative error of at most 3e-7; x below -87 counts as -87. e^x = 2^n · e^r with |r|
+// <= ln(2)/2, and e^r is the polynomial of degree 5 with constant term 1 whose largest relative error is smallest
+// (9e-8).
 static inline Vec exponential(Vec x) {
-    const float shift = 12582912.0f;  // 1.5 · 2^23: adding it rounds to a whole number, in the lowest bits
+    const float shift = 12582912.0f;  // 1.5 · 2^23: adding it rounds to an integer, which is in the lowest bits
     x = larger(Vec{} - 87.0f, x);
     const Vec shifted = x * 1.44269504f + shift;
     const Vec n = shifted - shift;
-    const Vec r = x - n * 0.693359375f + n * 2.12194440e-4f;  // ln 2 in two parts, the first of them exact in n·part
+    const Vec r = x - n * 0.693359375f + n * 2.12194440e-4f;  // ln 2 in two parts; n times the first is exact
     Vec p = r * 0.008290302008390427f + 0.0418979749083519f;
     p = p * r + 0.1666763722896576f;
     p = p * r + 0.4999915063381195f;
