@@ -16,7 +16,8 @@ setup-test:
 	@"$(ROOT)/scripts/setup" test
 
 lint: setup-test
-	@cd "$(ROOT)" && .venv/bin/ruff check . && .venv/bin/ruff format --check . && .venv/bin/mypy && \
+	@cd "$(ROOT)" && .venv/bin/ruff check . && .venv/bin/ruff format --check . && \
+	.venv/bin/clang-format --dry-run --Werror train/native/*.h train/native/*.cpp scripts/amx/*.cpp && .venv/bin/mypy && \
 	.venv/bin/lint-imports --no-logo && .venv/bin/python -m scripts.lint_markdown && .venv/bin/python -m scripts.lint_tree
 
 test: lint
