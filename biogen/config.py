@@ -154,11 +154,11 @@ class DataOptions(Frozen):
     """The options of the data, besides the number of people, the seed and the junk."""
 
     dataset: Annotated[str, AfterValidator(DATASETS.check)] = "bios"
-    """bios: biographies in English; biod: the abstract data set."""
+    """bios: biographies in English; biod: the abstract data set; random: uniform random tokens."""
     dataset_options: Mapped = Field(
         {}, validate_default=True, exclude_if=operator.not_, json_schema_extra={"since": "0.2"}
     )
-    """Options of a data set of your own, such as flips=16."""
+    """random: tokens=64 length=64 (different tokens, tokens of a text). Or options of a data set of your own."""
     variant: Annotated[str, BeforeValidator(_variant)] = "fresh"
     """bios: fresh (a new text at every exposure), single, multiM (M texts); then +permute, +fullname."""
     templates: int = Field(200, ge=6)

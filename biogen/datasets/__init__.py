@@ -16,6 +16,7 @@ DATASETS: "Registry[type[Dataset]]" = Registry(
     {
         "bios": "biogen.datasets.bios:BioS",
         "biod": "biogen.datasets.biod:BioD",
+        "random": "biogen.datasets.random_tokens:RandomTokens",
     },
 )
 
