@@ -59,7 +59,7 @@ def test_titles():
 @pytest.mark.parametrize(
     ("name", "message"),
     [
-        ("biox", "must be bios, biod or your own as module:Name"),
+        ("biox", "must be bios, biod, random or your own as module:Name"),
         ("nowhere:Lost", "dataset: 'nowhere:Lost' cannot be imported"),
         ("biogen.pieces:Pieces", "must be a subclass of biogen.dataset.Dataset"),
         ("biogen.dataset:Dataset", "must define count_names"),
