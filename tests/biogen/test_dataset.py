@@ -52,7 +52,7 @@ def test_every_option_applies_to_all_data_sets_or_is_claimed():
 
 
 def test_titles():
-    assert [title_of(name) for name in DATASETS.names] == ["bioS", "bioD"]
+    assert [title_of(name) for name in DATASETS.names] == ["bioS", "bioD", "random tokens"]
     assert title_of("gone:Lost") == "gone:Lost"
 
 
