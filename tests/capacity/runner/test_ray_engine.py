@@ -66,11 +66,13 @@ def same(out, expected):
 
 
 def later(when, do):
-    """Do something in a thread once a condition holds."""
+    """Do something in a thread once a condition holds; also if it never does, so that the test ends."""
 
     def wait():
-        wait_for(when)
-        do()
+        try:
+            wait_for(when)
+        finally:
+            do()
 
     thread = threading.Thread(target=wait)
     thread.start()
