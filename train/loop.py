@@ -94,6 +94,8 @@ def make_optimizers(model: CausalLM, settings: Settings) -> list[torch.optim.Opt
     kind = OPTIMIZERS[settings.optimizer]
     if settings.native and not kind.native:
         raise ValueError(f"optimizer: {settings.optimizer!r} is not allowed with native kernels; they lack its step")
+    if settings.native:
+        _spare_the_compiler()
     optimizers = kind.make(model.parameter_groups(), settings)
     groups = [group for optimizer in optimizers for group in optimizer.param_groups]
     held = [id(parameter) for group in groups for parameter in group["params"]]
@@ -102,6 +104,16 @@ def make_optimizers(model: CausalLM, settings: Settings) -> list[torch.optim.Opt
     for group in groups:
         group["initial_lr"] = group["lr"]
     return optimizers
+
+
+def _spare_the_compiler() -> None:
+    """Have optimizers made without PyTorch's compiler, which takes two seconds to import.
+
+    PyTorch (torch/_compile.py) imports it to keep it away from some methods; where kernels train, nothing is compiled.
+    """
+    for method in vars(torch.optim.Optimizer).values():
+        if (function := getattr(method, "__wrapped__", None)) is not None:
+            function.__dynamo_disable = function
 
 
 class Trainer:

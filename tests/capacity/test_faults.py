@@ -24,7 +24,7 @@ from tests.capacity.conftest import metrics_of, wait_for, workers_of
 ROOT = Path(__file__).parents[2]
 PRESET = {
     **{"dataset": "biod", "sizes": ["1x16", "2x16"], "people": [60, 90], "exposures": 3000, "batch": 64},
-    **{"biod": {"K": 2, "C": 2, "D": 8, "L": 1, "T": 8}, "device": "cpu", "quantize": "int8", "save_seconds": 0.2},
+    **{"biod": {"K": 2, "C": 2, "D": 8, "L": 1, "T": 8}, "device": "cpu", "quantize": "none", "save_seconds": 0.2},
 }
 SHORT = {"sizes": "1x16", "exposures": 400}
 TIMINGS = ["seconds"]
@@ -117,7 +117,7 @@ def disturb(sweeps, out, changes, kills, seed, who):
 
 
 def test_a_worker_and_a_driver_killed_once(sweeps, tmp_path):
-    out, changes = tmp_path / "out", SHORT | {"exposures": 2000}
+    out, changes = tmp_path / "out", SHORT | {"exposures": 2000, "quantize": "int8"}
     driver = sweeps.start(out, changes)
     saved = wait_for(lambda: list(out.glob("*/checkpoints/*.safetensors")))
     for victim in workers_of(saved[0].parents[1]):
@@ -164,12 +164,12 @@ def notice_of(path):
 
 
 def test_two_drivers_share_the_work(sweeps, tmp_path):
-    out, changes = tmp_path / "out", SHORT | {"people": [50, 60, 70, 80]}
+    out, changes = tmp_path / "out", SHORT | {"people": [50, 60, 70]}
     drivers = [sweeps.start(out, changes, "--workers", "1") for _ in range(2)]
     assert [driver.wait(600) for driver in drivers] == [0, 0]
     same(out, sweeps.undisturbed(changes))
     said = (tmp_path / "out.log").read_text()
-    assert sum(said.count(f"done: {path.parent.name}") for path in out.glob("*/result.json")) >= 4
+    assert sum(said.count(f"done: {path.parent.name}") for path in out.glob("*/result.json")) >= 3
 
 
 @pytest.mark.faults
@@ -197,15 +197,15 @@ def test_a_changed_preset_adds_runs(sweeps, tmp_path):
 def test_a_full_disk_damages_nothing(sweeps, tmp_path):
     disk = tmp_path / "disk"
     disk.mkdir()
-    if subprocess.run(["mount", "-t", "tmpfs", "-o", "size=600k", "none", disk], capture_output=True).returncode:
+    if subprocess.run(["mount", "-t", "tmpfs", "-o", "size=300k", "none", disk], capture_output=True).returncode:
         pytest.skip("no disk can be mounted here")
     try:
-        driver = sweeps.start(disk / "out", {"exposures": 400})
+        driver = sweeps.start(disk / "out", SHORT)
         assert driver.wait(300) == 1
         said = (disk / "out.log").read_text() if (disk / "out.log").stat().st_size else ""
         subprocess.run(["mount", "-o", "remount,size=50m", disk], check=True)
         assert "Traceback" not in said
-        sweeps.finish(disk / "out", {"exposures": 400})
-        same(disk / "out", sweeps.undisturbed({"exposures": 400}))
+        sweeps.finish(disk / "out", SHORT)
+        same(disk / "out", sweeps.undisturbed(SHORT))
     finally:
         subprocess.run(["umount", "-l", disk], check=False)

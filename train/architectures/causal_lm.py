@@ -14,6 +14,7 @@ from typing import Any, Literal, NamedTuple
 import torch
 from jaxtyping import Float, Int
 from torch import Tensor, nn
+from torch.overrides import TorchFunctionMode
 
 from train.architectures import ARCHITECTURES
 from train.architectures.huggingface import HuggingFaceForm
@@ -193,8 +194,20 @@ def make_model(architecture: str, size: Size, vocab: int, options: Mapping[str, 
 
 def outline(architecture: str, size: Size, vocab: int, options: Mapping[str, Any] = {}) -> CausalLM:
     """A model without memory for its parameters, to be counted. Raises ValueError as `make_model` does."""
-    with torch.device("meta"):
+    with torch.device("meta"), _NoValues():
         return make_model(architecture, size, vocab, options)
+
+
+class _NoValues(TorchFunctionMode):
+    """Random numbers are not drawn where there is no memory for them: to do so PyTorch imports its compiler (2 s)."""
+
+    def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        """What `func` returns, or the tensor that it would fill."""
+        given = kwargs or {}
+        filled = args[0] if args else given.get("tensor")
+        if getattr(func, "__name__", "") in ("normal_", "uniform_") and isinstance(filled, Tensor) and filled.is_meta:
+            return filled
+        return func(*args, **given)
 
 
 def takes(architecture: str, option: str) -> bool:

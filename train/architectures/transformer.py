@@ -97,9 +97,8 @@ class Transformer(CausalLM):
         self.norm = _norm(form)
         if not form.tied:
             self.head = nn.Linear(form.width, form.vocab, bias=False)
-        own, partner = qkv_rotation(0, self.size)
-        self.register_buffer("own", own, persistent=False)
-        self.register_buffer("partner", partner, persistent=False)
+        for name in ("own", "partner"):  # of no positions; `grow_rotation` has them as long as it takes
+            self.register_buffer(name, torch.empty(0, 3 * form.width), persistent=False)
 
     def grow_rotation(self, time: int) -> None:
         """Make the cached angles long enough for windows of `time` tokens: rarely, as compiled code depends on them."""

@@ -3,7 +3,7 @@
 import json
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from capacity.runner.bracket import Bracket
@@ -39,6 +39,7 @@ def r_max_of(*people):
     return min(found), max(found)
 
 
+@settings(max_examples=30)  # each writes the files of a sweep
 @given(
     R=st.lists(st.floats(0, 3), min_size=len(PEOPLE), max_size=len(PEOPLE)),
     ends=st.tuples(st.sampled_from(PEOPLE), st.sampled_from(PEOPLE)).map(sorted),
