@@ -23,8 +23,8 @@ COMPILER = next(
     (name for name in (os.environ.get("CXX"), "c++", "g++", "clang++") if name and shutil.which(name)), None
 )
 SWEEP = {
-    **{"dataset": "biod", "sizes": "1x16", "people": 40, "exposures": 2, "batch": 16, "device": "cpu", "quantize": "none"},
-    **{"biod": {"K": 2, "C": 2, "D": 8, "L": 1, "T": 8}, "out": "out"},
+    **{"dataset": "biod", "sizes": "1x16", "people": 40, "exposures": 2, "batch": 16, "device": "cpu"},
+    **{"biod": {"K": 2, "C": 2, "D": 8, "L": 1, "T": 8}, "quantize": "none", "out": "out"},
 }
 
 
