@@ -1,6 +1,7 @@
 """`python -m capacity.reproduce NAME ...`: run a named experiment and say what its source found and what came out.
 
-What is missing of its sweeps is run; `--dry-run` plans them, `--published` shows the results that come with a checkout.
+What is missing of its sweeps is run, in the folder of OUT that has the name of its published results: experiments share
+runs. `--dry-run` plans them, `--published` shows the results that come with a checkout.
 """
 
 import argparse
@@ -21,6 +22,8 @@ if TYPE_CHECKING:
 
 RESULTS = Path(__file__).parent.parent / "results"
 """Published results, in a checkout."""
+PAGES = "pages"
+"""The folder of the pages, beside those of the runs."""
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -37,7 +40,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     )
     parser.add_argument("--scale", choices=SCALES, default="laptop", help="laptop: two cores and an hour (default)")
     parser.add_argument(
-        "--out", type=user_path, default=Path("runs"), help="folder of the experiments' folders (default: runs)"
+        "--out", type=user_path, default=Path("runs"), help="folder of the folders of runs (default: runs)"
     )
     parser.add_argument("--dry-run", action="store_true", help="plan the sweeps: hours, FLOPs, and do nothing")
     parser.add_argument("--published", action="store_true", help="show the results in this checkout; run nothing")
@@ -57,18 +60,23 @@ def main(arguments: Sequence[str] | None = None) -> int:
     failed = False
     for name, experiment in experiments.items():
         if options.dry_run:
-            _plan(experiment, options.scale, options.out / name)
+            _plan(experiment, options.scale, _home(options.out, experiment))
         elif options.published:
             folders = [RESULTS / folder for folder in experiment.published]
-            _show(name, experiment, folders, options.out / name)
+            _show(name, experiment, folders, options.out / PAGES / name)
         else:
             try:
-                failed |= _run(experiment, options.scale, options.out / name)
+                failed |= _run(experiment, options.scale, _home(options.out, experiment))
             except Ended as ended:
                 print(f"{ended} The same command goes on.", file=sys.stderr)
                 return ended.code
-            _show(name, experiment, [options.out / name], options.out / name)
+            _show(name, experiment, [_home(options.out, experiment)], options.out / PAGES / name)
     return 1 if failed else 0
+
+
+def _home(out: Path, experiment: "Experiment") -> Path:
+    """The folder of an experiment's runs."""
+    return out / experiment.published[0]
 
 
 def _show_list() -> None:

@@ -19,6 +19,8 @@ if TYPE_CHECKING:
     import pandas as pd
 
 ROOT = RESULTS.parent
+_OF_EXPERIMENTS = "comparisons"
+"""Runs of experiments that compare; their pages have the figures."""
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -48,7 +50,8 @@ def draw_figures() -> None:
     from capacity.publish import draw
 
     for folder in _folders():
-        draw(folder)
+        if folder.name != _OF_EXPERIMENTS:
+            draw(folder)
     for name in EXPERIMENTS.names:
         experiment = EXPERIMENTS[name]
         draw(RESULTS / name, _selected(name), _published(name), experiment.figures)

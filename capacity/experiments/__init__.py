@@ -15,6 +15,10 @@ EXPERIMENTS: "Registry[Experiment]" = Registry(
     {
         "law-biod": "capacity.experiments.law:LAW_BIOD",
         "law-bios": "capacity.experiments.law:LAW_BIOS",
+        "layout": "capacity.experiments.layout:LAYOUT",
+        "text-variety": "capacity.experiments.text_variety:TEXT_VARIETY",
+        "passes": "capacity.experiments.passes:PASSES",
+        "junk": "capacity.experiments.junk:JUNK",
         "questions": "capacity.experiments.questions:QUESTIONS",
     },
 )

@@ -79,3 +79,12 @@ def preset_options(name: str, **changes: Any) -> dict[str, Any]:
     from capacity.spec.presets import preset_path
 
     return read_yaml(preset_path(name)) | changes
+
+
+def sweeps_of(runs: Sequence[tuple[Scale, str, Mapping[str, Any]]], scale: Scale) -> Sequence[Mapping[str, Any]]:
+    """The options of the sweeps of a scale, each a preset with changes. Raises ValueError if there is none."""
+    found = [preset_options(name, **changes) for at, name, changes in runs if at == scale]
+    if not found:
+        scales = ", ".join(dict.fromkeys(at for at, _, _ in runs))
+        raise ValueError(f"scale: {scale!r} is not allowed for this experiment; must be one of {scales}")
+    return found

@@ -9,7 +9,7 @@ from typing import Any
 
 import pandas as pd
 
-from capacity.experiments.experiment import Scale, Status, Verdict, preset_options, together
+from capacity.experiments.experiment import Scale, Status, Verdict, sweeps_of, together
 from capacity.laws.capacity import best_over_people
 
 _KIND = ["recipe", "exposures"]
@@ -52,10 +52,7 @@ class Law:
 
     def sweeps(self, scale: Scale) -> Sequence[Mapping[str, Any]]:
         """Options of the sweeps. Raises ValueError for a scale that it does not have."""
-        found = [preset_options(name, **changes) for at, name, changes in self.runs if at == scale]
-        if not found:
-            raise ValueError(f"scale: {scale!r} is not allowed for this experiment; must be one of {self._scales()}")
-        return found
+        return sweeps_of(self.runs, scale)
 
     def select(self, frame: pd.DataFrame) -> pd.DataFrame:
         """The runs on its data set, without junk and questions, at the exposures that the source speaks of."""
@@ -99,9 +96,6 @@ class Law:
         if missing:
             statuses.append("not enough runs")
         return Verdict(together(statuses), evidence)
-
-    def _scales(self) -> str:
-        return ", ".join(dict.fromkeys(at for at, _, _ in self.runs))
 
 
 def _best(frame: pd.DataFrame) -> pd.DataFrame:

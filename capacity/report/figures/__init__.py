@@ -32,6 +32,8 @@ FIGURES: Registry[Drawing] = Registry(
     {
         "law": "capacity.report.figures.law:draw",
         "compare": "capacity.report.figures.compare:draw",
+        "passes": "capacity.report.figures.passes:draw",
+        "settings": "capacity.report.figures.settings:draw",
         "quantization": "capacity.report.figures.quantization:draw",
         "capacity": "capacity.report.figures.capacity:draw",
         "bits_per_param": "capacity.report.figures.bits_per_param:draw",

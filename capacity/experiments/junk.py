@@ -1,0 +1,46 @@
+"""Junk: what text about other people costs, at more and more exposures of the useful text.
+
+Source: Allen-Zhu and Li, arXiv 2404.05405, results 10 to 12 (section 10).
+"""
+
+from capacity.experiments.comparison import Comparison, claims
+
+_CLEAN, _FRESH = "no junk", "7/8 junk, new people"
+_AGAIN, _TOKEN = "7/8 junk, few people again and again", "7/8 junk, new people, a token before useful texts"
+_HUNDRED, _THREE = {"exposures": 100}, {"exposures": 300}
+
+JUNK = Comparison(
+    title="junk between the useful texts",
+    question="How much less does a model store if 7/8 of all tokens are about other people?",
+    source=(
+        "Allen-Zhu and Li (arXiv 2404.05405, results 10 to 12). "
+        "Junk about people who never come again costs a factor of 20 at 100 exposures, 3 at 300, 1.5 at 600 and "
+        "1.3 at 1000. "
+        "Junk about few people again and again costs nothing. "
+        "A token before every useful text leaves a factor of 2 at 100 exposures, and nothing at 300."
+    ),
+    settings={
+        _CLEAN: {"junk": "0", "domain_token": False},
+        _FRESH: {"junk": "7/8", "junk_people": None, "domain_token": False},
+        _AGAIN: {"junk": "7/8", "junk_people": 8, "domain_token": False},
+        _TOKEN: {"junk": "7/8", "junk_people": None, "domain_token": True},
+    },
+    runs=(
+        ("laptop", "reproduce/junk", {"junk": "0"}),
+        ("laptop", "reproduce/junk", {"junk": "7/8", "junk_people": ["none", 8]}),
+        ("laptop", "reproduce/junk", {"junk": "7/8", "domain_token": True}),
+        ("paper", "paper/junk-fresh", {}),
+        ("paper", "paper/junk-repeated", {}),
+        ("paper", "paper/junk-domain", {}),
+    ),
+    claims=claims(
+        [
+            (_CLEAN, _FRESH, 10.0, 40.0, "20 times", _HUNDRED),
+            (_CLEAN, _FRESH, 2.3, 4.0, "3 times", _THREE),
+            (_CLEAN, _AGAIN, 0.9, 1.15, "no loss", _HUNDRED),
+            (_CLEAN, _TOKEN, 1.5, 2.6, "2 times", _HUNDRED),
+            (_CLEAN, _TOKEN, 0.9, 1.15, "no loss", _THREE),
+        ]
+    ),
+    shared={"dataset": "biod", "recipe": "fast", "biod.name_length": 5},
+)

@@ -1,0 +1,97 @@
+"""The settings that an experiment compares: R of each, in a panel for each number of exposures."""
+
+import math
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
+
+from capacity.laws.groups import label
+from capacity.report.figures.runs import Runs, groups
+from capacity.report.figures.style import (
+    MARKERS,
+    P_AXIS,
+    R_AXIS,
+    bar_keys,
+    kind_colors,
+    label_outer,
+    legend,
+    level_lines,
+    limits,
+    logarithmic,
+    new_figure,
+)
+
+
+def draw(runs: Runs) -> dict[str, Figure]:
+    """One figure of runs that have a `setting`: rows, or lines against P where there are several sizes."""
+    frame = runs.frame
+    if "setting" not in frame:
+        return {}
+    columns = ["exposures"] + ["people"] * (
+        frame.groupby(["setting", "exposures", "size"])["people"].nunique().max() > 1
+    )
+    points = _points(frame, columns)
+    panels = list(groups(points, [name for name in columns if points[name].nunique() > 1]))
+    names = list(dict.fromkeys(points["setting"]))
+    several = points.groupby("setting")["size"].nunique().max() > 1
+    return {"": _lines(panels, names, points) if several else _rows(panels, names, points)}
+
+
+def _points(frame: pd.DataFrame, columns: list[str]) -> pd.DataFrame:
+    """Mean, lowest and highest R over seeds of each setting and size."""
+    R = frame.groupby(["setting", "size", *columns], sort=False)
+    points = R["bits_per_param"].agg(["mean", "min", "max", "size"]).set_axis(["R", "low", "high", "seeds"], axis=1)
+    return points.assign(params=R["params"].mean()).reset_index()
+
+
+def _lines(panels: list[Any], names: list[str], points: pd.DataFrame) -> Figure:
+    """R against P, a line for each setting."""
+    columns = min(2, len(panels))
+    lines = math.ceil(len(panels) / columns)
+    figure = new_figure(1.2 + 2.2 * columns, 0.5 + 2.4 * lines, "Bits per parameter of each setting, at its best")
+    axes = figure.subplots(lines, columns, sharex=True, squeeze=False)
+    looks = dict(zip(names, zip(kind_colors(len(names)), _markers(names), strict=True), strict=True))
+    for panel, (values, rows) in zip(axes.flat, panels, strict=False):
+        for name, (color, marker) in looks.items():
+            own = rows[rows["setting"] == name].sort_values("params")
+            panel.errorbar(own["params"], own["R"], _bars(own), fmt=marker, ls="-", color=color, elinewidth=0.8)
+        panel.set(title=label(values) if values else "", ylim=(0, 1.12 * rows["high"].max()))
+        logarithmic(panel.xaxis, *limits(points["params"]))
+        level_lines(panel, named=panel in axes[:, -1])
+    label_outer(axes, len(panels), P_AXIS, R_AXIS)
+    keys = [Line2D([], [], color=color, marker=marker, label=name) for name, (color, marker) in looks.items()]
+    legend(figure, keys + bar_keys(points["seeds"]))
+    return figure
+
+
+def _rows(panels: list[Any], names: list[str], points: pd.DataFrame) -> Figure:
+    """A row for each setting."""
+    width = 0.4 + 0.058 * max(map(len, names)) + 2.2 * len(panels)
+    figure = new_figure(width, 0.9 + 0.24 * len(names), "Bits per parameter of each setting, at its best")
+    axes = figure.subplots(1, len(panels), sharey=True, squeeze=False)[0]
+    places = {name: -place for place, name in enumerate(names)}
+    looks = dict(zip(names, zip(kind_colors(len(names)), _markers(names), strict=True), strict=True))
+    for panel, (values, rows) in zip(axes, panels, strict=True):
+        for _, row in rows.iterrows():
+            _row(panel, row, places[row["setting"]], *looks[row["setting"]])
+        panel.set(title=label(values) if values else "", xlabel=R_AXIS, xlim=(0, 1.1 * max(rows["high"].max(), 0.01)))
+        panel.set(yticks=list(places.values()), yticklabels=list(places), ylim=(0.6 - len(places), 0.4))
+    legend(figure, bar_keys(points["seeds"]))
+    return figure
+
+
+def _row(panel: Axes, row: "pd.Series[Any]", place: int, color: Any, marker: str) -> None:
+    bars = [[max(0, row["R"] - row["low"])], [max(0, row["high"] - row["R"])]]
+    panel.errorbar([row["R"]], [place], xerr=bars, fmt=marker, color=color, elinewidth=0.8)
+
+
+def _bars(rows: pd.DataFrame) -> Any:
+    return np.array([rows["R"] - rows["low"], rows["high"] - rows["R"]]).clip(min=0)
+
+
+def _markers(names: list[str]) -> list[str]:
+    return [MARKERS[place % len(MARKERS)] for place in range(len(names))]

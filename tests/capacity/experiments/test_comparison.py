@@ -1,0 +1,89 @@
+"""Comparisons: their verdicts follow from ratios over seeds, each setting at its best learning rate."""
+
+import pandas as pd
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from capacity.experiments.comparison import Comparison, claims, judge, matching
+from capacity.laws.ratios import Ratio
+from tests.capacity.records import make_row
+
+FACTOR = Comparison(
+    title="junk",
+    question="Does junk cost?",
+    source="arXiv",
+    settings={"clean": {"junk": "0"}, "junk": {"junk": "1/2"}},
+    runs=(),
+    claims=claims([("clean", "junk", 1.8, 2.2, "2 times", {"exposures": 100})]),
+    shared={"dataset": "biod"},
+)
+
+
+def runs(clean, junk, **more):
+    """Runs of two learning rates; the second has nothing. clean, junk: R by seed."""
+    return pd.DataFrame(
+        make_row(
+            f"{share}-{seed}-{lr}", junk=share, seed=seed, lr=lr, exposures=100, bits_per_param=R * (lr < 0.02), **more
+        )
+        for share, values in (("0", clean), ("1/2", junk))
+        for seed, R in enumerate(values)
+        for lr in (0.01, 0.02)
+    )
+
+
+@given(st.lists(st.floats(0.1, 2), min_size=3, max_size=5), st.floats(1.85, 2.15))
+def test_a_ratio_that_the_source_has_is_reproduced_whatever_the_spread_of_seeds(R, factor):
+    frame = FACTOR.select(runs([factor * one for one in R], R))
+    assert set(frame["lr"]) == {0.01}
+    assert FACTOR.verdict(frame).status == "reproduced"
+
+
+@pytest.mark.parametrize(
+    ("clean", "junk", "status"),
+    [
+        ([1.0, 1.1, 1.2], [1.0, 1.1, 1.2], "not reproduced"),
+        ([2.4, 3.6, 2.4], [1.0, 1.0, 1.2], "reproduced in part"),
+        ([2.0, 2.2], [1.0, 1.1], "not enough runs"),
+    ],
+)
+def test_other_ratios_are_not(clean, junk, status):
+    assert FACTOR.verdict(FACTOR.select(runs(clean, junk))).status == status
+
+
+def test_without_runs_of_a_setting_there_are_not_enough():
+    frame = runs([1, 1, 1], [1, 1, 1])
+    only = FACTOR.select(frame[frame["junk"] == "0"])
+    assert FACTOR.verdict(only).status == "not enough runs"
+    assert FACTOR.verdict(FACTOR.select(frame.iloc[:0])).status == "not enough runs"
+
+
+def test_sizes_are_paired_and_none_outweighs_another():
+    sizes = [runs([2, 2, 2], [1, 1, 1], size="1x16"), runs([0.02, 0.02, 0.02], [0.01, 0.01, 0.01], size="2x16")]
+    lone = runs([9, 9, 9], [9, 9, 9], size="3x16").query("junk == '0'")
+    frame = FACTOR.select(pd.concat([*sizes, lone]))
+    (claim,) = FACTOR.claims
+    assert FACTOR._ratio(frame, claim) == pytest.approx((2.0, 2.0, 2.0, 3))
+    assert len(FACTOR.table(frame)) == 5
+
+
+@given(st.floats(0.1, 10), st.floats(1, 3), st.integers(1, 4))
+def test_a_verdict_takes_three_seeds_and_an_interval_that_reaches(value, spread, seeds):
+    status = judge(Ratio(value, value / spread, value * spread, seeds), 1.8, 2.2)
+    if seeds < 3:
+        assert status == "not enough runs"
+    elif 1.8 <= value <= 2.2:
+        assert status == "reproduced"
+    else:
+        reaches = value / spread <= 2.2 and value * spread >= 1.8
+        assert status == ("reproduced in part" if reaches else "not reproduced")
+
+
+def test_options_that_no_run_names_have_their_defaults():
+    frame = pd.DataFrame([make_row("a", junk_people=None), make_row("b", junk_people=8.0), make_row("b", "int8")])
+    assert len(matching(frame, {})) == 2
+    assert matching(frame, {"junk_people": None})["run_id"].tolist() == ["a"]
+    assert matching(frame, {"junk_people": 8})["run_id"].tolist() == ["b"]
+    assert len(matching(frame, {"domain_token": False})) == 2
+    assert len(matching(frame, {"domain_token": True})) == 0
+    assert len(matching(frame, {"quantization": ["none", "int8"]})) == 3
