@@ -11,7 +11,7 @@ from train.native.model import NativeModel
 
 
 class Inference:
-    """Reads a model in fp32, without changing it; `native`: with the compiled kernels."""
+    """Reads a model in fp32 and in its evaluation mode, without changing it; `native`: with the compiled kernels."""
 
     def __init__(self, model: CausalLM, device: torch.device, *, native: bool = False) -> None:
         self.model, self.device = model, device
@@ -24,7 +24,7 @@ class Inference:
         """−ln Pr(target) in nats, and whether the target is the likeliest token; 0 and False where IGNORE."""
         if self._native:
             return self._native.score(inputs, targets)
-        hidden = self.model(torch.from_numpy(inputs).to(self.device)).flatten(0, 1)
+        hidden = self._hidden(inputs).flatten(0, 1)
         flat = torch.from_numpy(targets).to(self.device).flatten()
         nats, correct = token_scores(hidden, self.model.head_weight, flat, chunk_for(self.device))
         return nats.float().cpu().numpy().reshape(inputs.shape), correct.cpu().numpy().reshape(inputs.shape)
@@ -34,7 +34,16 @@ class Inference:
         self, inputs: Int[np.ndarray, "batch time"], lengths: Int[np.ndarray, " batch"]
     ) -> Int[np.ndarray, " batch"]:
         """The likeliest token after the first `length` tokens of each row."""
-        hidden = self.model(torch.from_numpy(inputs).to(self.device))
+        hidden = self._hidden(inputs)
         last = hidden[torch.arange(len(inputs)), torch.from_numpy(lengths - 1).to(self.device)]
         logits = last @ self.model.head_weight.T
         return logits.argmax(dim=1).cpu().numpy()
+
+    def _hidden(self, inputs: Int[np.ndarray, "batch time"]) -> Float[torch.Tensor, "batch time width"]:
+        training = self.model.training
+        self.model.eval()
+        try:
+            hidden: torch.Tensor = self.model(torch.from_numpy(inputs).to(self.device))
+        finally:
+            self.model.train(training)
+        return hidden

@@ -111,7 +111,7 @@ class ArchitectureOptions(Frozen):
     tied: bool | None = Field(None, json_schema_extra={"since": "0.2"})
     """llama: whether the embedding is also the output head."""
     architecture_options: Mapped = Field({}, json_schema_extra={"since": "0.2"})
-    """Options of an architecture of your own, such as depth=3."""
+    """moe: experts=32 capacity=2.0 balance=0.01. Or options of an architecture of your own, such as depth=3."""
 
     @field_validator("architecture_options")
     @classmethod

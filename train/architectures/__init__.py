@@ -25,6 +25,7 @@ class Architecture(Protocol):
 _KNOWN: dict[str, tuple[str, dict[str, object]]] = {
     "gpt2": ("train.architectures.gpt2:GPT2", {"mlp": "gelu"}),
     "llama": ("train.architectures.llama:Llama", {"tied": True}),
+    "moe": ("train.architectures.moe:MoE", {"experts": 32, "capacity": 2.0, "balance": 0.01}),
 }
 """Where the class is, and the defaults of its options, so that tables need not import it; a test compares both."""
 

@@ -112,9 +112,14 @@ class Transformer(CausalLM):
         self.grow_rotation(time)
         own, partner = self.own[:time], self.partner[:time]
         x = self.embedding(tokens)
-        for block in self.blocks:
-            x = block(x, own, partner)
+        for number in range(len(self.blocks)):
+            x = self.layer(number, x, own, partner)
         return self.norm(x)
+
+    def layer(self, number: int, x: Tensor, own: Tensor, partner: Tensor) -> Tensor:
+        """One layer on the residual stream [batch, time, width]."""
+        added: Tensor = self.blocks[number](x, own, partner)
+        return added
 
     @property
     def head_weight(self) -> Tensor:

@@ -104,7 +104,7 @@ def refused(arguments, capfd):
         ("--lr inf", ["lr: 'inf' is not allowed"]),
         (
             "--architecture mamba",
-            ["architecture: 'mamba' is not allowed; must be gpt2, llama or your own as"],
+            ["architecture: 'mamba' is not allowed; must be gpt2, llama, moe or your own as"],
         ),
         (
             "--architecture llama --mlp gated",

@@ -13,11 +13,13 @@ FORMS = {
     "llama": ("llama", {}),
     "llama untied": ("llama", {"tied": False}),
 }
+"""Those that the kernels know."""
+EVERY_FORM = FORMS | {"moe": ("moe", {"experts": 3})}
 
 
 def new(form: str, size: str = "2x48", vocab: int = 29) -> CausalLM:
     """A model as PyTorch begins it."""
-    name, options = FORMS[form]
+    name, options = EVERY_FORM[form]
     return make_model(name, parse_size(size), vocab, options)
 
 

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from tests.train.architectures.conftest import FORMS
+from tests.train.architectures.conftest import EVERY_FORM
 from train.architectures import ARCHITECTURE_DEFAULTS, ARCHITECTURES
 from train.architectures.causal_lm import changed_options, make_model, outline
 from train.sizes import Size
@@ -96,12 +96,12 @@ def test_names_are_known_without_torch() -> None:
 
 
 def test_every_architecture_has_a_form_in_the_tests() -> None:
-    assert {name for name, _ in FORMS.values()} == set(ARCHITECTURES.names)
+    assert {name for name, _ in EVERY_FORM.values()} == set(ARCHITECTURES.names)
 
 
-@pytest.mark.parametrize("form", FORMS)
+@pytest.mark.parametrize("form", EVERY_FORM)
 def test_an_outline_is_counted_without_memory(form) -> None:
-    name, options = FORMS[form]
+    name, options = EVERY_FORM[form]
     large = outline(name, Size(96, 12_288, 96), 50_000, options)
     assert {p.device.type for p in large.parameters()} == {"meta"}
     small, same = (make(name, SIZE, 20, options) for make in (outline, make_model))
@@ -117,7 +117,7 @@ def test_an_outline_is_counted_without_memory(form) -> None:
         ("llama", {"mlp": "gated"}, r"^mlp: 'gated' is not allowed with architecture llama; its options are tied$"),
         ("llama", {"tied": "no"}, r"^tied: 'no' is not allowed with architecture llama; must be of type bool$"),
         ("gpt2", {"mlp": 4}, r"^mlp: 4 is not allowed with architecture gpt2; must be of type str$"),
-        ("mamba", {}, r"^architecture: 'mamba' is not allowed; must be gpt2, llama or your own as module:Name$"),
+        ("mamba", {}, r"^architecture: 'mamba' is not allowed; must be gpt2, llama, moe or your own as module:Name$"),
     ],
 )
 def test_what_an_architecture_does_not_take_is_refused(architecture, options, message) -> None:

@@ -6,7 +6,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.utils.flop_counter import FlopCounterMode
 
-from tests.train.architectures.conftest import FORMS, new, perturbed, windows
+from tests.train.architectures.conftest import EVERY_FORM, FORMS, new, perturbed, windows
 from train.architectures.causal_lm import CausalLM, count_parameters
 from train.architectures.rotary import Rotate, qkv_rotation
 from train.architectures.transformer import gated_hidden
@@ -105,9 +105,9 @@ def test_gradient_of_the_whole_loss_equals_finite_differences(form: str) -> None
         assert slope == pytest.approx((gradient * direction).sum().item(), rel=1e-5, abs=1e-5)
 
 
-@pytest.mark.parametrize("form", FORMS)
+@pytest.mark.parametrize("form", EVERY_FORM)
 def test_no_position_sees_a_later_token(form: str) -> None:
-    model = perturbed(form).double()
+    model = perturbed(form).double().eval()
     embedded: list[Tensor] = []
     model.get_submodule("embedding").register_forward_hook(lambda _module, _inputs, output: embedded.append(output))
     hidden = model(windows(9))
@@ -141,9 +141,9 @@ def test_rotation_has_the_gradient_of_its_finite_differences() -> None:
     assert torch.autograd.gradcheck(lambda x: Rotate.apply(x, own, partner, 4), (x,))
 
 
-@pytest.mark.parametrize("form", FORMS)
+@pytest.mark.parametrize("form", EVERY_FORM)
 def test_any_length_of_window_works_and_a_prefix_stays_what_it_was(form: str) -> None:
-    model, tokens = perturbed(form).double(), windows(30)
+    model, tokens = perturbed(form).double().eval(), windows(30)
     short = model(tokens[:, :7])
     torch.testing.assert_close(model(tokens)[:, :7], short)
     assert torch.equal(model(tokens[:, :7]), short)
@@ -224,7 +224,7 @@ def test_parameters_stand_in_the_order_that_the_kernels_read(form: str) -> None:
 
 
 @pytest.mark.parametrize("scheme", ["width", "gpt2"])
-@pytest.mark.parametrize("form", FORMS)
+@pytest.mark.parametrize("form", EVERY_FORM)
 def test_initialization_is_a_function_of_the_seed(form: str, scheme: str) -> None:
     models = [new(form) for _ in range(3)]
     torch.manual_seed(0)

@@ -9,7 +9,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from tests.train.architectures.conftest import FORMS, new
+from tests.train.architectures.conftest import EVERY_FORM, new
 from tests.train.test_loop import SETTINGS
 from train.architectures.gpt2 import GPT2
 from train.loop import make_optimizers
@@ -46,7 +46,7 @@ def snapshot(model: GPT2) -> dict[str, Tensor]:
 
 
 @pytest.mark.parametrize("optimizer", OPTIMIZERS.names)
-@pytest.mark.parametrize("form", FORMS)
+@pytest.mark.parametrize("form", EVERY_FORM)
 def test_every_parameter_belongs_to_exactly_one_group(optimizer: str, form: str) -> None:
     model = new(form)
     optimizers = make_optimizers(model, replace(SETTINGS, optimizer=optimizer))
