@@ -53,8 +53,8 @@ def draw_figures() -> None:
         if folder.name != _OF_EXPERIMENTS:
             draw(folder)
     for name in EXPERIMENTS.names:
-        experiment = EXPERIMENTS[name]
-        draw(RESULTS / name, _selected(name), _published(name), experiment.figures)
+        if len(rows := _selected(name)):
+            draw(RESULTS / name, rows, _published(name), EXPERIMENTS[name].figures)
 
 
 def documents() -> Iterator[tuple[Path, str]]:
@@ -63,6 +63,8 @@ def documents() -> Iterator[tuple[Path, str]]:
     from capacity.report.markdown import fill
 
     for name in EXPERIMENTS.names:
+        if _selected(name).empty:
+            continue
         folder = RESULTS / name
         pictures = [f"plots/{picture.name}" for picture in sorted((folder / "plots").glob("*.png"))]
         command = f"capacity reproduce {name}"

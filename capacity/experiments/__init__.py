@@ -15,6 +15,9 @@ EXPERIMENTS: "Registry[Experiment]" = Registry(
     {
         "law-biod": "capacity.experiments.law:LAW_BIOD",
         "law-bios": "capacity.experiments.law:LAW_BIOS",
+        "architectures": "capacity.experiments.architectures:ARCHITECTURES",
+        "experts": "capacity.experiments.experts:EXPERTS",
+        "quantization": "capacity.experiments.quantization:QUANTIZATION",
         "layout": "capacity.experiments.layout:LAYOUT",
         "text-variety": "capacity.experiments.text_variety:TEXT_VARIETY",
         "passes": "capacity.experiments.passes:PASSES",

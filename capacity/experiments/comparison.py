@@ -137,10 +137,12 @@ def matching(frame: pd.DataFrame, options: Mapping[str, Any]) -> pd.DataFrame:
             fits &= found.isna().to_numpy()
         else:
             allowed = value if isinstance(value, list | tuple) else [value]
-            fits &= np.array(
-                [any(one == each or str(one) == str(each) for each in allowed) for one in found], dtype=bool
-            )
+            fits &= np.array([any(_is(one, each) for each in allowed) for one in found], dtype=bool)
     return frame[fits]
+
+
+def _is(value: Any, wanted: Any) -> bool:
+    return not pd.isna(value) and (value == wanted or str(value) == str(wanted))
 
 
 def judge(found: Ratio, low: float, high: float) -> Status:

@@ -1,0 +1,56 @@
+"""Quantization after training: rounding to nearest and GPTQ, 8 to 2 bits, after 100, 300 and 1000 exposures.
+
+Source: Allen-Zhu and Li, arXiv 2404.05405, result 8 (section 8).
+"""
+
+from capacity.experiments.comparison import Comparison, claims
+
+_NONE = "as trained"
+_PEOPLE = [450, 1000]
+"""About what each of its two sizes can hold."""
+_SHARED = {
+    **{
+        "dataset": "biod",
+        "recipe": "fast",
+        "biod.name_length": 3,
+        "junk": "0",
+        "layout": "rows",
+        "architecture": "gpt2",
+    },
+    "people": _PEOPLE,
+}
+_SCHEMES = {
+    "GPTQ int8": "gptq-int8",
+    "nearest int8": "rtn-int8",
+    "fp8": "rtn-fp8",
+    "GPTQ int6": "gptq-int6",
+    "GPTQ int4": "gptq-int4",
+    "GPTQ int4, groups of 16": "gptq-int4-g16",
+    "nearest int4": "rtn-int4",
+    "nearest int4, embedding too": "rtn-int4+embedding",
+    "GPTQ int3": "gptq-int3",
+    "GPTQ int2": "gptq-int2",
+}
+
+QUANTIZATION = Comparison(
+    title="quantization after training",
+    question="How much of what a model stores is left if its weights are quantized?",
+    source=(
+        "Allen-Zhu and Li (arXiv 2404.05405, result 8), by GPTQ on the matrices inside the blocks. "
+        "int8 costs nothing, int4 more than a factor of 2 (about 0.7 bits per parameter). "
+        "Newer work (Kumar et al., arXiv 2411.04330; Ouyang et al., arXiv 2411.17691): the longer the training, the "
+        "more quantization costs."
+    ),
+    settings={_NONE: {"quantization": "none"}} | {name: {"quantization": scheme} for name, scheme in _SCHEMES.items()},
+    runs=(("laptop", "reproduce/quantization", {}),),
+    claims=claims(
+        (_NONE, name, low, high, says, {"exposures": number})
+        for name, low, high, says in (
+            ("GPTQ int8", 0.98, 1.02, "no loss"),
+            ("GPTQ int4", 1.7, 4.0, "over 2 times less"),
+        )
+        for number in (100, 300, 1000)
+    ),
+    shared=_SHARED,
+    over=(),
+)
