@@ -18,6 +18,8 @@ EXPERIMENTS: "Registry[Experiment]" = Registry(
         "architectures": "capacity.experiments.architectures:ARCHITECTURES",
         "experts": "capacity.experiments.experts:EXPERTS",
         "quantization": "capacity.experiments.quantization:QUANTIZATION",
+        "biod-shapes": "capacity.experiments.biod_shapes:BIOD_SHAPES",
+        "random": "capacity.experiments.random_tokens:RANDOM",
         "layout": "capacity.experiments.layout:LAYOUT",
         "text-variety": "capacity.experiments.text_variety:TEXT_VARIETY",
         "passes": "capacity.experiments.passes:PASSES",
