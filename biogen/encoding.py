@@ -4,7 +4,8 @@ In: a backend of the library tokenizers, texts, and the owner of each character,
 and their owners. A token that is only a space belongs to what follows it.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from itertools import pairwise
 
@@ -68,12 +69,8 @@ class Encoder:
 
         Raises ValueError for a character that has no token, and for tokens that have stood for other characters.
         """
-        try:
+        with one_line():
             found = self._backend.encode_batch(list(texts), add_special_tokens=False)
-        except BaseException as error:  # tokenizers has no kind of its own; a panic of its Rust code is no Exception
-            if not isinstance(error, Exception) and type(error).__name__ != "PanicException":
-                raise
-            raise ValueError(f"tokenizer: it cannot read these texts ({error}); is it of another data set?") from None
         counts = [len(encoding.ids) for encoding in found]
         bounds = np.cumsum([0, *map(len, texts)])
         places = np.array([place for encoding in found for place in encoding.offsets], dtype=np.int64).reshape(-1, 2)
@@ -82,6 +79,14 @@ class Encoder:
         encoded = Encoded("".join(texts), bounds, tokens, places[:, 0], places[:, 1], np.cumsum([0, *counts]))
         self._check(encoded)
         return encoded
+
+    def known_tokens(self, texts: Sequence[str]) -> set[int]:
+        """The tokens of texts as far as the tokenizer knows them: what it cannot read is left out."""
+        found: set[int] = set()
+        for text in texts:
+            with suppress(ValueError), one_line():
+                found.update(self._backend.encode(text, add_special_tokens=False).ids)
+        return found - {self._unknown}
 
     def _check(self, encoded: Encoded) -> None:
         """Every letter is covered by tokens that always stand for these letters.
@@ -114,6 +119,18 @@ class Encoder:
             if (other := self._said.setdefault(key, letters)) != letters:
                 one, two = sorted((letters, other))
                 raise ValueError(f"tokenizer: it has the same token for {one!r} and {two!r}; {_MUST}")
+
+
+@contextmanager
+def one_line() -> Iterator[None]:
+    """Turn whatever the library tokenizers raises for a text into a ValueError of one line."""
+    try:
+        yield
+    except BaseException as error:  # tokenizers has no kind of its own; a panic of its Rust code is no Exception
+        if not isinstance(error, Exception) and type(error).__name__ != "PanicException":
+            raise
+        reason = " ".join(str(error).split())
+        raise ValueError(f"tokenizer: it cannot read these texts ({reason}); is it of another data set?") from None
 
 
 _MUST = "must keep every character of a text"

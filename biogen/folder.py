@@ -10,6 +10,7 @@ config.yaml is the mark of a data set: it is written first, and only a folder th
 import itertools
 import os
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -21,9 +22,10 @@ from pydantic import ValidationError
 
 from basis.files import replace_file
 from basis.folders import contents, refuse_links
+from basis.reading import read_json
 from basis.yaml_text import UserError, read_yaml
 from biogen.config import EVALUATION, DataConfig, trained_on_questions
-from biogen.dataset import Dataset, make_dataset, special_tokens
+from biogen.dataset import Dataset, fingerprint, make_dataset, special_tokens
 
 _BLOCK = 4096
 _MARK, _CARD = "config.yaml", "README.md"
@@ -53,7 +55,7 @@ def write_dataset(config: DataConfig, texts: int | None, out: Path, *, measured:
     junk = 0 if measured else int(config.junk / (1 - config.junk) * config.people * count)
     config.check_junk(junk, count)
     options = {"data": config.model_dump(mode="json"), "texts": texts} | ({"for": "evaluation"} if measured else {})
-    _begin(out, options)
+    _begin(out, options | {"fingerprint": fingerprint(dataset)})
     _write(out / _DATA, _biographies(dataset, range(config.people), exposures))
     if junk:
         people = range(config.people, config.people + min(junk, config.junk_people or junk))
@@ -94,9 +96,38 @@ def _is_of(file: Path, options: dict[str, Any]) -> bool:
     """Whether a config.yaml is of this data set; options that it does not have are at their defaults."""
     try:
         stored = read_yaml(file)
+        stored.setdefault("fingerprint", options["fingerprint"])  # earlier versions wrote none
         return stored | {"data": DataConfig.model_validate(stored["data"]).model_dump(mode="json")} == options
     except (UserError, ValidationError, KeyError, TypeError):
         return False
+
+
+def check_unchanged(folder: Path, dataset: Dataset) -> None:
+    """See that a folder's config.yaml still makes what it made when the folder was written, where the folder tells.
+
+    folder: a data set, or a run, whose result.json has the fingerprint. What a tokenizer's name stands for may have
+    changed, or the pools of another version of this project. Pools that were edited in the folder are read by nothing.
+    Raises ValueError.
+    """
+    stored = _stored_fingerprint(folder)
+    changed = [name for name, found in fingerprint(dataset).items() if stored.get(name, found) != found]
+    if changed:
+        what = "its pools and sentences are" if "texts" in changed else f"tokenizer {dataset.config.tokenizer!r} is"
+        raise ValueError(f"data: {folder} was written from others: {what} not what they were; write it anew")
+    for name, lines in dataset.pool_files().items():
+        file = folder / _POOLS / name
+        if file.is_file() and file.read_text(encoding="utf-8", errors="replace").split("\n")[:-1] != lines:
+            raise ValueError(f"data: {file} is not what {_MARK} makes; people are made by {_MARK} alone")
+
+
+def _stored_fingerprint(folder: Path) -> dict[str, Any]:
+    """The fingerprint of a data set or a run; empty where there is none."""
+    for name in (_MARK, "result.json"):
+        with suppress(OSError, UserError, ValueError, AttributeError):
+            found = (read_yaml if name == _MARK else read_json)(folder / name).get("fingerprint")
+            if isinstance(found, dict):
+                return found
+    return {}
 
 
 def _biographies(dataset: Dataset, people: range, exposures: range) -> Iterator[dict[str, Any]]:

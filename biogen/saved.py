@@ -4,7 +4,6 @@ In: a folder or a name. Out: a fast tokenizer of transformers', and its rules al
 """
 
 import json
-import math
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
@@ -12,6 +11,7 @@ from typing import Any
 from tokenizers import Tokenizer as Backend
 
 from basis.hub import out_of_reach
+from biogen.encoding import one_line
 from biogen.pieces import MOST_TOKENS
 
 FILE = "tokenizer.json"
@@ -62,7 +62,9 @@ def plain(tokenizer: Any) -> Backend:
 
 def beginning(tokenizer: Any, text: str) -> list[int]:
     """The tokens that a tokenizer itself puts before a text, such as <s>. Raises ValueError as `plain` does."""
-    encoding = _uncut(tokenizer).encode(text)
+    backend = _uncut(tokenizer)
+    with one_line():
+        encoding = backend.encode(text)
     own = [place for place, sequence in enumerate(encoding.sequence_ids) if sequence is not None]
     return encoding.ids[: own[0]] if own else []
 
@@ -88,12 +90,33 @@ def _uncut(tokenizer: Any) -> Backend:
 
 
 def _growth(normalizer: dict[str, Any] | None) -> float:
-    """How many times as long a normalizer can make a text, as far as its replacements tell."""
+    """How many times as long a normalizer can make a text, as far as its replacements tell.
+
+    From the last step to the first, each character gets the length that the later steps make of it, so that
+    replacements of different characters do not multiply.
+    """
+    known: dict[str, float] = {}
+    others = 1.0
+    for step in reversed(_steps(normalizer)):
+        longest = max(others, *known.values(), 1.0)
+        if step["type"] != "Replace":  # it may make any character of any other, as small letters of large ones
+            known, others = {}, longest
+            continue
+        made = sum(known.get(character, others) for character in step["content"])
+        if pattern := step["pattern"].get("String"):
+            known |= {one: max(known.get(one, others), made / len(pattern)) for one in pattern}
+        else:  # a regular expression may match any single character
+            known, others = {}, max(longest, made)
+    return max(others, *known.values(), 1.0)
+
+
+def _steps(normalizer: dict[str, Any] | None) -> list[dict[str, Any]]:
+    """The steps of a normalizer, in order."""
     if normalizer is None:
-        return 1.0
-    if normalizer["type"] == "Replace":  # a regular expression may match a single character
-        return max(1.0, len(normalizer["content"]) / max(1, len(normalizer["pattern"].get("String", ""))))
-    return math.prod(map(_growth, normalizer.get("normalizers", [])), start=1.0)
+        return []
+    if normalizer["type"] == "Sequence":
+        return [step for part in normalizer["normalizers"] for step in _steps(part)]
+    return [normalizer]
 
 
 def _check_numbers(backend: Backend) -> None:

@@ -54,9 +54,10 @@ def read_device(name: str) -> torch.device:
 def evaluate(options: Options) -> list[dict[str, Any]]:
     """One record for the model and one for each quantized copy. Raises UserError."""
     try:
-        data, device = read_data(options.data), read_device(options.device)
+        read_data(options.data)  # a mistake here is told before a model is loaded
+        device = read_device(options.device)
         model, tokenizer = load(options.model)
-        return measure(model.to(device), tokenizer, data, quantize=options.quantize, people=options.people)
+        return measure(model.to(device), tokenizer, options.data, quantize=options.quantize, people=options.people)
     except ValueError as error:
         raise UserError(str(error).splitlines()) from None
     except RuntimeError as error:  # such as a lack of memory

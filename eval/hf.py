@@ -51,13 +51,25 @@ def count_parameters(model: nn.Module, used: int) -> int:
     """Trainable parameters, tied ones once, without the rows of unused tokens in embedding, head and head bias."""
     total = sum(parameter.numel() for parameter in model.parameters() if parameter.requires_grad)
     tables = vocabulary_tables(model).values()
-    return total - sum((len(table) - used) * (table.numel() // len(table)) for table in tables if table.requires_grad)
+    unused = [(max(0, len(table) - used), table.numel() // len(table)) for table in tables if table.requires_grad]
+    return total - sum(rows * width for rows, width in unused)
 
 
 def vocabulary_tables(model: nn.Module) -> dict[int, Tensor]:
-    """The tensors with a row for each token, a tied one once, by their addresses: embedding, head and its bias."""
-    ends = (model.get_input_embeddings(), model.get_output_embeddings())  # type: ignore[operator]
-    tables = [table for end in ends for table in (getattr(end, "weight", None), getattr(end, "bias", None))]
+    """The tensors with a row for each token, a tied one once, by their addresses: embedding, head and its bias.
+
+    A model such as Gemma 3n has another embedding of the tokens for its inner layers.
+    """
+    inner = [part for name, part in model.named_modules() if name.rpartition(".")[2] == "embed_tokens_per_layer"]
+    return _tables(*_ends(model), *inner)
+
+
+def _ends(model: nn.Module) -> tuple[nn.Module, nn.Module]:
+    return model.get_input_embeddings(), model.get_output_embeddings()  # type: ignore[operator]
+
+
+def _tables(*modules: nn.Module) -> dict[int, Tensor]:
+    tables = [table for one in modules for table in (getattr(one, "weight", None), getattr(one, "bias", None))]
     return {table.data_ptr(): table for table in tables if table is not None}
 
 
@@ -66,7 +78,7 @@ class HuggingFaceModel:
 
     def __init__(self, model: nn.Module, device: torch.device) -> None:
         self.model, self.device = model.to(device), device
-        tables = [len(table) for table in vocabulary_tables(model).values()]
+        tables = [len(table) for table in _tables(*_ends(model)).values()]
         self._rows, self._largest = min(tables), max(tables)
         takes = inspect.signature(model.forward).parameters
         self._options = {"use_cache": False} if "use_cache" in takes else {}

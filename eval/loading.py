@@ -20,6 +20,7 @@ from eval.quiet import quiet
 MUST = "must be a folder with config.json, model.safetensors and a tokenizer"
 _FILES = ("*.json", "*.txt", "*.model", "model*.safetensors")
 """What is downloaded of a name on the hub: no code, no pickle, no weights in other forms."""
+_WEIGHTS = "model.safetensors"
 _TYPES = {"F64": torch.float64, "F32": torch.float32, "F16": torch.float16, "BF16": torch.bfloat16}
 """Types of weights, the widest first."""
 _CONSTANTS = {"BOOL", "U8", "I32", "I64"}
@@ -82,11 +83,22 @@ def _folder(name: str) -> Path:
 def _stored_types(folder: Path) -> dict[str, str]:
     """The type of every stored tensor, such as BF16."""
     stored: dict[str, str] = {}
-    for file in sorted(folder.glob("*.safetensors")):
+    for file in _weight_files(folder):
         with safe_open(file, "pt") as opened:
             names = opened.keys()
             stored |= {name: opened.get_slice(name).get_dtype() for name in names}
     return stored
+
+
+def _weight_files(folder: Path) -> list[Path]:
+    """The files that transformers reads: one, or those of an index. Others may hold anything, as an optimizer's do."""
+    if (folder / _WEIGHTS).is_file():
+        return [folder / _WEIGHTS]
+    index = folder / f"{_WEIGHTS}.index.json"
+    if index.is_file():
+        named = json.loads(index.read_text(encoding="utf-8"))["weight_map"].values()
+        return [folder / name for name in sorted(set(named))]
+    return []
 
 
 def _check_config(config: Any, tensors: int) -> None:

@@ -16,6 +16,7 @@ from basis.files import user_path
 from basis.flags import UserError, explain, read_yaml
 from biogen.config import DataConfig
 from biogen.dataset import EVALUATION, make_dataset
+from biogen.folder import check_unchanged
 from eval.checks import check_causal, check_decoding, check_model
 from eval.hf import HuggingFaceModel, count_parameters
 from eval.quantizers.schemes import parse_scheme
@@ -66,7 +67,10 @@ def measure(
             raise ValueError(f"quantize: {text!r} is not allowed; {error}") from None
     check_model(model)
     config = data if isinstance(data, DataConfig) else read_data(user_path(data))
-    source = OtherTokens(make_dataset(config), tokenizer)
+    dataset = make_dataset(config)
+    if not isinstance(data, DataConfig):
+        check_unchanged(user_path(data), dataset)
+    source = OtherTokens(dataset, tokenizer)
     used = len(source.tokens_in_use())
     parameters = count_parameters(model, used)
     if parameters == 0:
@@ -75,6 +79,9 @@ def measure(
     sample = source.texts(np.arange(min(config.people, _CAUSAL_TEXTS)), EVALUATION)
 
     def read(copy: nn.Module) -> HuggingFaceModel:
+        for part in copy.modules():
+            if hasattr(part, "config"):
+                part.config.return_dict = True  # a config.json may ask for tuples
         reader = HuggingFaceModel(copy, device)
         check_causal(reader, sample)
         return reader

@@ -21,8 +21,10 @@ from eval.source import Source, Tokens
 _ROWS = 256
 
 
-def decode(model: LanguageModel, prompts: list[Tokens], lengths: Int[np.ndarray, " prompts"], end: int) -> list[Tokens]:
-    """Greedily continue each prompt by its number of tokens, or up to and without an end token."""
+def decode(
+    model: LanguageModel, prompts: list[Tokens], lengths: Int[np.ndarray, " prompts"], end: int, *, stop: bool = True
+) -> list[Tokens]:
+    """Greedily continue each prompt by its number of tokens, or (stop) up to and without an end token."""
     answers: list[list[int]] = [[] for _ in prompts]
     active = [row for row in range(len(prompts)) if lengths[row]]
     while active:
@@ -35,7 +37,7 @@ def decode(model: LanguageModel, prompts: list[Tokens], lengths: Int[np.ndarray,
             for row, sequence in zip(inputs, sequences, strict=True):
                 row[: len(sequence)] = sequence
             for row, token in zip(rows, model.next_tokens(inputs, sizes), strict=True):
-                if token == end:
+                if stop and token == end:
                     continue
                 answers[row].append(int(token))
                 if len(answers[row]) < lengths[row]:
@@ -108,5 +110,6 @@ def question_record(model: LanguageModel, source: Source, exposure: int, sample:
 def _exact(
     model: LanguageModel, prompts: list[np.ndarray], values: list[np.ndarray], end: int
 ) -> Bool[np.ndarray, " prompts"]:
-    answers = decode(model, prompts, np.array([len(value) for value in values]), end)
+    lengths = np.array([len(value) for value in values])
+    answers = decode(model, prompts, lengths, end, stop=False)  # a value may hold the end token, such as a comma
     return np.array([np.array_equal(answer, value) for answer, value in zip(answers, values, strict=True)])

@@ -71,7 +71,7 @@ class OtherTokens:
         self.dataset = dataset
         self._encoder = Encoder(plain(tokenizer), tokenizer.unk_token_id)
         covering = dataset.covering_texts()
-        self._covering = self._encoder.encode(covering)
+        self._covering = self._encoder.known_tokens(covering)
         head = beginning(tokenizer, covering[0])
         ends = [tokenizer.eos_token_id, tokenizer.bos_token_id, *head]
         end = next((token for token in ends if token is not None), None)
@@ -104,9 +104,10 @@ class OtherTokens:
     def tokens_in_use(self) -> set[int]:
         """Every token that a text about any of the people can have.
 
-        A token may hold a whole name, so the texts that hold every word are not enough: everybody's are read.
+        A token may hold a whole name, so the texts that hold every word are not enough: everybody's are read. A word
+        that nobody has may be unknown to a tokenizer that was made of texts about these people.
         """
-        used = {*self._head, *self._covering.tokens.tolist()}
+        used = {*self._head, *self._covering}
         for first in range(0, self.dataset.config.people, _BLOCK):
             index = np.arange(first, min(first + _BLOCK, self.dataset.config.people))
             used.update(np.unique(self.texts(index, EVALUATION).tokens).tolist())

@@ -12,7 +12,7 @@ from transformers import AutoTokenizer
 from biogen import folder as folder_module
 from biogen.config import BioDShape, DataConfig
 from biogen.dataset import EVALUATION, make_dataset
-from biogen.folder import texts_each, write_dataset
+from biogen.folder import check_unchanged, texts_each, write_dataset
 from biogen.people import describe
 from biogen.pools import PoolSizes
 from biogen.templates import ATTRIBUTES
@@ -308,3 +308,26 @@ def test_the_texts_that_are_measured(tmp_path: Path):
         write_dataset(config, None, tmp_path)
     with pytest.raises(ValueError, match="texts: 2 is not allowed; a model is measured on one text a person"):
         write_dataset(config, 2, tmp_path, measured=True)
+
+
+def test_a_folder_whose_content_is_made_otherwise_now_is_told(tmp_path: Path):
+    out = tmp_path / "data"
+    write_dataset(options(), 1, out)
+    dataset = make_dataset(options())
+    check_unchanged(out, dataset)
+    mark = yaml.safe_load((out / "config.yaml").read_text())
+    for name, reason in (("texts", "its pools and sentences are not"), ("tokens", "tokenizer 'word' is not")):
+        changed = mark | {"fingerprint": mark["fingerprint"] | {name: "0" * 64}}
+        (out / "config.yaml").write_text(yaml.safe_dump(changed))
+        with pytest.raises(ValueError, match=rf"^data: [^\n]*{reason} what they were; write it anew$"):
+            check_unchanged(out, dataset)
+        with pytest.raises(ValueError, match="holds another data set"):
+            write_dataset(options(), 1, out)
+    del mark["fingerprint"]  # as of an earlier version
+    (out / "config.yaml").write_text(yaml.safe_dump(mark))
+    check_unchanged(out, dataset)
+    write_dataset(options(), 1, out)
+    with (out / "pools" / "majors.txt").open("a") as file:
+        file.write("Alchemy\n")
+    with pytest.raises(ValueError, match=r"^data: .*majors\.txt is not what config\.yaml makes"):
+        check_unchanged(out, dataset)

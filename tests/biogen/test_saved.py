@@ -147,12 +147,30 @@ def test_a_tokenizer_that_is_not_a_fast_one_is_refused():
         plain(object())
 
 
-@pytest.mark.parametrize("contents", [["aa"] * 40, ["a" * 10_000]])
+@pytest.mark.parametrize("contents", [["aa"] * 40, ["a" * 10_000], ["AA"] * 40])
 def test_a_normalizer_that_takes_all_memory_is_refused(contents: list[str]):
     tokenizer = trained()
-    tokenizer.normalizer = normalizers.Sequence([normalizers.Replace("a", content) for content in contents])
+    steps = [step for content in contents for step in (normalizers.Replace("a", content), normalizers.Lowercase())]
+    tokenizer.normalizer = normalizers.Sequence(steps)
     with pytest.raises(ValueError, match=r"tokenizer: its normalizer makes texts 1\S* times as long; at most 64"):
         plain(PreTrainedTokenizerFast(tokenizer_object=tokenizer))
+
+
+def test_replacements_of_different_characters_do_not_multiply():
+    tokenizer = trained()
+    digits = [normalizers.Replace(str(digit), word) for digit, word in enumerate(["ten ", "twenty "] * 5)]
+    tokenizer.normalizer = normalizers.Sequence(digits)
+    (spelled, _), *_ = tokenizer.pre_tokenizer.pre_tokenize_str("twenty")
+    assert spelled in "".join(plain(PreTrainedTokenizerFast(tokenizer_object=tokenizer)).encode("1").tokens)
+
+
+def test_a_template_of_a_token_that_is_not_there_is_refused():
+    state = json.loads(trained().to_str())
+    template = {"type": "TemplateProcessing", "pair": [], "special_tokens": {}}
+    state["post_processor"] = template | {"single": [{"SpecialToken": {"id": "x", "type_id": 0}}]}
+    tokenizer = PreTrainedTokenizerFast(tokenizer_object=Tokenizer.from_str(json.dumps(state)))
+    with pytest.raises(ValueError, match=r"^tokenizer: it cannot read these texts \([^\n]*\); is it of another"):
+        beginning(tokenizer, TEXT)
 
 
 def test_a_token_number_that_takes_all_memory_is_refused(tmp_path: Path):

@@ -259,3 +259,20 @@ def test_code_in_a_folder_is_not_run(broken):
     with pytest.raises(ValueError, match=r"^model: "):
         load(str(broken))
     assert not (broken / "exploded").exists()
+
+
+def test_the_rows_of_an_inner_embedding_count_like_the_outer_ones(foreign_model):
+    model, _ = load(str(foreign_model()))
+    total = count_parameters(model, 20)
+    model.embed_tokens_per_layer = torch.nn.Embedding(999, 4)  # as Gemma 3n has one
+    assert count_parameters(model, 20) == total + 20 * 4
+    assert HuggingFaceModel(model, CPU)._rows == model.config.vocab_size
+
+
+def test_files_that_transformers_does_not_read_do_not_matter(foreign_model, bios):
+    folder = foreign_model()
+    save_file({"state": torch.zeros(3, dtype=torch.int8)}, folder / "optimizer.safetensors")
+    config = json.loads((folder / "config.json").read_text())
+    expected = eval.measure(*load(str(folder)), bios.config)
+    (folder / "config.json").write_text(json.dumps(config | {"return_dict": False}))
+    assert eval.measure(*load(str(folder)), bios.config) == expected

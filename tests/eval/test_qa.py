@@ -47,6 +47,12 @@ def knows_questions(dataset, knows):
     return Table(sequences, end=0)
 
 
+def test_a_value_may_hold_the_end_token():
+    model = Table([[5, 0, 7]], end=9)
+    found = [decode(model, [np.array([5])], np.array([2]), end=0, stop=stop)[0].tolist() for stop in (True, False)]
+    assert found == [[], [0, 7]]
+
+
 def test_decoding_continues_each_prompt_by_its_own_length():
     model = Table([[5, 1, 2, 3, 4, 0, 9], [6, 7, 8]], end=0)
     prompts = [np.array(prompt) for prompt in ([5, 1], [6], [5, 1, 2, 3], [7], [5], [6])]

@@ -211,3 +211,16 @@ def test_everybody_is_read_though_few_are_measured(bios, foreign_tokenizer, monk
     before = OtherTokens(bios, foreign_tokenizer).tokens_in_use()
     monkeypatch.setattr(source, "_BLOCK", 7)
     assert OtherTokens(bios, foreign_tokenizer).tokens_in_use() == before
+
+
+def test_a_word_that_nobody_has_may_be_unknown(bios, foreign_tokenizer):
+    """A user makes a tokenizer of texts that stand in data.parquet, not of the pools."""
+    everyone = bios.outlines(np.arange(bios.config.people), EVALUATION)
+    split = pre_tokenizers.Whitespace()
+    words = {word for row in everyone for word, _ in split.pre_tokenize_str(bios.pieces.render(row)[0])}
+    backend = Backend(models.WordLevel({w: i for i, w in enumerate(["<eos>", "<unk>", *sorted(words)])}, "<unk>"))
+    backend.pre_tokenizer = split
+    fast = PreTrainedTokenizerFast(tokenizer_object=backend, eos_token="<eos>", unk_token="<unk>")
+    assert len(OtherTokens(bios, fast).tokens_in_use()) == 1 + len(words)
+    with pytest.raises(ValueError, match="tokenizer: it has no token for a part of"):
+        OtherTokens(make_dataset(bios.config.model_copy(update={"seed": 99})), fast).tokens_in_use()
