@@ -206,7 +206,10 @@ def _from_pretrained(name: str, cover: Sequence[Sequence[str]], extra: Sequence[
     vocabulary = backend.get_vocab()
     special_ids = [vocabulary[token] for token in special]
     in_use = {token for text in split for piece in text for token in piece}
-    return Tokenizer(backend, special_ids + sorted(in_use - set(special_ids)), special)
+    if ends := in_use.intersection(special_ids):
+        token = backend.id_to_token(min(ends))
+        raise ValueError(f"tokenizer: its token {token!r} stands before every text and in it; must end texts alone")
+    return Tokenizer(backend, special_ids + sorted(in_use), special)
 
 
 def _reduce(backend: Backend, used: Sequence[int], special: Sequence[str]) -> Backend:
@@ -221,7 +224,9 @@ def _reduce(backend: Backend, used: Sequence[int], special: Sequence[str]) -> Ba
     if kind not in _REDUCERS:
         raise ValueError(f"tokenizer: its model is of type {kind}; allowed are {', '.join(sorted(_REDUCERS))}")
     _REDUCERS[kind](state["model"], names)
-    state["added_tokens"] = []
+    number = {name: place for place, name in enumerate(names)}
+    kept = [token for token in state["added_tokens"] if token["content"] in number.keys() - set(special)]
+    state["added_tokens"] = [token | {"id": number[token["content"]]} for token in kept]
     state["post_processor"] = state["truncation"] = state["padding"] = None
     reduced = Backend.from_str(json.dumps(state))
     reduced.add_special_tokens([AddedToken(token, special=True, normalized=False) for token in special])
@@ -240,7 +245,8 @@ def _forgiving(backend: Backend) -> Backend:
 
 def _reduce_bpe(model: dict[str, Any], names: list[str]) -> None:
     merges = [tuple(m) if isinstance(m, list) else tuple(m.split(" ")) for m in model["merges"]]
-    products = ["".join(merge) for merge in merges]
+    prefix = model.get("continuing_subword_prefix") or ""
+    products = [left + right.removeprefix(prefix) for left, right in merges]
     needed = set(names)
     for merge, product in zip(reversed(merges), reversed(products), strict=True):
         if product in needed:

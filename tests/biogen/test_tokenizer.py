@@ -7,7 +7,9 @@ from pathlib import Path
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from transformers import AutoTokenizer
+from tokenizers import Tokenizer as Backend
+from tokenizers import models, pre_tokenizers, trainers
+from transformers import AutoTokenizer, PreTrainedTokenizerFast
 
 from biogen.tokenizer import DOMAIN, END, Tokenizer, make_tokenizer
 
@@ -167,3 +169,31 @@ def test_a_tokenizer_must_know_the_text(hugging_face: Callable[[str], Path]):
 def test_a_folder_without_a_tokenizer_is_refused(tmp_path: Path):
     with pytest.raises(ValueError, match=r"cannot be loaded .* allowed are bpe, word, or"):
         make_tokenizer(str(tmp_path), 0, [], ENGLISH)
+
+
+def saved_bpe(folder: Path, *, prefix: str = "", added: str | None = None, end: str = "<eos>") -> str:
+    """A BPE of `ENGLISH` in a folder."""
+    backend = Backend(models.BPE(continuing_subword_prefix=prefix))
+    backend.pre_tokenizer = pre_tokenizers.Whitespace()
+    trainer = trainers.BpeTrainer(special_tokens=["<eos>"], continuing_subword_prefix=prefix, show_progress=False)
+    backend.train_from_iterator(["".join(text) for text in ENGLISH], trainer)
+    if added:
+        backend.add_tokens([added])
+    PreTrainedTokenizerFast(tokenizer_object=backend, eos_token=end).save_pretrained(folder)
+    return str(folder)
+
+
+@pytest.mark.parametrize("changes", [{"prefix": "##"}, {"added": "Springfield"}])
+def test_a_reduced_tokenizer_gives_the_tokens_of_the_whole_one(tmp_path: Path, changes: dict[str, str]):
+    name = saved_bpe(tmp_path, **changes)
+    whole, reduced = (PreTrainedTokenizerFast.from_pretrained(name), make_tokenizer(name, 0, [], ENGLISH))
+    for text in map("".join, ENGLISH):
+        encoded = reduced.backend.encode(text, add_special_tokens=False)
+        assert encoded.tokens == whole.backend_tokenizer.encode(text, add_special_tokens=False).tokens
+        assert max(encoded.ids) < reduced.vocab
+
+
+def test_an_end_token_that_stands_in_texts_is_refused(tmp_path: Path):
+    text = "".join(ENGLISH[0])
+    with pytest.raises(ValueError, match="stands before every text and in it; must end texts alone"):
+        make_tokenizer(saved_bpe(tmp_path, end=text[-1]), 0, [], ENGLISH)
