@@ -80,8 +80,9 @@ def measure(
 
     def read(copy: nn.Module) -> HuggingFaceModel:
         for part in copy.modules():
-            if hasattr(part, "config"):
-                part.config.return_dict = True  # a config.json may ask for tuples
+            settings: Any = getattr(part, "config", None)
+            if hasattr(settings, "return_dict"):
+                settings.return_dict = True  # a config.json may ask for tuples
         reader = HuggingFaceModel(copy, device)
         check_causal(reader, sample)
         return reader
