@@ -1,25 +1,47 @@
 """Paths as users write them, and files that are complete or unchanged after a crash."""
 
+import argparse
+import errno
 import os
 import secrets
 from pathlib import Path
 from typing import Annotated
 
-from pydantic import AfterValidator
+from pydantic import BeforeValidator
+
+from basis.text import shown
 
 
 def user_path(path: Path | str) -> Path:
-    """A path as a user writes it: `~` and `~name` are home folders, as in a shell.
+    """A path as a user writes it: `~` and `~name` are home folders, as in a shell; `./~` is a file of that name.
 
-    Raises ValueError for a home folder that is not there.
+    Raises ValueError for a home folder that is not there, and for what no system has as a path.
     """
+    written = os.fspath(path)
     try:
-        return Path(path).expanduser()
+        if not written or "\0" in written or not written.encode():
+            raise ValueError
+        found = Path(path).expanduser() if written.startswith("~") else Path(path)
+        os.lstat(found)
     except RuntimeError:
         raise ValueError("begins with a home folder that this machine does not know; must be a path in full") from None
+    except OSError as error:
+        if error.errno == errno.ENAMETOOLONG:
+            raise ValueError("must be a shorter path") from None
+    except ValueError:  # UnicodeEncodeError: such as a name in Latin-1, which libraries refuse
+        raise ValueError("must be a path, in UTF-8") from None
+    return found
 
 
-UserPath = Annotated[Path, AfterValidator(user_path)]
+def path_argument(text: str) -> Path:
+    """An argument of argparse's that is a path as a user writes it."""
+    try:
+        return user_path(text)
+    except ValueError as error:
+        raise argparse.ArgumentTypeError(f"{shown(text)} is not allowed; {error}") from None
+
+
+UserPath = Annotated[Path, BeforeValidator(lambda path: user_path(path) if isinstance(path, str | Path) else path)]
 """A field that holds a path as a user writes it."""
 
 

@@ -22,10 +22,29 @@ from basis.registry import Registry
 from basis.text import printable, short, shown
 from basis.yaml_text import UserError, read_yaml
 
-__all__ = ["UserError", "explain", "fields_of", "parse", "read_yaml", "run_main", "section_of", "split_values"]
+__all__ = [
+    "Parser",
+    "UserError",
+    "explain",
+    "fields_of",
+    "parse",
+    "read_yaml",
+    "run_main",
+    "section_of",
+    "split_values",
+]
 
 Config = TypeVar("Config", bound=BaseModel)
 
+_TYPES = {
+    "int_.*": "must be a whole number",
+    "float_.*": "must be a number",
+    "bool_.*": "must be true or false",
+    "string_(type|unicode)": "must be a text",
+    "path_type": "must be a path",
+    "(dict|model)(_attributes)?_type": "must be a mapping of keys to values",
+}
+"""What is allowed, by pydantic's name of a mistake."""
 _NOTHING: Any = object()
 """Stands for a flag that was given without a value."""
 _NEGATIVE = re.compile(r"-\.?\d")
@@ -174,14 +193,15 @@ def _read_file(
         return {}, error.lines
 
 
-class _Parser(argparse.ArgumentParser):
+class Parser(argparse.ArgumentParser):
     """A parser that raises UserError; an argument that begins with a minus and a digit is a value."""
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
-        super().__init__(*args, **kwargs)
+        super().__init__(*args, **{"allow_abbrev": False} | kwargs)
         self._negative_number_matcher = _NEGATIVE
 
     def error(self, message: str) -> NoReturn:
+        """Raises UserError, where argparse would print the usage and exit."""
         raise UserError([message])
 
 
@@ -208,13 +228,12 @@ def _parser(
 ) -> argparse.ArgumentParser:
     """A parser whose flags take texts for the model to check; `--help` shows allowed and current values."""
     epilog = "\n".join(["examples:", *(f"  {line}" for line in examples)]) if examples else None
-    parser = _Parser(
+    parser = Parser(
         program,
         f"{program} [--FLAG VALUE ...]",
         description,
         epilog,
         formatter_class=_Help,
-        allow_abbrev=False,
         argument_default=None,
     )
     parser.add_argument(
@@ -233,7 +252,7 @@ def _parser(
         elif not holds_several(field):
             add(nargs="?", const=_NOTHING, metavar=one)
         elif _is_bool(field):
-            add(nargs="*", action=_Switch, metavar="...")
+            add(nargs="*", action=_Switch, metavar="[VALUE ...]")
             group.add_argument(
                 f"--no-{_flag(name)}", dest=name, action="store_const", const=["false"], help=argparse.SUPPRESS
             )
@@ -273,6 +292,11 @@ def _is_bool(field: FieldInfo) -> bool:
     return bool in _leaves(field.annotation)
 
 
+def is_number(field: FieldInfo) -> bool:
+    """Whether a field's value is a number."""
+    return bool({int, float} & set(_leaves(field.annotation)))
+
+
 def _leaves(kind: Any) -> list[Any]:
     inner = get_args(kind)
     return [leaf for part in inner for leaf in _leaves(part)] if inner else [kind]
@@ -302,6 +326,8 @@ def _spelled(text: str) -> str:
 
 
 def _unknown_lines(fields: Mapping[str, FieldInfo], unknown: Sequence[str]) -> list[str]:
+    if "--" in unknown:
+        return ["--: is not allowed; flags have names, and nothing else is given"]
     lines = []
     for text in dict.fromkeys(unknown[:_MOST_LINES]):
         if text.startswith("-"):
@@ -322,26 +348,37 @@ def explain(error: ValidationError, model: type[BaseModel]) -> list[str]:
     """One line for each mistake: the field, the value, what is allowed."""
     lines = []
     mistakes = error.errors(include_url=False)
+    sections = {"", *(name.rpartition(".")[0] for name in fields_of(model))}
     for mistake in mistakes[:_MOST_LINES]:
         where = ".".join(str(part) for part in mistake["loc"] if not isinstance(part, int))
         message = mistake["msg"].removeprefix("Value error, ")
         if mistake["type"] == "extra_forbidden":
             near, where = _nearest(short(where, 60), model), short(where, 60)
-            lines.append(f"{where}: is not a key; " + (f"did you mean {near}?" if near else "see --help for all"))
+            hint = f"give it inside {near.rpartition('.')[0]}" if near == where else f"did you mean {near}?"
+            lines.append(f"{where}: is not a key; " + (hint if near else "see --help for all"))
         elif mistake["type"] == "missing" and isinstance(mistake["loc"][-1], int):
             places = [other["loc"][-1] for other in mistakes if other["loc"][:-1] == mistake["loc"][:-1]]
             needed = 1 + max(place for place in places if isinstance(place, int))
             lines.append(f"{where}: {shown(mistake['input'])} is not allowed; must be {needed} values")
         elif mistake["type"] == "missing":
             lines.append(f"{where}: is required")
-        elif mistake["type"] == "value_error" and isinstance(mistake["input"], dict | BaseModel):
+        elif mistake["type"] == "value_error" and where in sections:
             found = message.splitlines()  # a check of several fields names them itself
             lines += [f"{where}.{line}" if where else line for line in found]
         else:
             bounds = _bounds(where, model) if mistake["type"].startswith(("greater_than", "less_than")) else ""
-            message = bounds or message.replace("Input should be", "must be")
+            message = bounds or _in_words(mistake) or message.replace("Input should be", "must be")
             lines.append(f"{where}: {shown(mistake['input'])} is not allowed; {short(message)}")
     return list(dict.fromkeys(lines)) + _more(len(mistakes))
+
+
+def _in_words(mistake: Mapping[str, Any]) -> str:
+    """What is allowed, for a value of another type than the field's; else empty."""
+    context = mistake.get("ctx", {})
+    if mistake["type"] in ("too_short", "too_long"):
+        count = context.get("max_length", context.get("min_length"))
+        return f"must be {'at least' if mistake['type'] == 'too_short' else 'at most'} {count} value{'s'[: count != 1]}"
+    return next((words for kind, words in _TYPES.items() if re.fullmatch(kind, mistake["type"])), "")
 
 
 def _bounds(where: str, model: type[BaseModel]) -> str:
@@ -376,8 +413,8 @@ def run_main(main: Callable[[], int]) -> NoReturn:
             print(f"error: {short(printable(line), 2000)}", file=sys.stderr)  # keys can hold anything
         sys.exit(2)
     except OSError as error:  # such as a full disk
-        reason = f"{error.filename}: {error.strerror}" if error.filename is not None else str(error)
-        print(f"error: {reason}", file=sys.stderr)
+        reason = f"{short(str(error.filename))}: {error.strerror}" if error.filename is not None else str(error)
+        print(f"error: {short(printable(reason), 2000)}", file=sys.stderr)
         sys.exit(1)
     except KeyboardInterrupt:
         signal.signal(signal.SIGINT, signal.SIG_DFL)  # another one ends the process's last steps without a traceback

@@ -11,6 +11,7 @@ from collections.abc import Mapping, Sequence
 from typing import Generic, TypeVar, cast
 
 from basis.files import working_folder
+from basis.text import printable, short
 
 Thing = TypeVar("Thing")
 
@@ -49,8 +50,10 @@ class Registry(Generic[Thing]):
             sys.path.append(str(here))  # for a user's own modules; last in the search path
         try:
             found = getattr(importlib.import_module(module), attribute)
-        except (ImportError, AttributeError, SyntaxError) as error:
-            raise ValueError(f"{self.kind}: {name!r} cannot be imported ({error})") from None
+        except (Exception, SystemExit) as error:  # a module can do anything while it is imported
+            named = isinstance(error, ImportError | AttributeError | SyntaxError)
+            told = short(printable(error if named else f"{type(error).__name__}: {error}"))
+            raise ValueError(f"{self.kind}: {name!r} cannot be imported ({told})") from None
         if lacks := [needed for needed in self._needs if not hasattr(found, needed)]:
             raise ValueError(f"{self.kind}: {name!r} is not allowed; must have {', '.join(lacks)}")
         return cast(Thing, found)

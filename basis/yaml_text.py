@@ -9,7 +9,7 @@ import yaml
 
 from basis.text import short
 
-_MOST_YAML = 1 << 20
+MOST_YAML = 1 << 20
 """Bytes of a text in YAML, at most; libyaml reads them in a second or two."""
 _MOST_DEEP = 100
 """Lists and mappings inside each other, at most: libyaml recurses in C."""
@@ -35,7 +35,7 @@ def read_yaml(path: Path) -> dict[str, Any]:
     """The keys of a YAML file. Raises UserError for a file that cannot be read or is no mapping."""
     try:
         with path.open("rb") as file:  # perhaps a pipe of the shell's
-            content = parse_yaml(file.read(_MOST_YAML + 1))
+            content = parse_yaml(file.read(MOST_YAML + 1))
     except OSError as error:
         raise UserError([f"config: {path} cannot be read ({error.strerror}); give the path of a preset"]) from None
     except ValueError as error:
@@ -50,8 +50,8 @@ def read_yaml(path: Path) -> dict[str, Any]:
 def parse_yaml(text: str | bytes) -> Any:
     """The value of a text in YAML. Raises ValueError for any other text, with the reason in a line."""
     try:
-        if len(text) > _MOST_YAML:
-            raise ValueError(f"it is larger than {_MOST_YAML:,} bytes")
+        if len(text) > MOST_YAML:
+            raise ValueError(f"it is larger than {MOST_YAML:,} bytes")
         _check_events(text)
         return yaml.load(text, _PlainLoader)
     except (yaml.YAMLError, ValueError, LookupError, TypeError, AttributeError, ArithmeticError) as error:

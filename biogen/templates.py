@@ -41,7 +41,7 @@ def load_bank(templates: int = 200) -> Bank:
     assert all(len(lines) == per_attribute for lines in stored.values())
     allowed = len(ATTRIBUTES), len(ATTRIBUTES) * per_attribute
     if not allowed[0] <= templates <= allowed[1]:
-        raise ValueError(f"templates={templates}: must be {allowed[0]} to {allowed[1]}")
+        raise ValueError(f"templates: {templates} is not allowed; must be {allowed[0]} to {allowed[1]}")
     rounds, rest = divmod(templates, len(ATTRIBUTES))
     return Bank(
         templates={

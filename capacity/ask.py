@@ -12,7 +12,6 @@ from typing import Any
 
 import numpy as np
 import torch
-import yaml
 from jaxtyping import Int
 from pydantic import Field, ValidationError, field_validator
 from rich.console import Console
@@ -28,6 +27,7 @@ from capacity.spec.build import build_model
 from capacity.spec.config import RunConfig
 from capacity.spec.identity import run_id
 from capacity.store.folders import RunFolder
+from capacity.store.record import finite
 from eval.completion import Answer, CompletedText, answer_question, complete_texts
 from eval.recall import LanguageModel
 from train.export import CONFIG, load_weights
@@ -111,11 +111,11 @@ def open_run(folder: Path | str, run: str | None = None) -> TrainedRun:
     except ValidationError as error:
         reason = explain(error, RunConfig)[0]
         raise ValueError(f"folder: {RunFolder(path).config} is of another version or damaged ({reason})") from None
-    except (OSError, ValueError, TypeError, yaml.YAMLError) as error:
+    except (OSError, ValueError, TypeError) as error:
         raise ValueError(f"folder: {path} cannot be read ({' '.join(str(error).split())[:200]})") from None
     reader = Inference(model.eval(), torch.device("cpu"))
     accuracy, _ = _knowledge(result)
-    params, chosen_from = int(result["rows"][0]["params"]), len(found) if run is None else 1
+    params, chosen_from = _params(result), len(found) if run is None else 1
     return TrainedRun(path.name, config, dataset, reader, params, accuracy, chosen_from)
 
 
@@ -136,8 +136,8 @@ def _finished(folder: Path) -> dict[Path, dict[str, Any]]:
 def _read(file: Path) -> dict[str, Any]:
     try:
         result: dict[str, Any] = read_json(file)
-        _knowledge(result)
-    except (OSError, ValueError, LookupError, TypeError, OverflowError):
+        _knowledge(result), _params(result)
+    except (OSError, ValueError, LookupError, TypeError):
         raise ValueError(f"folder: {file} is not the result of a run") from None
     return result
 
@@ -145,7 +145,11 @@ def _read(file: Path) -> dict[str, Any]:
 def _knowledge(result: dict[str, Any]) -> tuple[float, float]:
     """The share of values completed, and bits."""
     row = result["rows"][0]
-    return float(row["qa_accuracy"]), float(row["bits"])
+    return finite(row["qa_accuracy"]), finite(row["bits"])
+
+
+def _params(result: dict[str, Any]) -> int:
+    return int(finite(result["rows"][0]["params"]))
 
 
 def _named(found: dict[Path, dict[str, Any]], run: str) -> Path:

@@ -5,7 +5,6 @@ figures of all kinds of runs together, as PNG. `capacity.table FOLDER` prints th
 the other figures.
 """
 
-import argparse
 import sys
 from collections.abc import Collection, Sequence
 from contextlib import suppress
@@ -14,10 +13,11 @@ from typing import NoReturn
 
 import pandas as pd
 
-from basis.files import user_path
-from basis.flags import run_main
+from basis.files import path_argument
+from basis.flags import Parser, run_main
 from basis.folders import refuse_links
 from basis.program import called_as
+from basis.text import printable, short
 from capacity.report.best import best_table
 from capacity.report.figures import OF_ALL
 from capacity.report.figures.runs import draw_all
@@ -42,7 +42,8 @@ def publish(folder: Path, stores: Sequence[Path] = ()) -> int:
     refuse_links(folder, CURVES, RECORDS, "plots")
     sources = [*stores, *([folder] if folder.is_dir() else [])]
     if load(*sources, on_bad=_refuse).empty:
-        raise ValueError(f"folders = {', '.join(map(str, sources)) or folder}: no finished run in there")
+        named = ", ".join(map(str, sources)) or folder
+        raise ValueError(f"folder: {named} has no finished run (no */result.json); must be the folder of a sweep")
     records: dict[str, Record] = {}
     for source in sources:
         for _, record in records_in(source, _refuse):
@@ -88,14 +89,14 @@ def draw(
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Publish, draw, and print the best N of each size in Markdown; the exit code is 2 if there are no runs."""
-    parser = argparse.ArgumentParser(prog=called_as("capacity.publish"), description=__doc__)
-    parser.add_argument("folder", type=user_path, help="where the results go, such as results/law-laptop")
-    parser.add_argument("stores", type=user_path, nargs="*", metavar="STORE", help="folders of sweeps")
+    parser = Parser(prog=called_as("capacity.publish"), description=__doc__)
+    parser.add_argument("folder", type=path_argument, help="where the results go, such as results/law-laptop")
+    parser.add_argument("stores", type=path_argument, nargs="*", metavar="STORE", help="folders of sweeps")
     options = parser.parse_args(arguments)
     try:
         number = publish(options.folder, options.stores)
     except ValueError as error:
-        print(f"error: {error}", file=sys.stderr)
+        print(f"error: {short(printable(error), 2000)}", file=sys.stderr)
         return 2
     figures = draw(options.folder)
     print(best_table(load(options.folder)))

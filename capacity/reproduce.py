@@ -4,14 +4,13 @@ What is missing of its sweeps is run, in the folder of OUT that has the name of 
 runs. `--dry-run` plans them, `--published` shows the results that come with a checkout.
 """
 
-import argparse
 import sys
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from basis.files import user_path
-from basis.flags import UserError, run_main
+from basis.files import path_argument
+from basis.flags import Parser, UserError, run_main
 from basis.program import called_as
 from capacity.experiments import EXPERIMENTS
 
@@ -24,6 +23,7 @@ RESULTS = Path(__file__).parent.parent / "results"
 """Published results, in a checkout."""
 PAGES = "pages"
 """The folder of the pages, beside those of the runs."""
+_PAGE = "README.md"
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -31,16 +31,14 @@ def main(arguments: Sequence[str] | None = None) -> int:
     from capacity.experiments.experiment import SCALES
     from capacity.runner.sweep import Ended
 
-    parser = argparse.ArgumentParser(
-        called_as("capacity.reproduce"), description="Run a named experiment and say what came out.", allow_abbrev=False
-    )
+    parser = Parser(called_as("capacity.reproduce"), description="Run a named experiment and say what came out.")
     parser.add_argument("name", nargs="*", help=f"{', '.join(EXPERIMENTS.names)}, all, or your own as module:Name")
     parser.add_argument(
         "--list", action="store_true", help="list the experiments, what their sources say and our verdicts"
     )
     parser.add_argument("--scale", choices=SCALES, default="laptop", help="laptop: two cores and an hour (default)")
     parser.add_argument(
-        "--out", type=user_path, default=Path("runs"), help="folder of the folders of runs (default: runs)"
+        "--out", type=path_argument, default=Path("runs"), help="folder of the folders of runs (default: runs)"
     )
     parser.add_argument("--dry-run", action="store_true", help="plan the sweeps: hours, FLOPs, and do nothing")
     parser.add_argument("--published", action="store_true", help="show the results in this checkout; run nothing")
@@ -63,20 +61,54 @@ def main(arguments: Sequence[str] | None = None) -> int:
             _plan(experiment, options.scale, _home(options.out, experiment))
         elif options.published:
             folders = [RESULTS / folder for folder in experiment.published]
-            _show(name, experiment, folders, options.out / PAGES / name)
+            _show(name, experiment, folders, _page_folder(options.out, name))
         else:
+            page = _page_folder(options.out, name)
             try:
                 failed |= _run(experiment, options.scale, _home(options.out, experiment))
             except Ended as ended:
                 print(f"{ended} The same command goes on.", file=sys.stderr)
                 return ended.code
-            _show(name, experiment, [_home(options.out, experiment)], options.out / PAGES / name)
+            _show(name, experiment, [_home(options.out, experiment)], page)
     return 1 if failed else 0
 
 
 def _home(out: Path, experiment: "Experiment") -> Path:
     """The folder of an experiment's runs."""
     return out / experiment.published[0]
+
+
+def _page_folder(out: Path, name: str) -> Path:
+    """The folder of an experiment's page. Raises UserError if it holds anything else."""
+    from basis.folders import contents, refuse_links
+
+    folder = out / PAGES / name
+    try:
+        refuse_links(folder, _PAGE, "plots")
+        if not _is_page(folder / _PAGE, EXPERIMENTS[name]) or (folder.exists() and not folder.is_dir()):
+            raise ValueError(f"out: {folder / _PAGE} is not the page of this experiment; move it away")
+        if (found := contents(folder)) and _PAGE not in found:
+            raise ValueError(f"out: {folder} holds something else than a page ({found[0]}); move it away")
+    except ValueError as error:
+        raise UserError([str(error)]) from None
+    except OSError as error:
+        raise UserError(
+            [f"out: {folder} cannot be made ({error.strerror}); give a folder that can be written"]
+        ) from None
+    return folder
+
+
+def _is_page(path: Path, experiment: "Experiment") -> bool:
+    """Whether a file is the page of an experiment, or is not there yet."""
+    from basis.reading import open_file
+    from capacity.experiments.page import heading
+
+    begins = f"{heading(experiment)}: ".encode()
+    try:
+        with open_file(path) as file:
+            return file.read(len(begins)) == begins
+    except FileNotFoundError:
+        return True
 
 
 def _show_list() -> None:
@@ -128,7 +160,7 @@ def _show(name: str, experiment: "Experiment", folders: Sequence[Path], out: Pat
         raise UserError([str(error)]) from None
     if frame.empty:
         raise UserError([f"name: {name!r} has no finished run in {', '.join(map(str, folders))}"])
-    page = write_page(name, experiment, frame, folders, out / "README.md")
+    page = write_page(name, experiment, frame, folders, out / _PAGE)
     verdict = experiment.verdict(frame)
     print(f"\n{experiment.question}\n\nSource: {experiment.source}\n")
     print(experiment.table(frame).to_string(index=False))

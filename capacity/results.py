@@ -3,14 +3,13 @@
 `--check` changes nothing and ends with 1 where a document disagrees with the data.
 """
 
-import argparse
 import sys
 from collections.abc import Iterator, Sequence
 from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from basis.flags import UserError, run_main
+from basis.flags import Parser, UserError, run_main
 from basis.program import called_as
 from capacity.experiments import EXPERIMENTS
 from capacity.reproduce import RESULTS
@@ -25,7 +24,7 @@ _OF_EXPERIMENTS = "comparisons"
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Print the documents; returns 1 if `--check` found one that disagrees. Raises UserError outside a checkout."""
-    parser = argparse.ArgumentParser(called_as("capacity.results"), description="Print the documents from the data.")
+    parser = Parser(called_as("capacity.results"), description="Print the documents from the data.")
     parser.add_argument("--check", action="store_true", help="only look whether the documents agree with the data")
     check = parser.parse_args(arguments).check
     if not (RESULTS / "README.md").is_file():

@@ -35,6 +35,7 @@ EXAMPLES = [
 def main(arguments: list[str] | None = None) -> int:
     """Run a sweep; returns the exit code. Raises UserError for mistakes, before it writes anything."""
     program = called_as("capacity.run")
+    notes: list[str] = []
     preset = parse(
         Preset,
         arguments,
@@ -47,8 +48,10 @@ def main(arguments: list[str] | None = None) -> int:
         examples=[f"{program} {example}" for example in EXAMPLES],
         default_file=preset_path(DEFAULT),
         find_file=preset_path,
-        adjust=_what_is_given_is_run,
+        adjust=lambda values, given: notes.extend(_what_is_given_is_run(values, given)),
     )
+    for note in notes:
+        print(note, file=sys.stderr)
     from rich.console import Console  # all that follows is slow to import
 
     from capacity.runner.launch import Launch
@@ -64,7 +67,7 @@ def main(arguments: list[str] | None = None) -> int:
         failures = launch.do()
         written = _show_results(preset.out, console)
     except Ended as ended:
-        again = f"{program} {shlex.join(sys.argv[1:] if arguments is None else arguments)}"
+        again = shlex.join([*shlex.split(program), *(sys.argv[1:] if arguments is None else arguments)])
         _say(console, f"{ended} To go on: {again}")
         return ended.code
     except OSError as error:  # a full disk; the runs that are done are
@@ -96,27 +99,30 @@ def run(preset: "Preset | Mapping[str, Any] | Path | str" = DEFAULT, *, quiet: b
     """
     from rich.console import Console
 
+    from basis.streams import guard_streams
     from capacity.runner.launch import Launch, make_preset
     from capacity.store.records import load
 
+    guard_streams()
     launch = Launch(make_preset(preset), Console(quiet=quiet))
     if failures := launch.do():
         raise RunsFailed(failures)
     return load(launch.preset.out)
 
 
-def _what_is_given_is_run(values: dict[str, Any], given: set[str]) -> None:
-    """Switch the preset's r_max off if it could leave out sizes or people that flags ask for."""
+def _what_is_given_is_run(values: dict[str, Any], given: set[str]) -> list[str]:
+    """Switch the preset's r_max off if it could leave out sizes or people that flags ask for; returns what to tell."""
     by_hand = given & {"sizes", "people"}
     if not by_hand or "r_max" in given or values.get("r_max") is None:
-        return
+        return []
     if values.get("bracket") and "people" not in given:  # it begins in r_max, with every size
-        return
+        return []
     if "bracket" in given and values.get("bracket"):
         raise UserError(["r_max: is required with --bracket and --people; say which R max to begin with"])
     names = " and ".join(f"--{name}" for name in sorted(by_hand, reverse=True))
-    print(f"{names} given: the preset's r_max {values['r_max']} leaves nothing out.", file=sys.stderr)
+    told = f"{names} given: the preset's r_max {values['r_max']} leaves nothing out."
     values |= {"r_max": None, "bracket": False}
+    return [told]
 
 
 def _show_plan(launch: "Launch", console: "Console") -> None:

@@ -1,6 +1,5 @@
 """`python -m capacity.table A [B ...]`: one table, results.csv and the figures of all runs in some folders together."""
 
-import argparse
 import os
 import sys
 from collections.abc import Sequence
@@ -9,11 +8,11 @@ from pathlib import Path
 import pandas as pd
 from rich.console import Console
 
-from basis.files import user_path
-from basis.flags import run_main
+from basis.files import path_argument
+from basis.flags import Parser, run_main
 from basis.folders import refuse_links
 from basis.program import called_as
-from basis.text import printable
+from basis.text import printable, short
 from capacity.report.figures import FIGURES
 from capacity.report.figures.runs import draw_all
 from capacity.report.table import show
@@ -34,12 +33,14 @@ def main(arguments: Sequence[str] | None = None) -> int:
             FIGURES[name]
         frame = load(*folders)
         if frame.empty:
-            named = ", ".join(f"'{folder}'" for folder in folders)
-            raise ValueError(f"folders = {named}: no finished run in there (no */result.json)")
+            named = ", ".join(map(str, folders))
+            raise ValueError(f"folder: {named} has no finished run (no */result.json); must be the folder of a sweep")
         if out is not None:
             refuse_links(out, "results.csv", "plots")
+            if not out.is_dir() and out.exists():
+                raise ValueError(f"out: {out} is a file; must be a folder")
     except (ValueError, OSError) as error:
-        print(f"error: {printable(error)}", file=sys.stderr)
+        print(f"error: {short(printable(error), 2000)}", file=sys.stderr)
         return 2
     # A pipe or a file has no width of its own, and the 80 columns that rich assumes are too few.
     console = Console(width=None if sys.stdout.isatty() else 120)
@@ -66,18 +67,18 @@ def _write(frame: pd.DataFrame, out: Path, folders: list[Path], figures: list[st
     return 0
 
 
-def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
+def _parser() -> Parser:
+    parser = Parser(
         prog=called_as("capacity.table"),
         description="Put the runs of some folders into one table, results.csv and figures. Runs are averaged over "
         "seeds alone; whatever else differs has a column, and a line in figures.",
     )
     parser.add_argument(
-        "folders", type=user_path, nargs="+", metavar="FOLDER", help="of a sweep, or of published results"
+        "folders", type=path_argument, nargs="+", metavar="FOLDER", help="of a sweep, or of published results"
     )
     parser.add_argument(
         "--out",
-        type=user_path,
+        type=path_argument,
         help="where results.csv and plots/ go (default: the first folder; of published results nothing is written)",
     )
     parser.add_argument(

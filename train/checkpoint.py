@@ -20,6 +20,7 @@ from torch import Tensor, nn, uint8
 from torch.optim import Optimizer
 
 from basis.files import replace_file
+from basis.reading import parse_json
 
 KEPT = 2
 """Checkpoints kept: if the last one is damaged, the one before it is used."""
@@ -94,7 +95,7 @@ def read_checkpoint(path: Path) -> Checkpoint:
         text = metadata[_RECORD]
         if _checksum(tensors, text) != metadata[_CHECKSUM]:
             raise ValueError("its checksum is that of other content")
-        record = json.loads(text)
+        record = parse_json(text)
         if not isinstance(record, dict):
             raise ValueError("its record is no mapping")
     except (SafetensorError, KeyError, ValueError, RecursionError) as error:

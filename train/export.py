@@ -13,6 +13,7 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
+from basis.reading import read_json
 from train.architectures.causal_lm import CausalLM
 from train.architectures.huggingface import HuggingFaceForm, Source
 
@@ -78,7 +79,7 @@ def load_weights(model: CausalLM, folder: Path) -> None:
             raise ValueError(f"folder: {folder} is not an exported model; it must hold {CONFIG} and {WEIGHTS}")
     form = _form(model)
     try:
-        config = json.loads((folder / CONFIG).read_text(encoding="utf-8"))
+        config = read_json(folder / CONFIG)
         tensors = load_file(folder / WEIGHTS)
     except ValueError as error:
         raise ValueError(f"{CONFIG} of {folder}: is damaged ({error})") from None

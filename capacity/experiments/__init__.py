@@ -26,4 +26,5 @@ EXPERIMENTS: "Registry[Experiment]" = Registry(
         "junk": "capacity.experiments.junk:JUNK",
         "questions": "capacity.experiments.questions:QUESTIONS",
     },
+    needs=("title", "question", "source", "published", "figures", "sweeps", "select", "table", "verdict"),
 )

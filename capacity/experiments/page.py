@@ -11,13 +11,18 @@ from capacity.report.documents import made_by
 from capacity.report.markdown import table
 
 
+def heading(experiment: Experiment) -> str:
+    """How the page of an experiment begins, before the verdict."""
+    return f"# {experiment.title[:1].upper()}{experiment.title[1:]}"
+
+
 def page(
     experiment: Experiment, frame: pd.DataFrame, folders: Sequence[Path], pictures: Sequence[str], command: str
 ) -> str:
     """The page of an experiment: question, source, verdict, table, figure, and where the numbers come from."""
     verdict = experiment.verdict(frame)
     lines = [
-        f"# {experiment.title[:1].upper()}{experiment.title[1:]}: {verdict.status}",
+        f"{heading(experiment)}: {verdict.status}",
         "",
         experiment.question,
         "",

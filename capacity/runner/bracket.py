@@ -17,6 +17,7 @@ from capacity.spec.identity import stored
 from capacity.spec.plan import Plan
 from capacity.store.folders import run_folder
 from capacity.store.options import OPTIONS, options_of
+from capacity.store.record import finite
 
 _Ladder = dict[int, list[Plan]]
 """Runs that differ in N and seed alone, by N, the smallest first."""
@@ -97,9 +98,9 @@ class Bracket:
         """The R of a run, without quantization; None if it has none."""
         name = plan.run_id
         if name not in self._R:
-            with suppress(OSError, ValueError, LookupError, TypeError, OverflowError):  # not there yet, or no record
+            with suppress(OSError, ValueError, LookupError, TypeError):  # not there yet, or no record
                 rows = (run_folder(self._out, plan.config).read_result() or {})["rows"]
-                self._R[name] = float({row["quantization"]: row["bits_per_param"] for row in rows}["none"])
+                self._R[name] = finite({row["quantization"]: row["bits_per_param"] for row in rows}["none"])
         return self._R.get(name)
 
 

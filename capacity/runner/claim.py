@@ -21,6 +21,8 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
+from basis.reading import MOST_JSON, read_file, read_json
+
 BEAT_SECONDS = 2.0
 STALE_SECONDS = 60.0
 """Time without a heartbeat after which a run of another machine is taken over."""
@@ -166,7 +168,7 @@ def clear(folder: Path) -> None:
 def last_notice(folder: Path) -> dict[str, Any] | None:
     """The progress in the last heartbeat of a run, or None."""
     try:
-        notice = json.loads((folder / _HEARTBEAT).read_text())
+        notice = read_json(folder / _HEARTBEAT)
     except (OSError, ValueError):
         return None
     return notice if isinstance(notice, dict) else None
@@ -198,8 +200,8 @@ class Watch:
 
 def _beat_of(folder: Path) -> str:
     try:
-        return (folder / _HEARTBEAT).read_text()
-    except OSError:
+        return read_file(folder / _HEARTBEAT, MOST_JSON).decode(errors="replace")
+    except (OSError, ValueError):
         return ""
 
 
@@ -246,7 +248,7 @@ def _latest(folder: Path) -> tuple[int, Process | None]:
         return 0, None
     number = numbers[-1]
     try:
-        return number, Process(**json.loads((folder / f"{_CLAIM}{number}").read_text()))
+        return number, Process(**read_json(folder / f"{_CLAIM}{number}"))
     except FileNotFoundError:
         if (folder / f"{_RELEASED}{number}").exists():
             return number, None

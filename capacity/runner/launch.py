@@ -119,7 +119,9 @@ class Launch:
             self._say(lack)
         engine = _engine(preset, self.workers)
         try:
-            counts = f"{len(todo)} of {count_runs(len(self.plans))} to do, {engine.slots()} side by side"
+            begun = sum(bool(run_folder(preset.out, plan.config).checkpoints.paths) for plan in todo)
+            to_do = f"{len(todo)} of {count_runs(len(self.plans))} to do{f' ({begun} begun)' if begun else ''}"
+            counts = f"{to_do}, {engine.slots()} side by side"
             self._say(f"{counts}, into {preset.out}")
             return run_all(todo, preset.out, engine, self._console, self.bracket.grow, done)
         finally:

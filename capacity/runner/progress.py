@@ -3,7 +3,6 @@
 In: plans and the folders of runs under way. Out: a live display, or a line now and then without a terminal.
 """
 
-import json
 import time
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager, suppress
@@ -18,9 +17,11 @@ from rich.progress_bar import ProgressBar
 from rich.table import Table
 from rich.text import Text
 
+from basis.reading import parse_json
 from capacity.runner.claim import last_notice
 from capacity.spec.plan import Plan
 from capacity.store.folders import RunFolder
+from capacity.store.record import is_number
 
 _PLAIN_SECONDS = 30.0
 """Without a terminal, progress is printed this often."""
@@ -30,10 +31,15 @@ _MOST_BYTES = 1 << 16
 """Bytes of a file that are read at a time."""
 
 
+_NUMBERS = ("exposures", "loss", "tokens_per_second")
+
+
 def progress_of(folder: RunFolder) -> dict[str, Any] | None:
     """The last progress of a run: exposures, loss (nats a token), tokens_per_second; None before the first."""
-    notice = last_notice(folder.path)
-    return notice if notice is not None and "exposures" in notice else None
+    notice = last_notice(folder.path) or {}
+    numbers = {name: notice[name] for name in _NUMBERS if is_number(notice.get(name))}
+    others = {name: value for name, value in notice.items() if name not in _NUMBERS}
+    return others | numbers if "exposures" in numbers else None
 
 
 @dataclass(frozen=True)
@@ -77,7 +83,7 @@ def records(lines: Iterable[str]) -> Iterator[dict[str, Any]]:
     """The JSON objects among lines; incomplete lines are skipped."""
     for line in lines:
         with suppress(ValueError):
-            if isinstance(record := json.loads(line), dict):
+            if isinstance(record := parse_json(line), dict):
                 yield record
 
 
@@ -112,7 +118,7 @@ class _UnderWay:
         left = _left(1 - self.run.share, gained, now - self.since)
         state = "measuring" if self.notice.get("measuring") else "" if self.notice else "starting"
         parts = [self.R, state or left]
-        if "loss" in self.notice:
+        if {"loss", "tokens_per_second"} <= self.notice.keys():
             parts += [f"loss {self.notice['loss']:.3f}", f"{self.notice['tokens_per_second'] / 1e3:.0f}K tokens/s"]
         return Row(self.name, self.run.share, ", ".join(part for part in parts if part))
 
@@ -176,7 +182,7 @@ class Display:
                         one.R = f"R {record['bits_per_param']:.2f} after {record['exposures']:g} exposures"
             if (notice := progress_of(one.folder)) is not None:
                 one.notice = notice
-                self._advance(one.run, notice["exposures"] / one.exposures)
+                self._advance(one.run, _share(notice["exposures"], one.exposures))
         self._show(self.rows())
 
     def end(self, plan: Plan) -> None:
@@ -217,14 +223,19 @@ class Display:
             self.print(f"{one.name}: {line}")
 
 
+def _share(reached: float, exposures: int) -> float:
+    return min(1.0, max(0.0, reached / exposures))
+
+
 def _share_before(folder: RunFolder, exposures: int) -> float:
     """The share of a run's training that was done before this driver began, from its metrics."""
     if not folder.checkpoints.paths:
         return 0.0
     with suppress(OSError), folder.metrics.open("rb") as file:
         file.seek(max(0, file.seek(0, 2) - _MOST_BYTES))
-        reached = [record.get("exposures", 0) for record in records(file.read().decode(errors="replace").splitlines())]
-        return min(1.0, max(reached, default=0) / exposures)
+        found = records(file.read().decode(errors="replace").splitlines())
+        reached = [record["exposures"] for record in found if is_number(record.get("exposures"))]
+        return _share(max(reached, default=0), exposures)
     return 0.0
 
 

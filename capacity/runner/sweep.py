@@ -16,6 +16,7 @@ from types import FrameType
 from rich.console import Console
 from rich.markup import escape
 
+from basis.reading import open_file
 from capacity.runner.claim import Watch
 from capacity.runner.engine import Engine, Job
 from capacity.runner.progress import Display, display
@@ -24,6 +25,9 @@ from capacity.store.folders import FAILED, STOPPED, STORE, TAKEN, RunFolder, fai
 
 DEATHS = 3
 """A run fails when its worker dies this many times in a row without a new checkpoint."""
+
+_MOST_LOG = 1 << 12
+"""Bytes at the end of a worker's log in which its last line is looked for."""
 
 _POLL_SECONDS = 0.2
 _LOOK_AGAIN_SECONDS = 1.0
@@ -254,8 +258,9 @@ def _is_gone(out: Path) -> bool:
 
 def _last_line(folder: RunFolder) -> str:
     """The last line of a worker's log."""
-    with suppress(OSError):
-        return next(reversed(folder.log.read_text(errors="replace").strip().splitlines()), "")
+    with suppress(OSError), open_file(folder.log) as file:
+        file.seek(max(0, os.fstat(file.fileno()).st_size - _MOST_LOG))
+        return next(reversed(file.read(_MOST_LOG).decode(errors="replace").strip().splitlines()), "")
     return ""
 
 

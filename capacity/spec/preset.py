@@ -14,7 +14,7 @@ from pydantic import BaseModel, BeforeValidator, Field, create_model, field_vali
 from pydantic.fields import FieldInfo
 
 from basis.files import UserPath
-from basis.flags import holds_several, section_of, split_values, takes_none
+from basis.flags import holds_several, is_number, section_of, split_values, takes_none
 from basis.yaml_text import read_mapping, read_value
 from biogen.config import DataConfig, Frozen
 from capacity.spec.config import ArchitectureOptions, MeasureOptions, RunOptions, TrainingOptions
@@ -58,7 +58,8 @@ class SweepOptions(Frozen):
     @field_validator("r_max", mode="before")
     @classmethod
     def _two_numbers(cls, value: object) -> object:
-        return None if value is None else tuple(split_values(value))
+        found = (None,) if value is None else tuple(split_values(value))
+        return None if found in ((None,), ("none",), ("None",)) else found
 
     @field_validator("r_max")
     @classmethod
@@ -92,6 +93,7 @@ def _axis(field: FieldInfo) -> tuple[Any, Any]:
 def _list_of(field: FieldInfo) -> Callable[[object], object]:
     """Reads an axis: one value means a list of one, `none` a value that is left open."""
     optional = takes_none(field)
+    no_switch = is_number(field)
     mapping = get_origin(field.annotation) is dict
 
     def read(value: object) -> object:
@@ -100,6 +102,8 @@ def _list_of(field: FieldInfo) -> Callable[[object], object]:
         values = split_values(value)
         if len(values) > MOST_RUNS:
             raise ValueError(f"must be at most {MOST_RUNS:,} values, not {len(values):,}")
+        if no_switch and any(isinstance(one, bool) for one in values):  # which pydantic takes as 1 and 0
+            raise ValueError("must be a number")
         return tuple(None if optional and one in ("none", "None") else one for one in values)
 
     return read

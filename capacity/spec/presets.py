@@ -8,6 +8,7 @@ from pathlib import Path
 
 from basis.files import user_path
 from basis.flags import UserError
+from basis.text import shown
 
 _PACKAGE = Path(__file__).resolve().parents[1]
 FOLDER = _PACKAGE / "configs" if (_PACKAGE / "configs").is_dir() else _PACKAGE.parent / "configs"
@@ -33,10 +34,10 @@ def preset_path(name: str) -> Path:
     try:
         path = user_path(name)
     except ValueError as error:
-        raise UserError([f"config: {name!r} {error}"]) from None
+        raise UserError([f"config: {shown(name)} {error}"]) from None
     if path.exists():
         return path
     stem = name.removesuffix(".yaml").removeprefix("configs/")
     near = [stem] if stem in names else difflib.get_close_matches(stem, names)
     hint = f"did you mean {' or '.join(near)}?" if near else f"presets are {', '.join(names)}"
-    raise UserError([f"config: {name!r} is neither a file nor a preset; {hint}"])
+    raise UserError([f"config: {shown(name)} is neither a file nor a preset; {hint}"])

@@ -18,13 +18,18 @@ import yaml
 
 from basis.files import replace_file, sync
 from basis.folders import changed_files, contents, refuse_links
-from basis.reading import read_json
+from basis.reading import read_file, read_json
+from basis.text import printable, short, shown
+from basis.yaml_text import MOST_YAML, parse_yaml
 from capacity.spec.config import FORMAT, RunConfig
 from capacity.spec.identity import run_id, stored, training_of
 from train.checkpoint import Checkpoints
 
 FAILED, TAKEN, STOPPED = 1, 75, 130
 """Exit codes of a worker besides 0: it wrote a failed.json; another process has the run; it left a checkpoint."""
+
+MOST_METRICS = 1 << 30
+"""Bytes of a metrics.jsonl that is read, at most."""
 
 STORE = "store.json"
 """The file that says what layout a store has."""
@@ -117,10 +122,10 @@ class RunFolder:
     def read_failure(self) -> str | None:
         """The reason why the run failed, in one line; None if it has not."""
         try:
-            return str(json.loads(self.failure.read_text())["reason"])
+            return short(printable(read_json(self.failure)["reason"]), 500)
         except FileNotFoundError:
             return None
-        except (OSError, ValueError, KeyError, TypeError):
+        except (OSError, ValueError, LookupError, TypeError):
             return f"{self.failure} cannot be read"
 
     def forget_failure(self) -> None:
@@ -160,8 +165,8 @@ class RunFolder:
         replace_file(self.config, yaml.safe_dump(stored(config), sort_keys=False).encode())
 
     def read_config(self) -> RunConfig:
-        """The configuration that `write_config` wrote."""
-        return RunConfig.model_validate(yaml.safe_load(self.config.read_text()))
+        """The configuration that `write_config` wrote. Raises OSError, and ValueError for another file."""
+        return RunConfig.model_validate(parse_yaml(read_file(self.config, MOST_YAML)))
 
 
 def run_folder(out: Path, config: RunConfig) -> RunFolder:
@@ -190,12 +195,13 @@ def holes(out: Path) -> list[str]:
     lines = []
     for path in sorted(out.glob("*/result.json")):
         run = RunFolder(path.parent)
-        with suppress(ValueError):  # not its result
+        with suppress(ValueError, OSError):  # not its result
             result = run.read_result() or {}
-            if run.changed(result, run.metrics.name):
+            large = run.metrics.is_file() and run.metrics.stat().st_size > MOST_METRICS
+            if large or run.changed(result, run.metrics.name):
                 lines.append(f"{run.metrics}: is not the file that the run wrote; its learning curve may have holes")
             elif lacking := result.get("records_lacking"):
-                lines.append(f"{run.metrics}: lacks records, {lacking} of them; its learning curve has holes")
+                lines.append(f"{run.metrics}: lacks records, {shown(lacking)} of them; its learning curve has holes")
     return lines
 
 
@@ -222,7 +228,7 @@ def check_store(out: Path) -> None:
     refuse_links(out, STORE, "results.csv", "plots")
     file, found = out / STORE, contents(out)
     try:
-        written = json.loads(file.read_text())["format"]
+        written = read_json(file)["format"]
     except FileNotFoundError:
         if any((out / name).exists() for name in ("data.parquet", "metrics.jsonl", "result.json")):
             raise ValueError(f"out: {out} is a data set or a single run; give another folder") from None
@@ -235,12 +241,12 @@ def check_store(out: Path) -> None:
                 f"out: {out} holds something else than a sweep ({found[0]}); give a new folder, or that of a sweep"
             ) from None
         return
-    except (ValueError, KeyError, TypeError):
+    except (ValueError, LookupError, TypeError):
         raise ValueError(f"out: {file} is damaged; give another folder") from None
     if written == FORMAT - 1:
         raise ValueError(f"out: {out} has the ids of an earlier version; `capacity migrate {out}` gives it today's")
     if written != FORMAT:
         raise ValueError(
-            f"out: {out} was written by another version of this project (format {written!r}, this one has {FORMAT}); "
-            "give another folder"
+            f"out: {out} was written by another version of this project (format {shown(written)}, this one has "
+            f"{FORMAT}); give another folder"
         )

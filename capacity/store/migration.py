@@ -4,14 +4,14 @@ In: a sweep's folder of format 2, whose ids were hashes of whole configurations,
 results (RESULT.json beside RESULT.metrics.jsonl). Out: the same folder, with new ids and configurations.
 """
 
-import json
 import shutil
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-import yaml
-
+from basis.reading import read_file, read_json
+from basis.text import shown
+from basis.yaml_text import MOST_YAML, parse_yaml
 from capacity.spec.config import FORMAT, RunConfig
 from capacity.spec.identity import run_id, stored
 from capacity.store.folders import STORE, RunFolder, write_json
@@ -63,22 +63,24 @@ def migrate(folder: Path) -> tuple[int, list[str]]:
 
 def _migrate_store(folder: Path) -> tuple[int, list[str]]:
     try:
-        written = json.loads((folder / STORE).read_text())["format"]
-    except (ValueError, KeyError, TypeError):
+        written = read_json(folder / STORE)["format"]
+    except (ValueError, LookupError, TypeError):
         raise ValueError(f"folder: {folder / STORE} is damaged") from None
     if written == FORMAT:
         return 0, []
     if written != 2:
-        raise ValueError(f"folder: {folder} has format {written!r}; allowed is 2")
+        raise ValueError(f"folder: {folder} has format {shown(written)}; allowed is 2")
     for path in folder.glob("*/config.yaml"):
         RunFolder(path.parent).check()
-    configs = {path.parent.name: yaml.safe_load(path.read_text()) for path in sorted(folder.glob("*/config.yaml"))}
+    configs = {
+        path.parent.name: parse_yaml(read_file(path, MOST_YAML)) for path in sorted(folder.glob("*/config.yaml"))
+    }
     ids, lines = _new_ids(configs)
     for old, new in ids.items():
         run = RunFolder(folder / old)
         run.write_config(new_config(configs[old]))
         if run.done:
-            write_json(run.result, new_record(json.loads(run.result.read_text()), ids))
+            write_json(run.result, new_record(read_json(run.result), ids))
         shutil.rmtree(run.checkpoints.folder, ignore_errors=True)  # this version's code cannot go on from them
         run.path.rename(folder / new)
     write_json(folder / STORE, {"format": FORMAT})
@@ -86,7 +88,7 @@ def _migrate_store(folder: Path) -> tuple[int, list[str]]:
 
 
 def _migrate_published(folder: Path) -> tuple[int, list[str]]:
-    records = {path.stem: json.loads(path.read_text()) for path in sorted(folder.glob("*.json"))}
+    records = {path.stem: read_json(path) for path in sorted(folder.glob("*.json"))}
     ids, lines = _new_ids({name: record["config"] for name, record in records.items() if "format" in record["config"]})
     for old, new in ids.items():
         write_json(folder / f"{old}.json", new_record(records[old], ids))

@@ -62,6 +62,13 @@ def is_number(value: Any) -> bool:
     return isinstance(value, int | float) and not isinstance(value, bool) and abs(value) < _LARGEST
 
 
+def finite(value: Any) -> float:
+    """A number of a record. Raises ValueError for anything else."""
+    if not is_number(value):
+        raise ValueError(f"{shown(value)} is not allowed; must be a finite number")
+    return float(value)
+
+
 def _check_id(run: Any) -> None:
     """See that a run's id can be the name of its folder."""
     if not isinstance(run, str) or not 0 < len(run) <= _MOST_LETTERS or not run.isprintable() or "/" in run:

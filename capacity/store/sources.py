@@ -20,6 +20,7 @@ import pandas as pd
 from basis.files import user_path
 from basis.reading import open_file, parse_json, read_json
 from basis.text import printable, short
+from capacity.store.folders import MOST_METRICS
 from capacity.store.parquet import CURVES, RECORDS, read_curves, read_records, record_of
 from capacity.store.record import Record, checked, is_number
 
@@ -47,7 +48,7 @@ def records_in(folder: Path, on_bad: Callable[[str], None] = left_out) -> Iterat
 
     """
     if not folder.is_dir():
-        raise ValueError(f"out = '{folder}': no such folder")
+        raise ValueError(f"folder: {folder} is not there; must be the folder of a sweep, or of published results")
     table = folder / RECORDS
     of_runs = _read(table, partial(read_records, table), _no_records, on_bad) or {}
     reads: list[tuple[str, Callable[[], Record]]] = [
@@ -116,7 +117,8 @@ def load_curves(*folders: Path | str, runs: Collection[str] | None = None, kind:
         lines |= {(line["run_id"], line["exposures"]): line for line in found}
         seen |= {line["run_id"] for line in found}
     rows = [lines[key] for key in sorted(lines)]
-    return pd.DataFrame(rows, columns=None if rows else ["run_id", "exposures", "bits_per_param", "qa_accuracy"])
+    always = ("run_id", "exposures", "bits_per_param", "qa_accuracy") if kind == RECALL else ("run_id", "exposures")
+    return pd.DataFrame(rows, columns=list(dict.fromkeys((*always, *(name for row in rows for name in row)))))
 
 
 def _results(folder: Path) -> list[str]:
@@ -140,9 +142,11 @@ def _lines(folder: Path, runs: Collection[str] | None, kind: str) -> Iterator[di
 
 
 def _json_lines(path: Path, kind: str) -> list[dict[str, Any]]:
-    """The lines of a kind in a metrics.jsonl; what is not such a line is left out. Raises OSError."""
+    """The lines of a kind in a metrics.jsonl; what is not such a line is left out. Raises OSError and ValueError."""
     wanted, found = f'"{kind}"'.encode(), []
     with open_file(path) as file:
+        if os.fstat(file.fileno()).st_size > MOST_METRICS:
+            raise ValueError(f"it is larger than {MOST_METRICS:,} bytes")
         for text in iter(partial(file.readline, _LONGEST_LINE), b""):
             if wanted not in text:  # nearly all lines are about training
                 continue
@@ -155,7 +159,8 @@ def _json_lines(path: Path, kind: str) -> list[dict[str, Any]]:
 
 def _numbers(line: Mapping[str, Any]) -> dict[str, Any]:
     """The measurements in a line, and when they were made."""
-    return {name: value for name, value in line.items() if name != "seconds" and (value is None or is_number(value))}
+    numbers = {name: value for name, value in line.items() if value is None or is_number(value)}
+    return {short(printable(name)): value for name, value in numbers.items() if name not in ("seconds", "run_id")}
 
 
 def _run_of(path: str) -> str:

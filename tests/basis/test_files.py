@@ -1,13 +1,14 @@
 """A path is what a shell would make of it, wherever it is given."""
 
 import os
+from argparse import ArgumentTypeError
 from pathlib import Path
 
 import pytest
 from pydantic import TypeAdapter, ValidationError
 from torch import nn
 
-from basis.files import UserPath, user_path, working_folder
+from basis.files import UserPath, path_argument, user_path, working_folder
 from basis.flags import UserError, run_main
 from biogen.config import DataConfig
 from capacity.run import run
@@ -28,10 +29,19 @@ def test_home_is_what_a_shell_says(home):
     assert user_path("~/a") == home / "a"
     assert user_path(Path("~")) == home
     assert user_path("a/~/b") == Path("a/~/b")
+    assert user_path("./~") == Path("~") == TypeAdapter(UserPath).validate_python("./~")
     with pytest.raises(ValueError, match="a home folder that this machine does not know"):
         user_path("~no-such-user/a")
     with pytest.raises(ValidationError, match="a home folder that this machine does not know"):
         TypeAdapter(UserPath).validate_python("~no-such-user/a")
+
+
+@pytest.mark.parametrize("path", ["", "a\0b", "a" * 300, "a/" * 5000, "\udcff"], ids=ascii)
+def test_what_no_system_has_as_a_path_is_refused(path):
+    with pytest.raises(ValueError, match=r"^must be a (shorter )?path"):
+        user_path(path)
+    with pytest.raises(ArgumentTypeError, match=r"is not allowed; must be a (shorter )?path"):
+        path_argument(path)
 
 
 def test_every_option_with_a_path_knows_home(home):

@@ -30,6 +30,14 @@ def test_what_cannot_be_imported_says_why(name):
         NUMBERS[name]
 
 
+@pytest.mark.parametrize("line", ["raise SystemExit('bye')", "1 / 0", "raise RecursionError"])
+def test_a_users_module_may_do_anything_while_it_is_imported(line, tmp_path, monkeypatch):
+    (tmp_path / "wild.py").write_text(line)
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(ValueError, match=r"^number: 'wild:x' cannot be imported \((SystemExit|ZeroD|Recursion)"):
+        Registry("number", {})["wild:x"]
+
+
 def test_a_mistake_in_a_users_module_is_told_with_its_line(tmp_path, monkeypatch):
     (tmp_path / "half_written.py").write_text("x = 1\ndef f(:\n")
     monkeypatch.chdir(tmp_path)

@@ -47,6 +47,16 @@ def told(arguments):
     return caught.value.lines
 
 
+@pytest.mark.parametrize("number", [float("nan"), float("inf"), 10**400, "1", True, None], ids=repr)
+@pytest.mark.parametrize("name", ["qa_accuracy", "bits", "params"])
+def test_a_result_without_numbers_is_refused(name, number, sweep, tmp_path):
+    run = shutil.copytree(next(sweep.glob("biod*")), tmp_path / "run")
+    result = json.loads((run / "result.json").read_text())
+    result["rows"][0][name] = number
+    (run / "result.json").write_text(json.dumps(result))
+    assert told([run]) == [f"folder: {run / 'result.json'} is not the result of a run"]
+
+
 def test_the_run_that_completes_most_is_chosen_from_a_sweep(sweep, runs):
     chosen = open_run(sweep)
     assert chosen.name == runs["knowing"].name

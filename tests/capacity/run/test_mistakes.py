@@ -35,10 +35,12 @@ def refused(arguments, capfd):
     [
         ("--sizes 2x33", ["sizes: '2x33' is not allowed; .*12-12.*2x48"]),
         ("--sizes 0x16 big", ["sizes: '0x16' is not allowed", "sizes: 'big' is not allowed"]),
+        ("-- --people 50", ["--: is not allowed; flags have names, and nothing else is given"]),
+        ("--config " + "x" * 5000, ["config: 'xxx.*must be a shorter path"]),
         ("--people 0", ["people: '0' is not allowed; must be greater than or equal to 1"]),
-        ("--people many", ["people: 'many' is not allowed; must be a valid integer"]),
+        ("--people many", ["people: 'many' is not allowed; must be a whole number"]),
         ("--people 513", ["people: 513 people need as many names; allowed is at most N0 = 512"]),
-        ("--exposures 0.5", ["exposures: '0.5' is not allowed; must be a valid integer"]),
+        ("--exposures 0.5", ["exposures: '0.5' is not allowed; must be a whole number"]),
         ("--junk 1", ["junk: .*1.* is not allowed; must be greater than or equal to 0 and less than 1"]),
         ("--junk half", ["junk: 'half' is not allowed; must be a fraction such as"]),
         (
@@ -91,7 +93,7 @@ def refused(arguments, capfd):
         ("--save-seconds nan", ["save_seconds: 'nan' is not allowed"]),
         ("--retry-failed=maybe", ["argument --retry-failed/--no-retry-failed: ignored explicit argument 'maybe'"]),
         ("--exposures 0", ["exposures: '0' is not allowed; must be greater than or equal to 1"]),
-        ("--exposures 1e3", ["exposures: '1e3' is not allowed; must be a valid integer"]),
+        ("--exposures 1e3", ["exposures: '1e3' is not allowed; must be a whole number"]),
         ("--people 99999999999999999999", ["people: '99999999999999999999' is not allowed"]),
         ("--batch 0", ["batch: '0' is not allowed; must be greater than or equal to 1"]),
         ("--weight-decay -1", ["weight_decay: '-1' is not allowed; must be greater than or equal to 0"]),
@@ -141,6 +143,12 @@ def test_a_mistake_is_a_line(flags, expected, preset, tmp_path, capfd):
 @pytest.mark.parametrize(
     ("content", "expected"),
     [
+        ("{biod.K: 3}", ["biod.K: is not a key; give it inside biod"]),
+        ("{people: true}", ["people: True is not allowed; must be a number"]),
+        ("{people: []}", ["people: \\[\\] is not allowed; must be at least 1 value"]),
+        ("{sizes: {a: b}}", ["sizes: {'a': 'b'} is not allowed; layers-heads"]),
+        ("{biod: hello}", ["biod: 'hello' is not allowed; must be a mapping of keys to values"]),
+        ("{r_max: [1, 2, 3]}", ["r_max: .* is not allowed; must be at most 2 values"]),
         ("{peple: 3}", ["peple: is not a key; did you mean people\\?"]),
         ("{people: [3, x, -1], batch: 0}", ["people: 'x' is not", "people: -1 is not", "batch: 0 is not"]),
         ("{biod: {K: 0, Z: 3}, pools: 9}", ["pools: 9 is not", "biod.K: 0 is not", "biod.Z: is not a key; see"]),

@@ -33,6 +33,15 @@ def people_of(plans):
     return [plan.config.data.people for plan in plans]
 
 
+@pytest.mark.parametrize("R", [float("nan"), float("inf"), 10**400, "1", True, None, [1]], ids=repr)
+def test_an_R_that_is_no_number_is_none(tmp_path, R):
+    bracket = Bracket(ALLOWED, r_max_of(30), tmp_path)
+    (plan,) = bracket.plans
+    finish(tmp_path, plan, R)
+    assert bracket.grow() == []
+    assert "is not known" in bracket.unfinished()[0]
+
+
 def r_max_of(*people):
     """What of R max lets a sweep begin with these N of ALLOWED."""
     found = [plan.max_bits / plan.parameters for plan in ALLOWED if plan.config.data.people in people]

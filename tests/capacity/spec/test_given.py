@@ -3,7 +3,7 @@
 import pytest
 
 from basis.flags import UserError
-from capacity.run import _what_is_given_is_run
+from capacity.run import _what_is_given_is_run, main
 
 PRESET = {"r_max": [0.9, 2], "sizes": ["1x16"], "people": [10, 20]}
 
@@ -15,9 +15,15 @@ def after(given, **values):
 
 
 @pytest.mark.parametrize("given", [{"sizes"}, {"people"}, {"sizes", "people", "lr"}])
-def test_sizes_or_people_by_hand_switch_the_presets_r_max_off(given, capsys):
+def test_sizes_or_people_by_hand_switch_the_presets_r_max_off(given):
     assert after(given) == (None, False)
-    assert "leaves nothing out" in capsys.readouterr().err
+    assert "leaves nothing out" in _what_is_given_is_run(dict(PRESET), set(given))[0]
+
+
+def test_nothing_is_said_of_r_max_where_another_option_is_refused(capsys):
+    with pytest.raises(UserError, match=r"^people: 'many'"):
+        main(["--people", "many"])
+    assert capsys.readouterr() == ("", "")
 
 
 @pytest.mark.parametrize("given", [set(), {"lr"}, {"r_max"}, {"r_max", "people", "sizes"}])

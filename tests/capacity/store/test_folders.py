@@ -45,6 +45,41 @@ def test_a_config_with_a_strange_key_is_refused(tmp_path, plan_of):
         folder.read_config()
 
 
+@pytest.mark.parametrize("content", ["[" * 50_000, "5", "a: &a [x]\nb: *a", "!!python/name:os.system", "\0"], ids=repr)
+def test_a_config_that_is_none_is_refused_in_a_line(tmp_path, content):
+    folder = RunFolder(tmp_path)
+    folder.config.write_text(content)
+    with pytest.raises(ValueError, match=r"config|nesting|alias|tag|character|validation"):
+        folder.read_config()
+
+
+def _hole(path):
+    """A file of a terabyte that takes no space."""
+    path.touch()
+    os.truncate(path, 1 << 40)
+
+
+@pytest.mark.parametrize("make", [os.mkfifo, os.mkdir, _hole], ids=["pipe", "folder", "hole"])
+def test_files_of_a_store_are_read_in_bounded_memory(tmp_path, make):
+    folder = RunFolder(tmp_path)
+    for path in (folder.config, folder.failure, folder.metrics, tmp_path / "claim-1", tmp_path / "heartbeat.json"):
+        make(path)
+    with pytest.raises((OSError, ValueError)):
+        folder.read_config()
+    assert folder.read_failure() == f"{folder.failure} cannot be read"
+    assert progress_of(folder) is None
+
+
+@pytest.mark.parametrize(
+    "content", ["[" * 100_000, '{"format": NaN}', "[3]", "9" * 5000, '{"format": "\\u001b[31m"}'], ids=repr
+)
+def test_a_store_of_no_version_is_refused(tmp_path, content):
+    (tmp_path / store.STORE).write_text(content)
+    with pytest.raises(ValueError, match=r"^out: .*(is damaged|another version).*give another folder$") as told:
+        store.check_store(tmp_path)
+    assert str(told.value).isprintable()
+
+
 def test_a_run_is_done_when_its_result_is_there(tmp_path):
     folder = RunFolder(tmp_path)
     (tmp_path / ".result.json.1.tmp").write_text("{")

@@ -193,7 +193,7 @@ def test_a_table_is_replaced_whole_and_stays_the_same(tmp_path):
 
 
 def test_no_folder_and_a_broken_record_are_named(tmp_path):
-    with pytest.raises(ValueError, match=r"^out = '.*nowhere': no such folder$"):
+    with pytest.raises(ValueError, match=r"^folder: .*nowhere is not there; must be the folder of a sweep"):
         load(tmp_path / "nowhere")
     for number, text in enumerate(('{"rows": [', "{}", "[]", '{"rows": [1]}', '{"config": {}, "rows": []}')):
         folder = tmp_path / f"store{number}" / "run"
