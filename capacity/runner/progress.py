@@ -223,7 +223,7 @@ class Display:
             self.print(f"{one.name}: {line}")
 
 
-def _share(reached: float, exposures: int) -> float:
+def _share(reached: int | float, exposures: int) -> int | float:
     return min(1.0, max(0.0, reached / exposures))
 
 
