@@ -12,47 +12,27 @@ import sys
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from pathlib import Path
-from typing import Any, NoReturn, TypeVar, get_args, get_origin
+from typing import Any, NoReturn, TypeVar
 
 from pydantic import BaseModel, ValidationError
 from pydantic.fields import FieldInfo
 
+from basis.fields import allowed, fields_of, holds_several, is_switch, takes_none
 from basis.files import working_folder
-from basis.registry import Registry
-from basis.text import printable, short, shown
+from basis.mistakes import MOST_LINES, explain, more
+from basis.text import printable, short
 from basis.yaml_text import UserError, read_yaml
 
-__all__ = [
-    "Parser",
-    "UserError",
-    "explain",
-    "fields_of",
-    "parse",
-    "read_yaml",
-    "run_main",
-    "section_of",
-    "split_values",
-]
+__all__ = ["Parser", "UserError", "explain", "parse", "read_yaml", "run_main"]
 
 Config = TypeVar("Config", bound=BaseModel)
 
-_TYPES = {
-    "int_.*": "must be a whole number",
-    "float_.*": "must be a number",
-    "bool_.*": "must be true or false",
-    "string_(type|unicode)": "must be a text",
-    "path_type": "must be a path",
-    "(dict|model)(_attributes)?_type": "must be a mapping of keys to values",
-}
-"""What is allowed, by pydantic's name of a mistake."""
 _NOTHING: Any = object()
 """Stands for a flag that was given without a value."""
 _NEGATIVE = re.compile(r"-\.?\d")
 _FLAG = re.compile(r"-(?!\.?\d)")
 _MOST_FLAGS = 1000
 """Flags on a command line; argparse takes quadratic time."""
-_MOST_LINES = 20
-"""Mistakes of one kind that are explained; more would be read by nobody, and take long."""
 
 
 def parse(
@@ -100,78 +80,6 @@ def parse(
     if lines:
         raise UserError(lines)
     return config
-
-
-def fields_of(model: type[BaseModel], section: str = "") -> dict[str, FieldInfo]:
-    """Every field by its name; a field of a section is called `section.name`."""
-    fields: dict[str, FieldInfo] = {}
-    for name, field in model.model_fields.items():
-        inner = section_of(field)
-        fields |= fields_of(inner, f"{section}{name}.") if inner is not None else {f"{section}{name}": field}
-    return fields
-
-
-def section_of(field: FieldInfo) -> type[BaseModel] | None:
-    """The model of a field that is a section of its own."""
-    kind = field.annotation
-    return kind if isinstance(kind, type) and issubclass(kind, BaseModel) else None
-
-
-def holds_several(field: FieldInfo) -> bool:
-    """Whether a field's value is a list."""
-    return any(get_origin(kind) in (tuple, list) for kind in [field.annotation, *get_args(field.annotation)])
-
-
-def takes_none(field: FieldInfo) -> bool:
-    """Whether the text `none` means None; it does not where it is one of the field's own values."""
-    return type(None) in _leaves(field.annotation) and "none" not in _choices(field.annotation)
-
-
-def split_values(value: object) -> list[Any]:
-    """The values of a list, which may be given as a list, as a text with commas, or as one value."""
-    parts = list(value) if isinstance(value, list | tuple) else [value]
-    split = [part.split(",") if isinstance(part, str) and "," in part else [part] for part in parts]
-    texts = [part.strip() if isinstance(part, str) else part for several in split for part in several]
-    return [text for text in texts if text != ""] if len(texts) > 1 else texts
-
-
-def allowed(field: FieldInfo) -> str:
-    """The allowed values, if the type says so: `a | b`, `1 to 4096`, `at least 1`; else empty."""
-    notes = [*field.metadata, *_annotations(field.annotation)]
-    words = _choices(field.annotation) or _registered(notes)
-    bounds: dict[str, Any] = {}
-    for note in notes:
-        bounds |= {name: getattr(note, name) for name in ("gt", "ge", "lt", "le") if hasattr(note, name)}
-    if words:
-        return " | ".join(words)
-    low, high = bounds.get("ge", bounds.get("gt")), bounds.get("le", bounds.get("lt"))
-    low_text = "" if low is None else f"at least {low:,}" if "ge" in bounds else f"more than {low:,}"
-    high_text = "" if high is None else f"at most {high:,}" if "le" in bounds else f"less than {high:,}"
-    if "ge" in bounds and "le" in bounds:
-        return f"{low:,} to {high:,}"
-    return ", ".join(text for text in (low_text, high_text) if text)
-
-
-def _choices(kind: Any) -> list[str]:
-    """The words that a type allows, if it is a choice of words."""
-    parts = [part for part in get_args(kind) if part is not type(None)]
-    if parts and all(isinstance(part, str) for part in parts):
-        return list(parts)
-    found = [words for part in parts if not isinstance(part, str) and (words := _choices(part))]
-    return found[0] if len(found) == 1 else []
-
-
-def _registered(notes: Sequence[Any]) -> list[str]:
-    """The names of a registry that checks a field, and how a user's own is named."""
-    owners = [getattr(getattr(note, "func", None), "__self__", None) for note in notes]
-    names = [name for owner in owners if isinstance(owner, Registry) for name in owner.names]
-    return [*names, "your own as module:Name"] if names else []
-
-
-def _annotations(kind: Any) -> list[Any]:
-    """The annotations of a type, at any depth."""
-    found = [part for note in getattr(kind, "__metadata__", ()) for part in getattr(note, "metadata", [note])]
-    return found + [note for inner in get_args(kind) for note in _annotations(inner)]
 
 
 def _read_file(
@@ -251,7 +159,7 @@ def _parser(
             add(action=argparse.BooleanOptionalAction)
         elif not holds_several(field):
             add(nargs="?", const=_NOTHING, metavar=one)
-        elif _is_bool(field):
+        elif is_switch(field):
             add(nargs="*", action=_Switch, metavar="[VALUE ...]")
             group.add_argument(
                 f"--no-{_flag(name)}", dest=name, action="store_const", const=["false"], help=argparse.SUPPRESS
@@ -288,20 +196,6 @@ def _shown(value: Any) -> str:
     return str(value).lower() if isinstance(value, bool) else str(value)
 
 
-def _is_bool(field: FieldInfo) -> bool:
-    return bool in _leaves(field.annotation)
-
-
-def is_number(field: FieldInfo) -> bool:
-    """Whether a field's value is a number."""
-    return bool({int, float} & set(_leaves(field.annotation)))
-
-
-def _leaves(kind: Any) -> list[Any]:
-    inner = get_args(kind)
-    return [leaf for part in inner for leaf in _leaves(part)] if inner else [kind]
-
-
 def _value(field: FieldInfo, found: Any) -> Any:
     """The value of a flag as the model takes it."""
     return None if found in ("none", "None") and takes_none(field) else found
@@ -329,75 +223,14 @@ def _unknown_lines(fields: Mapping[str, FieldInfo], unknown: Sequence[str]) -> l
     if "--" in unknown:
         return ["--: is not allowed; flags have names, and nothing else is given"]
     lines = []
-    for text in dict.fromkeys(unknown[:_MOST_LINES]):
+    for text in dict.fromkeys(unknown[:MOST_LINES]):
         if text.startswith("-"):
             flag = short(text.partition("=")[0], 60)
             near = difflib.get_close_matches(flag, ["--config", *(f"--{_flag(name)}" for name in fields)], n=1)
             lines.append(f"{flag}: is not a flag; " + (f"did you mean {near[0]}?" if near else "see --help"))
     if unknown and not lines:
         lines = [f"{short(unknown[0])}: is not a flag's value; see --help"]
-    return lines + _more(len(unknown))
-
-
-def _more(mistakes: int) -> list[str]:
-    """A line that says how many mistakes are not explained, if any."""
-    return [f"and {mistakes - _MOST_LINES:,} more mistakes"] if mistakes > _MOST_LINES else []
-
-
-def explain(error: ValidationError, model: type[BaseModel]) -> list[str]:
-    """One line for each mistake: the field, the value, what is allowed."""
-    lines = []
-    mistakes = error.errors(include_url=False)
-    sections = {"", *(name.rpartition(".")[0] for name in fields_of(model))}
-    for mistake in mistakes[:_MOST_LINES]:
-        where = ".".join(str(part) for part in mistake["loc"] if not isinstance(part, int))
-        message = mistake["msg"].removeprefix("Value error, ")
-        if mistake["type"] == "extra_forbidden":
-            near, where = _nearest(short(where, 60), model), short(where, 60)
-            hint = f"give it inside {near.rpartition('.')[0]}" if near == where else f"did you mean {near}?"
-            lines.append(f"{where}: is not a key; " + (hint if near else "see --help for all"))
-        elif mistake["type"] == "missing" and isinstance(mistake["loc"][-1], int):
-            places = [other["loc"][-1] for other in mistakes if other["loc"][:-1] == mistake["loc"][:-1]]
-            needed = 1 + max(place for place in places if isinstance(place, int))
-            lines.append(f"{where}: {shown(mistake['input'])} is not allowed; must be {needed} values")
-        elif mistake["type"] == "missing":
-            lines.append(f"{where}: is required")
-        elif mistake["type"] == "value_error" and where in sections:
-            found = message.splitlines()  # a check of several fields names them itself
-            lines += [f"{where}.{line}" if where else line for line in found]
-        else:
-            bounds = _bounds(where, model) if mistake["type"].startswith(("greater_than", "less_than")) else ""
-            message = bounds or _in_words(mistake) or message.replace("Input should be", "must be")
-            lines.append(f"{where}: {shown(mistake['input'])} is not allowed; {short(message)}")
-    return list(dict.fromkeys(lines)) + _more(len(mistakes))
-
-
-def _in_words(mistake: Mapping[str, Any]) -> str:
-    """What is allowed, for a value of another type than the field's; else empty."""
-    context = mistake.get("ctx", {})
-    if mistake["type"] in ("too_short", "too_long"):
-        count = context.get("max_length", context.get("min_length"))
-        return f"must be {'at least' if mistake['type'] == 'too_short' else 'at most'} {count} value{'s'[: count != 1]}"
-    return next((words for kind, words in _TYPES.items() if re.fullmatch(kind, mistake["type"])), "")
-
-
-def _bounds(where: str, model: type[BaseModel]) -> str:
-    """Both bounds of a number that has two, as pydantic names only one; else empty."""
-    field = fields_of(model).get(where)
-    words = {"gt": "greater than", "ge": "greater than or equal to", "lt": "less than", "le": "less than or equal to"}
-    notes = [*field.metadata, *_annotations(field.annotation)] if field else []
-    parts = [f"{text} {getattr(note, name)}" for note in notes for name, text in words.items() if hasattr(note, name)]
-    return f"must be {' and '.join(parts)}" if len(parts) > 1 else ""
-
-
-def _nearest(where: str, model: type[BaseModel]) -> str | None:
-    """The key of the same section that is spelled most like an unknown key, if any."""
-    keys = list(fields_of(model))
-    keys += {section for key in keys if (section := key.rpartition(".")[0])}
-    section, _, name = where.rpartition(".")
-    siblings = {key.rpartition(".")[2]: key for key in keys if not section or key.rpartition(".")[0] == section}
-    near = difflib.get_close_matches(name, siblings, n=1)
-    return siblings[near[0]] if near else None
+    return lines + more(len(unknown))
 
 
 def run_main(main: Callable[[], int]) -> NoReturn:

@@ -7,7 +7,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, BeforeValidator, Field, field_validator
 
-from basis.flags import split_values
+from basis.fields import split_values
 from biogen.config import EVALUATION, MAX_PEOPLE, DataConfig, Frozen, Mapped
 from eval.quantizers.schemes import SchemeText
 from train.architectures import ARCHITECTURES

@@ -12,7 +12,7 @@ from typing import Any
 
 from pydantic import BaseModel
 
-from basis.flags import section_of
+from basis.fields import section_of
 from biogen.config import COMMON, DataConfig
 from biogen.datasets import DATASETS
 from capacity.spec.config import ArchitectureOptions, RunConfig, Training

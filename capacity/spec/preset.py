@@ -13,8 +13,8 @@ from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal, get_origin
 from pydantic import BaseModel, BeforeValidator, Field, create_model, field_validator, model_validator
 from pydantic.fields import FieldInfo
 
+from basis.fields import holds_several, is_number, section_of, split_values, takes_none
 from basis.files import UserPath
-from basis.flags import holds_several, is_number, section_of, split_values, takes_none
 from basis.yaml_text import read_mapping, read_value
 from biogen.config import DataConfig, Frozen
 from capacity.spec.config import ArchitectureOptions, MeasureOptions, RunOptions, TrainingOptions
