@@ -13,7 +13,7 @@ from basis.flags import Parser, run_main
 from basis.folders import refuse_links
 from basis.program import called_as
 from basis.text import printable, short
-from capacity.report.figures import FIGURES
+from capacity.report.figures import FIGURES, OF_SWEEPS
 from capacity.report.figures.runs import draw_all
 from capacity.report.table import show
 from capacity.store.folders import holes
@@ -25,7 +25,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Print the table, and write results.csv and figures; the exit code is 2 if there are no runs."""
     options = _parser().parse_args(arguments)
     folders: list[Path] = options.folders
-    names: list[str] = options.figure or list(FIGURES.names)
+    names: list[str] = options.figure or list(OF_SWEEPS)
     # Published results have their figures already, and no results.csv.
     out: Path | None = options.out or (None if os.path.exists(folders[0] / RECORDS) else folders[0])
     try:

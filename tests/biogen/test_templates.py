@@ -131,5 +131,5 @@ def test_default_bank_has_200_templates() -> None:
 
 @pytest.mark.parametrize("templates", [-1, 0, 5, STORED + 1])
 def test_impossible_bank_is_refused(templates: int) -> None:
-    with pytest.raises(ValueError, match=f"^templates={templates}: must be 6 to {STORED}$"):
+    with pytest.raises(ValueError, match=f"^templates: {templates} is not allowed; must be 6 to {STORED}$"):
         load_bank(templates)

@@ -32,16 +32,20 @@ FIGURES: Registry[Drawing] = Registry(
     {
         "law": "capacity.report.figures.law:draw",
         "compare": "capacity.report.figures.compare:draw",
-        "passes": "capacity.report.figures.passes:draw",
-        "settings": "capacity.report.figures.settings:draw",
         "quantization": "capacity.report.figures.quantization:draw",
         "capacity": "capacity.report.figures.capacity:draw",
         "bits_per_param": "capacity.report.figures.bits_per_param:draw",
         "bits_against_people": "capacity.report.figures.bits_against_people:draw",
         "learning_curves": "capacity.report.figures.learning_curves:draw",
+        "settings": "capacity.report.figures.settings:draw",
+        "passes": "capacity.report.figures.passes:draw",
     },
     needs=("__call__",),
 )
 
 OF_ALL = ("law", "compare", "quantization")
 """Figures that show all kinds of runs at once."""
+OF_EXPERIMENTS = ("settings", "passes")
+"""Figures of experiments, whose runs they take."""
+OF_SWEEPS = tuple(name for name in FIGURES.names if name not in OF_EXPERIMENTS)
+"""Figures of every sweep."""

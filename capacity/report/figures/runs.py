@@ -22,7 +22,7 @@ from basis.files import replace_file
 from basis.folders import refuse_links
 from capacity.laws.capacity import compared
 from capacity.laws.groups import kinds, label
-from capacity.report.figures import FIGURES
+from capacity.report.figures import FIGURES, OF_SWEEPS
 from capacity.report.figures.style import STYLE, fix_layout
 from capacity.spec.identity import DEFAULTS
 from capacity.store.options import deciding
@@ -90,7 +90,7 @@ def groups(frame: pd.DataFrame, names: Sequence[str]) -> Iterator[tuple[dict[str
 
 
 def draw_all(
-    frame: pd.DataFrame, out: Path, folders: Sequence[Path] = (), names: Sequence[str] = FIGURES.names
+    frame: pd.DataFrame, out: Path, folders: Sequence[Path] = (), names: Sequence[str] = OF_SWEEPS
 ) -> list[Path]:
     """Write figures to `out`/plots as PNG (200 dpi) and SVG, and return the paths.
 

@@ -9,12 +9,12 @@ import pandas as pd
 import pytest
 from matplotlib.image import imread
 
-from capacity.report.figures import FIGURES, OF_ALL
+from capacity.report.figures import FIGURES, OF_ALL, OF_SWEEPS
 from capacity.report.figures.runs import Runs, draw_all, file_name
 from capacity.report.figures.style import STYLE
 from tests.capacity.report.figures.frames import INT8, both, make_frame, write_metrics
 
-OF_EACH = tuple(name for name in FIGURES.names if name not in OF_ALL)
+OF_EACH = tuple(name for name in OF_SWEEPS if name not in OF_ALL)
 
 
 def names(paths, extension="png"):
