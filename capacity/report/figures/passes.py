@@ -71,5 +71,5 @@ def _frontier(axes: Axes, sizes: Sequence[tuple[Any, pd.DataFrame]], law: Passes
         fitted = [fewest_exposures(list(tried), list(law.share(np.full(2000, one), tried)), wanted) for one in line]
         axes.plot(line, fitted, "--", color="0.4", linewidth=0.8)
     logarithmic(axes.xaxis, *limits(x, 1.2))
-    logarithmic(axes.yaxis, 1, 3000)
+    logarithmic(axes.yaxis, 1.0, 3000.0)
     axes.set(xlabel="Parameters a bit, P / k", ylabel="Fewest exposures")

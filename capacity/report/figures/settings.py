@@ -31,9 +31,8 @@ def draw(runs: Runs) -> dict[str, Figure]:
     frame = runs.frame
     if "setting" not in frame:
         return {}
-    columns = ["exposures"] + ["people"] * (
-        frame.groupby(["setting", "exposures", "size"])["people"].nunique().max() > 1
-    )
+    several_people = frame.groupby(["setting", "exposures", "size"])["people"].nunique().max() > 1
+    columns = ["exposures", "people"] if several_people else ["exposures"]
     points = _points(frame, columns)
     panels = list(groups(points, [name for name in columns if points[name].nunique() > 1]))
     names = list(dict.fromkeys(points["setting"]))

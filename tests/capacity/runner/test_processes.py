@@ -27,14 +27,14 @@ def alike(one, two):
     "changes", [{"optimizer": "muon", "layout": "rows"}, {"optimizer": "adamw", "layout": "packed", "context": 16}]
 )
 def test_two_processes_have_the_losses_of_one(prepare, do, changes):
-    one, two = (prepare(at, exposures=20, **PYTORCH, **changes) for at in ("one", "two"))
+    one, two = (prepare(at, exposures=8, **PYTORCH, **changes) for at in ("one", "two"))
     assert do(one)
     worker = start_worker(two, 0, TWO, ONE_THREAD)
     assert outcome(worker.wait(600), two, TWO) == 0, two.log.read_text()
     alike(one, two)
     assert json.loads(two.result.read_text())["provenance"]["processes"] == 2
     assert not list(two.path.glob("claim*"))
-    three = prepare("two", exposures=20, quantize="int8", **PYTORCH, **changes)
+    three = prepare("two", exposures=8, quantize="int8", **PYTORCH, **changes)
     assert outcome(start_worker(three, 0, TWO, ONE_THREAD).wait(600), three, TWO) == 0, three.log.read_text()
     assert json.loads(three.result.read_text())["provenance"]["training_of"] == two.path.name
     assert metrics_of(three.path) == metrics_of(two.path)

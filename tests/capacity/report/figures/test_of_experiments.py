@@ -1,0 +1,69 @@
+"""Figures of experiments: what each shows, and that other runs have none."""
+
+import matplotlib
+import numpy as np
+import pandas as pd
+import pytest
+
+from capacity.report.figures import passes, settings
+from capacity.report.figures.runs import Runs
+from capacity.report.figures.style import STYLE
+from tests.capacity.records import make_row
+
+
+def drawn(module, rows):
+    with matplotlib.rc_context(STYLE):
+        figures = module.draw(Runs.of(pd.DataFrame(rows)))
+        for figure in figures.values():
+            figure.draw_without_rendering()
+    return figures
+
+
+def compared(sizes=("2x48",), exposures=(100, 1000)):
+    return [
+        make_row(
+            f"{name}-{size}-{number}-{seed}", setting=name, size=size, seed=seed, exposures=number, bits_per_param=R
+        )
+        for name, R in (("clean", 2.0), ("junk", 0.5))
+        for size in sizes
+        for number in exposures
+        for seed in range(3)
+    ]
+
+
+def test_each_setting_is_a_row_in_a_panel_for_each_number_of_exposures():
+    (figure,) = drawn(settings, compared()).values()
+    assert [axes.get_title() for axes in figure.axes] == ["100 exposures", "1,000 exposures"]
+    assert [label.get_text() for label in figure.axes[0].get_yticklabels()] == ["clean", "junk"]
+    (x, y) = figure.axes[0].lines[0].get_data()
+    assert (list(x), list(y)) == ([2.0], [0])
+
+
+def test_several_sizes_make_lines_against_parameters():
+    (figure,) = drawn(settings, compared(sizes=("1x48", "2x48"), exposures=(100,))).values()
+    assert figure.axes[0].get_xlabel() == "Model parameters P"
+    assert [text.get_text() for text in figure.legends[0].get_texts()][:2] == ["clean", "junk"]
+
+
+@pytest.mark.parametrize("module", [settings, passes])
+def test_runs_of_no_experiment_have_no_figure(module):
+    assert drawn(module, [make_row("a")]) == {}
+
+
+def test_passes_show_the_share_known_and_where_it_is_reached():
+    tried, sizes = (1, 10, 100, 1000), {"1x16": 0.5, "1x32": 1.0, "1x64": 4.0}
+    rows = [
+        make_row(
+            f"{size}-{number}", size=size, params=round(x * 1000), max_bits=1000.0, exposures=number, people=250,
+            bits=1000 * min(1, 1.5 * x) * (1 - np.exp(-number * x / 30)),
+        )
+        for size, x in sizes.items()
+        for number in tried
+    ]  # fmt: skip
+    (figure,) = drawn(passes, rows).values()
+    share, fewest = figure.axes
+    assert share.get_ylabel() == "Share of all bits that is known"
+    assert fewest.get_ylabel() == "Fewest exposures"
+    reached = fewest.lines[0].get_ydata()
+    assert np.isnan(reached[0])  # half a parameter a bit holds three quarters
+    assert 10 < reached[2] < reached[1] < 100
