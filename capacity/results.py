@@ -105,10 +105,10 @@ def _experiments() -> str:
     rows = []
     for name in EXPERIMENTS.names:
         experiment = EXPERIMENTS[name]
-        verdict = experiment.verdict(_selected(name))
-        rows.append(
-            {"experiment": f"[{name}]({name}/README.md)", "question": experiment.question, "verdict": verdict.status}
-        )
+        selected = _selected(name)
+        page = f"[{name}]({name}/README.md)" if len(selected) else name
+        verdict = experiment.verdict(selected)
+        rows.append({"experiment": page, "question": experiment.question, "verdict": verdict.status})
     return table(pd.DataFrame(rows))
 
 

@@ -160,13 +160,17 @@ def judge(found: Ratio, low: float, high: float) -> Status:
 def told(found: Ratio) -> str:
     """A ratio in words: "1.31 times as much (1.25 to 1.38 over 3 seeds)"."""
     seeds = f"{found.seeds} seed{'s' if found.seeds > 1 else ''}"
-    interval = f"95 %: {found.low:.3g} to {found.high:.3g}, {seeds}" if found.seeds > 1 else seeds
-    return f"R is {found.value:.3g} times as large ({interval})"
+    interval = f"95 %: {_factor(found.low)} to {_factor(found.high)}, {seeds}" if found.seeds > 1 else seeds
+    return f"R is {_factor(found.value)} times as large ({interval})"
 
 
 def claims(pairs: Iterable[tuple[str, str, float, float, str, Mapping[str, Any]]]) -> tuple[Claim, ...]:
     """Claims from their fields in order: base, other, low, high, says, at."""
     return tuple(Claim(*fields) for fields in pairs)
+
+
+def _factor(value: float) -> str:
+    return f"{value:,.0f}" if value >= 100 else f"{value:.3g}"
 
 
 def _seed(key: Any) -> int:

@@ -37,7 +37,7 @@ def draw(runs: Runs) -> dict[str, Figure]:
     panels = list(groups(points, [name for name in columns if points[name].nunique() > 1]))
     names = list(dict.fromkeys(points["setting"]))
     several = points.groupby("setting")["size"].nunique().max() > 1
-    return {"": _lines(panels, names, points) if several else _rows(panels, names, points)}
+    return {"": _lines(panels, names, points, _title(runs)) if several else _rows(panels, names, points, _title(runs))}
 
 
 def _points(frame: pd.DataFrame, columns: list[str]) -> pd.DataFrame:
@@ -47,11 +47,11 @@ def _points(frame: pd.DataFrame, columns: list[str]) -> pd.DataFrame:
     return points.assign(params=R["params"].mean()).reset_index()
 
 
-def _lines(panels: list[Any], names: list[str], points: pd.DataFrame) -> Figure:
+def _lines(panels: list[Any], names: list[str], points: pd.DataFrame, title: str) -> Figure:
     """R against P, a line for each setting."""
     columns = min(2, len(panels))
     lines = math.ceil(len(panels) / columns)
-    figure = new_figure(1.2 + 2.2 * columns, 0.5 + 2.4 * lines, "Bits per parameter of each setting, at its best")
+    figure = new_figure(1.2 + 2.2 * columns, 0.5 + 2.4 * lines, title)
     axes = figure.subplots(lines, columns, sharex=True, squeeze=False)
     looks = dict(zip(names, zip(kind_colors(len(names)), _markers(names), strict=True), strict=True))
     for panel, (values, rows) in zip(axes.flat, panels, strict=False):
@@ -67,17 +67,18 @@ def _lines(panels: list[Any], names: list[str], points: pd.DataFrame) -> Figure:
     return figure
 
 
-def _rows(panels: list[Any], names: list[str], points: pd.DataFrame) -> Figure:
+def _rows(panels: list[Any], names: list[str], points: pd.DataFrame, title: str) -> Figure:
     """A row for each setting."""
     width = 0.4 + 0.058 * max(map(len, names)) + 2.2 * len(panels)
-    figure = new_figure(width, 0.9 + 0.24 * len(names), "Bits per parameter of each setting, at its best")
+    figure = new_figure(width, 0.9 + 0.24 * len(names), title)
     axes = figure.subplots(1, len(panels), sharey=True, squeeze=False)[0]
     places = {name: -place for place, name in enumerate(names)}
     looks = dict(zip(names, zip(kind_colors(len(names)), _markers(names), strict=True), strict=True))
     for panel, (values, rows) in zip(axes, panels, strict=True):
         for _, row in rows.iterrows():
             _row(panel, row, places[row["setting"]], *looks[row["setting"]])
-        panel.set(title=label(values) if values else "", xlabel=R_AXIS, xlim=(0, 1.1 * max(rows["high"].max(), 0.01)))
+        most = max(rows["high"].max(), 0.01)
+        panel.set(title=label(values) if values else "", xlabel=R_AXIS, xlim=(-0.03 * most, 1.1 * most))
         panel.set(yticks=list(places.values()), yticklabels=list(places), ylim=(0.6 - len(places), 0.4))
     legend(figure, bar_keys(points["seeds"]))
     return figure
@@ -94,3 +95,7 @@ def _bars(rows: pd.DataFrame) -> Any:
 
 def _markers(names: list[str]) -> list[str]:
     return [MARKERS[place % len(MARKERS)] for place in range(len(names))]
+
+
+def _title(runs: Runs) -> str:
+    return ": ".join(filter(None, ("Bits per parameter of each setting, at its best", runs.title)))
