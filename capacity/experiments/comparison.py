@@ -94,10 +94,10 @@ class Comparison:
             said = f"{claim.base} against {claim.other}{', ' if where else ''}{where}"
             if found is None:
                 statuses.append("not enough runs")
-                evidence.append(f"{said}: no runs with the same seeds. The source says {claim.says}.")
+                evidence.append(f"{said}: no runs with the same seeds; the source says {claim.says}.")
                 continue
             statuses.append(judge(found, claim.low, claim.high))
-            evidence.append(f"{said}: {told(found)}. The source says {claim.says}: {statuses[-1]}.")
+            evidence += [f"{said}: {told(found)}.", f"The source says {claim.says}: {statuses[-1]}."]
         if (frame["bits_per_param"] < LEAST_R).any():
             evidence.append(f"R below {LEAST_R:g} count as {LEAST_R:g} in ratios.")
         return Verdict(together(statuses), evidence)

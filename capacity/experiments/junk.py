@@ -5,8 +5,8 @@ Source: Allen-Zhu and Li, arXiv 2404.05405, results 10 to 12 (section 10).
 
 from capacity.experiments.comparison import Comparison, claims
 
-_CLEAN, _FRESH = "no junk", "7/8 junk, new people"
-_AGAIN, _TOKEN = "7/8 junk, few people again and again", "7/8 junk, new people, a token before useful texts"
+_CLEAN, _FRESH = "no junk", "7/8 new people"
+_AGAIN, _TOKEN = "7/8 few people again", "7/8 new people, token in front"
 _HUNDRED, _THREE = {"exposures": 100}, {"exposures": 300}
 
 JUNK = Comparison(

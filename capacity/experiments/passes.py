@@ -88,6 +88,11 @@ class Passes:
                 evidence.append(f"About {wanted_x:g} parameters a bit: no size with three seeds.")
                 continue
             found = fewest_exposures([*near["exposures"]], [*near["share"]], _SHARES[0])
+            if found != found and near["exposures"].max() < passes * _NEAR_PASSES:
+                statuses.append("not enough runs")
+                tried = f"{near['share'].max():.0%} are known after {near['exposures'].max():,} passes"
+                evidence.append(f"{near['x'].iloc[0]:.2f} parameters a bit: {tried}, the most that were tried.")
+                continue
             right = passes / _NEAR_PASSES <= found <= passes * _NEAR_PASSES
             statuses.append("reproduced" if right else "not reproduced")
             best = (
