@@ -142,7 +142,7 @@ def matching(frame: pd.DataFrame, options: Mapping[str, Any]) -> pd.DataFrame:
 
 
 def _is(value: Any, wanted: Any) -> bool:
-    return not pd.isna(value) and (value == wanted or str(value) == str(wanted))
+    return not pd.isna(value) and bool(value == wanted or str(value) == str(wanted))
 
 
 def judge(found: Ratio, low: float, high: float) -> Status:
