@@ -3,7 +3,6 @@
 import math
 from typing import Any
 
-import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
@@ -13,18 +12,18 @@ from capacity.laws.capacity import best_over_people, over_seeds
 from capacity.laws.groups import label
 from capacity.report.figures.runs import Runs, groups
 from capacity.report.figures.style import (
-    MARKERS,
     N_AXIS,
     P_AXIS,
     R_AXIS,
     bar_keys,
-    kind_colors,
     label_outer,
     legend,
     level_lines,
     limits,
     logarithmic,
+    looks_of,
     new_figure,
+    seed_bars,
 )
 
 DATA = ("dataset", "exposures")
@@ -48,7 +47,7 @@ def draw(runs: Runs) -> dict[str, Figure]:
     if not panels:
         return {}
     names = [label(values) for values, _ in groups(points, others)]
-    looks = dict(zip(names, zip(kind_colors(len(names)), _markers(len(names)), strict=True), strict=True))
+    looks = looks_of(names)
     if x is None:
         return {"": _rows(runs, panels, others, looks)}
     shown = dict(list(looks.items())[:MOST_LINES])
@@ -77,10 +76,6 @@ def _points(runs: Runs) -> tuple[str | None, pd.DataFrame]:
     return "people" if runs.plain["people"].nunique() > 1 else None, over_seeds(runs.plain, runs.kind)
 
 
-def _markers(number: int) -> list[str]:
-    return [MARKERS[place % len(MARKERS)] for place in range(number)]
-
-
 def _title(runs: Runs, x: str, shown: int, there: int) -> str:
     several = runs.plain.groupby("size")["people"].nunique().max() > 1
     what = "Best bits per parameter over N" if x == "params" and several else "Bits per parameter"
@@ -89,8 +84,7 @@ def _title(runs: Runs, x: str, shown: int, there: int) -> str:
 
 
 def _line(axes: Axes, rows: pd.DataFrame, x: str, color: Any, marker: str) -> None:
-    bars = np.array([rows["R"] - rows["low"], rows["high"] - rows["R"]]).clip(min=0)
-    axes.errorbar(rows[x], rows["R"], bars, fmt=marker, ls="-", color=color, elinewidth=0.8, zorder=2)
+    axes.errorbar(rows[x], rows["R"], seed_bars(rows, "R"), fmt=marker, ls="-", color=color, elinewidth=0.8, zorder=2)
 
 
 def _rows(runs: Runs, panels: list[Any], others: list[str], looks: dict[str, Any]) -> Figure:
@@ -104,7 +98,7 @@ def _rows(runs: Runs, panels: list[Any], others: list[str], looks: dict[str, Any
     places = {name: -place for place, name in enumerate(looks)}
     for panel, (values, points) in zip(axes, panels, strict=True):
         for one, rows in groups(points, others):
-            R, bars = rows["R"], np.array([rows["R"] - rows["low"], rows["high"] - rows["R"]]).clip(min=0)
+            R, bars = rows["R"], seed_bars(rows, "R")
             color, marker = looks[label(one)]
             panel.errorbar(R, [places[label(one)]] * len(R), xerr=bars, fmt=marker, color=color, elinewidth=0.8)
         panel.set(title=label(values) if values else "", xlabel=R_AXIS, xlim=(min(0, 1.1 * points["low"].min()), None))

@@ -19,6 +19,7 @@ from capacity.report.figures.style import (
     limits,
     logarithmic,
     new_figure,
+    seed_bars,
     shades,
 )
 from capacity.report.table import short_number
@@ -55,8 +56,7 @@ def draw(runs: Runs) -> dict[str, Figure]:
 
 
 def _curve(axes: Axes, rows: pd.DataFrame, law: PassesLaw, color: Any, marker: str) -> None:
-    bars = np.array([rows["share"] - rows["low"], rows["high"] - rows["share"]]).clip(min=0)
-    axes.errorbar(rows["exposures"], rows["share"], bars, fmt=marker, color=color, elinewidth=0.8)
+    axes.errorbar(rows["exposures"], rows["share"], seed_bars(rows, "share"), fmt=marker, color=color, elinewidth=0.8)
     line = np.geomspace(rows["exposures"].min(), rows["exposures"].max(), 100)
     axes.plot(line, law.share(np.full(100, rows["x"].iloc[0]), line), "--", color=color, linewidth=0.8)
 

@@ -3,26 +3,24 @@
 import math
 from typing import Any
 
-import numpy as np
 import pandas as pd
-from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
 from capacity.laws.groups import label
 from capacity.report.figures.runs import Runs, groups
 from capacity.report.figures.style import (
-    MARKERS,
     P_AXIS,
     R_AXIS,
     bar_keys,
-    kind_colors,
     label_outer,
     legend,
     level_lines,
     limits,
     logarithmic,
+    looks_of,
     new_figure,
+    seed_bars,
 )
 
 
@@ -53,11 +51,13 @@ def _lines(panels: list[Any], names: list[str], points: pd.DataFrame, title: str
     lines = math.ceil(len(panels) / columns)
     figure = new_figure(1.2 + 2.2 * columns, 0.5 + 2.4 * lines, title)
     axes = figure.subplots(lines, columns, sharex=True, squeeze=False)
-    looks = dict(zip(names, zip(kind_colors(len(names)), _markers(names), strict=True), strict=True))
+    looks = looks_of(names)
     for panel, (values, rows) in zip(axes.flat, panels, strict=False):
         for name, (color, marker) in looks.items():
             own = rows[rows["setting"] == name].sort_values("params")
-            panel.errorbar(own["params"], own["R"], _bars(own), fmt=marker, ls="-", color=color, elinewidth=0.8)
+            panel.errorbar(
+                own["params"], own["R"], seed_bars(own, "R"), fmt=marker, ls="-", color=color, elinewidth=0.8
+            )
         panel.set(title=label(values) if values else "", ylim=(0, 1.12 * rows["high"].max()))
         logarithmic(panel.xaxis, *limits(points["params"]))
         level_lines(panel, named=panel in axes[:, -1])
@@ -73,28 +73,17 @@ def _rows(panels: list[Any], names: list[str], points: pd.DataFrame, title: str)
     figure = new_figure(width, 0.9 + 0.24 * len(names), title)
     axes = figure.subplots(1, len(panels), sharey=True, squeeze=False)[0]
     places = {name: -place for place, name in enumerate(names)}
-    looks = dict(zip(names, zip(kind_colors(len(names)), _markers(names), strict=True), strict=True))
+    looks = looks_of(names)
     for panel, (values, rows) in zip(axes, panels, strict=True):
-        for _, row in rows.iterrows():
-            _row(panel, row, places[row["setting"]], *looks[row["setting"]])
+        for name, (color, marker) in looks.items():
+            own = rows[rows["setting"] == name]
+            bars = seed_bars(own, "R")
+            panel.errorbar(own["R"], [places[name]] * len(own), xerr=bars, fmt=marker, color=color, elinewidth=0.8)
         most = max(rows["high"].max(), 0.01)
         panel.set(title=label(values) if values else "", xlabel=R_AXIS, xlim=(-0.03 * most, 1.1 * most))
         panel.set(yticks=list(places.values()), yticklabels=list(places), ylim=(0.6 - len(places), 0.4))
     legend(figure, bar_keys(points["seeds"]))
     return figure
-
-
-def _row(panel: Axes, row: "pd.Series[Any]", place: int, color: Any, marker: str) -> None:
-    bars = [[max(0, row["R"] - row["low"])], [max(0, row["high"] - row["R"])]]
-    panel.errorbar([row["R"]], [place], xerr=bars, fmt=marker, color=color, elinewidth=0.8)
-
-
-def _bars(rows: pd.DataFrame) -> Any:
-    return np.array([rows["R"] - rows["low"], rows["high"] - rows["R"]]).clip(min=0)
-
-
-def _markers(names: list[str]) -> list[str]:
-    return [MARKERS[place % len(MARKERS)] for place in range(len(names))]
 
 
 def _title(runs: Runs) -> str:

@@ -93,6 +93,17 @@ def kind_colors(number: int) -> list[Any]:
     return list(KIND_COLORS[:number]) if number <= len(KIND_COLORS) else shades(SIZE_COLORS, number)
 
 
+def looks_of(names: Sequence[str]) -> dict[str, tuple[Any, str]]:
+    """The color and the marker of each kind of run."""
+    markers = [MARKERS[place % len(MARKERS)] for place in range(len(names))]
+    return dict(zip(names, zip(kind_colors(len(names)), markers, strict=True), strict=True))
+
+
+def seed_bars(rows: pd.DataFrame, mean: str) -> Any:
+    """The lengths of bars from the mean down to the column `low` and up to `high`, [2, rows]."""
+    return np.array([rows[mean] - rows["low"], rows["high"] - rows[mean]]).clip(min=0)
+
+
 def spread(values: "pd.Series[Any]", most: int) -> list[Any]:
     """At most `most` of the distinct values, evenly spread from the first to the last."""
     distinct = sorted(values.unique())
