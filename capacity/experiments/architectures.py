@@ -48,5 +48,5 @@ ARCHITECTURES = Comparison(
         **{"dataset": "biod", "recipe": "fast", "biod.name_length": 3, "junk": "0", "layout": "rows", "size": "2x32"},
         "people": [200, 260, 340, 440, 560, 720],
     },
-    over=("lr", "people"),
+    best_people=True,
 )

@@ -13,11 +13,11 @@ import pandas as pd
 
 from capacity.experiments.experiment import Scale, Status, Verdict, sweeps_of, together
 from capacity.laws.groups import phrase
-from capacity.laws.ratios import LEAST_R, Ratio, best_setting, ratio_over_seeds
+from capacity.laws.ratios import LEAST_R, LEAST_SEEDS, Ratio, best_setting, ratio_over_seeds, tried_by_all
 from capacity.spec.identity import DEFAULTS
 
-_LEAST_SEEDS = 3
-"""Seeds that a verdict takes at least."""
+_LEAST_TRIED = 3
+"""Values of what is tuned that a verdict takes at least."""
 
 
 @dataclass(frozen=True)
@@ -52,8 +52,12 @@ class Comparison:
     """Options of all its runs."""
     by: tuple[str, ...] = ("exposures",)
     """Columns that tell comparisons apart, each a line of the table."""
-    over: tuple[str, ...] = ("lr",)
-    """Columns whose best value counts, for each setting by itself."""
+    tuned: tuple[str, ...] = ("lr",)
+    """Columns whose best value counts, for each setting by itself; of the values that all settings tried."""
+    own_values: bool = False
+    """Each setting has values of its own for what is tuned, as many as the others have."""
+    best_people: bool = False
+    """The best N counts, for each setting by itself."""
     published: tuple[str, ...] = ("comparisons",)
     figures: tuple[str, ...] = ("settings",)
 
@@ -66,12 +70,21 @@ class Comparison:
         frame = matching(frame, self.shared)
         named = [matching(frame, options).assign(setting=name) for name, options in self.settings.items()]
         rows = pd.concat([rows for rows in named if len(rows)] or [frame.iloc[:0].assign(setting="")])
-        return best_setting(rows, ["setting", *self._points(rows)], self.over)
+        points = self._points(rows)
+        rows = rows if self.own_values else tried_by_all(rows, "setting", points, self.tuned)
+        own = rows.groupby(["setting", *points], dropna=False)
+        tuned = self._tuned(rows)
+        rows = rows.assign(
+            tried=own[tuned].transform("nunique").prod(axis=1),
+            **{f"least {name}": own[name].transform("min") for name in tuned},
+            **{f"most {name}": own[name].transform("max") for name in tuned},
+        )
+        return best_setting(rows, ["setting", *points], self._over(rows))
 
     def table(self, frame: pd.DataFrame) -> pd.DataFrame:
         """R of each setting, a line each."""
         several = [name for name in self._points(frame) if name in self.by or frame[name].nunique() > 1]
-        chosen = [name for name in self.over if name in frame and frame[name].nunique(dropna=False) > 1]
+        chosen = [name for name in self._over(frame) if frame[name].nunique(dropna=False) > 1]
         lines = []
         for _, rows in frame.groupby([*self._points(frame), "setting"], sort=False, dropna=False):
             first, R = rows.iloc[0], rows["bits_per_param"]
@@ -80,7 +93,7 @@ class Comparison:
                 | {"setting": first["setting"], "R": f"{R.mean():.3f}"}
                 | {"lowest to highest seed": f"{R.min():.3f} to {R.max():.3f}", "seeds": str(len(R))}
                 | {"P": f"{round(rows['params'].mean()):,}", "R max": f"{rows['max_bits_per_param'].mean():.2f}"}
-                | {f"best {name}": _text(first[name]) for name in chosen}
+                | {f"best {name}": _best(first, name) for name in chosen}
             )
         return pd.DataFrame(lines)
 
@@ -96,15 +109,36 @@ class Comparison:
                 statuses.append("not enough runs")
                 evidence.append(f"{said}: no runs with the same seeds; the source says {claim.says}.")
                 continue
-            statuses.append(judge(found, claim.low, claim.high))
+            alike = self._tuned_alike(frame, claim)
+            statuses.append(judge(found, claim.low, claim.high) if alike is None else "not enough runs")
+            evidence += [] if alike is None else [f"{said}: {alike}."]
             evidence += [f"{said}: {told(found)}.", f"The source says {claim.says}: {statuses[-1]}."]
         if (frame["bits_per_param"] < LEAST_R).any():
             evidence.append(f"R below {LEAST_R:g} count as {LEAST_R:g} in ratios.")
         return Verdict(together(statuses), evidence)
 
+    def _tuned(self, frame: pd.DataFrame) -> list[str]:
+        """The columns that are tuned and that the runs have."""
+        return [name for name in self.tuned if name in frame]
+
+    def _over(self, frame: pd.DataFrame) -> list[str]:
+        """The columns whose best value counts."""
+        return [*self._tuned(frame), *(["people"] if self.best_people else [])]
+
+    def _tuned_alike(self, frame: pd.DataFrame, claim: Claim) -> str | None:
+        """What is wrong with the tuning of a claim's two settings; None if nothing is."""
+        if not self._tuned(frame):
+            return None
+        rows = matching(frame, claim.at)
+        counts = [int(rows.loc[rows["setting"] == name, "tried"].min()) for name in (claim.base, claim.other)]
+        what = ", ".join(self._tuned(frame))
+        if counts[0] != counts[1]:
+            return f"{counts[0]} and {counts[1]} values of {what} were tried, which is not alike"
+        return None if counts[0] >= _LEAST_TRIED else f"{counts[0]} values of {what} were tried, too few"
+
     def _points(self, frame: pd.DataFrame) -> list[str]:
         """The columns that tell the points of a setting apart, besides the seed."""
-        names = dict.fromkeys((*self.by, "size", *(() if "people" in self.over else ("people",))))
+        names = dict.fromkeys((*self.by, "size", *(() if self.best_people else ("people",))))
         varied = {name for options in self.settings.values() for name in options}
         return [name for name in names if name in frame and name not in varied]
 
@@ -150,7 +184,7 @@ def judge(found: Ratio, low: float, high: float) -> Status:
 
     In part: the interval over seeds reaches what the source says, and the mean does not.
     """
-    if found.seeds < _LEAST_SEEDS:
+    if found.seeds < LEAST_SEEDS:
         return "not enough runs"
     if low <= found.value <= high:
         return "reproduced"
@@ -175,6 +209,14 @@ def _factor(value: float) -> str:
 
 def _seed(key: Any) -> int:
     return int(key[-1] if isinstance(key, tuple) else key)
+
+
+def _best(row: pd.Series, name: str) -> str:
+    """The value of what is tuned, and whether it is the last that was tried."""
+    for end, word in (("least", "smallest"), ("most", "largest")):
+        if row.get("tried", 1) > 1 and row.get(f"{end} {name}") == row[name]:
+            return f"{_text(row[name])} ({word} tried)"
+    return _text(row[name])
 
 
 def _text(value: Any) -> str:

@@ -30,5 +30,5 @@ EXPERTS = Comparison(
         **{"dataset": "biod", "recipe": "fast", "biod.name_length": 3, "junk": "0", "layout": "rows"},
         "people": [60, 80, 100, 130, 170, 220, 280, 360, 470, 610],
     },
-    over=("lr", "people"),
+    best_people=True,
 )

@@ -13,7 +13,7 @@ import pandas as pd
 from capacity.experiments.comparison import matching
 from capacity.experiments.experiment import Scale, Status, Verdict, sweeps_of, together
 from capacity.laws.passes import fewest_exposures, fit_passes, known_shares
-from capacity.laws.ratios import best_setting
+from capacity.laws.ratios import LEAST_SEEDS, best_setting
 
 _CLAIMS = ((0.5, 1000), (1.0, 100), (10.0, 1))
 """Parameters a bit, and the passes that the lecture gives them."""
@@ -83,7 +83,7 @@ class Passes:
         evidence = []
         for wanted_x, passes in _CLAIMS:
             near = shares[(shares["x"] / wanted_x).between(1 / _NEAR_SIZE, _NEAR_SIZE)]
-            if near.empty or near["seeds"].min() < 3:
+            if near.empty or near["seeds"].min() < LEAST_SEEDS:
                 statuses.append("not enough runs")
                 evidence.append(f"About {wanted_x:g} parameters a bit: no size with three seeds.")
                 continue

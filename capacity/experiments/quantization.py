@@ -52,5 +52,5 @@ QUANTIZATION = Comparison(
         for number in (100, 300, 1000)
     ),
     shared=_SHARED,
-    over=(),
+    tuned=(),
 )

@@ -31,5 +31,5 @@ RANDOM = Comparison(
         **{"recipe": "fast", "weight_decay": 0.1, "precision": "fp32", "junk": "0", "layout": "rows"},
         **{"architecture": "gpt2", "size": "2x32", "exposures": 1000},
     },
-    over=("lr", "people"),
+    best_people=True,
 )

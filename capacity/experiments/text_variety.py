@@ -7,7 +7,7 @@ from capacity.experiments.comparison import Comparison, claims
 
 _FRESH, _SINGLE, _FIVE = "a new text at every exposure", "one text a person", "five texts a person"
 _ORDER, _NAMES = "one text, new order of sentences", "new texts, the full name in every sentence"
-_AT = {"exposures": 300}
+_AT = {"exposures": 200}
 
 TEXT_VARIETY = Comparison(
     title="one text a person, or many",
@@ -32,5 +32,5 @@ TEXT_VARIETY = Comparison(
         ]
     ),
     shared={"dataset": "bios", "recipe": "fast", "templates": 6, "junk": "0", "questions": "none", "exposures": 300},
-    over=("lr", "people"),
+    best_people=True,
 )

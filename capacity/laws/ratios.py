@@ -1,7 +1,7 @@
 """How much worse one setting is than another: the ratio of their R over the same seeds, with its interval.
 
-In: the seeds' R of two settings. Out: a `Ratio`; and of several values of an option the best one, alike for every
-setting.
+In: the seeds' R of two settings. Out: a `Ratio`; and the best of several values of an option, where every setting had
+the same choice.
 """
 
 import math
@@ -14,6 +14,9 @@ from scipy.stats import t as student
 
 LEAST_R = 0.001
 """Bits per parameter that count at least: below it R says only that nothing was learned, and ratios mean nothing."""
+
+LEAST_SEEDS = 3
+"""Seeds that a verdict about a difference takes at least."""
 
 
 class Ratio(NamedTuple):
@@ -71,3 +74,28 @@ def best_setting(frame: pd.DataFrame, of: Sequence[str], over: Sequence[str]) ->
     tried = means[means["seeds"] == most]
     best = tried.groupby(list(of), dropna=False, sort=False)["R"].idxmax() if of else [tried["R"].idxmax()]
     return frame.merge(means.loc[best, [*of, *over]], on=[*of, *over], how="inner")
+
+
+def tried_by_all(frame: pd.DataFrame, setting: str, of: Sequence[str], over: Sequence[str]) -> pd.DataFrame:
+    """The rows with values of some options that every setting tried, so that none has more choice than another.
+
+    A setting tried a value if it has `LEAST_SEEDS` seeds of it at each of its N, or as many as any value has.
+
+    Args:
+        frame: a row a run, with `seed` and `people`.
+        setting: the column that tells settings apart.
+        of: columns of a point, at least one; settings are compared within a point.
+        over: columns that are tuned, such as "lr".
+
+    """
+    over = [name for name in over if name in frame]
+    if frame.empty or not over:
+        return frame
+    each = [*of, setting, *over]
+    runs = frame.groupby([*each, *({"people"} - set(of))], dropna=False)
+    seeds = runs.agg(seeds=("seed", "nunique")).reset_index()
+    least = seeds.groupby(each, dropna=False)["seeds"].min().reset_index()
+    tried = least[least["seeds"] >= min(LEAST_SEEDS, seeds["seeds"].max())]
+    by = tried.groupby([*of, *over], dropna=False)[setting].transform("nunique")
+    there = tried.groupby(list(of), dropna=False)[setting].transform("nunique")
+    return frame.merge(tried.loc[by == there, [*of, *over]].drop_duplicates(), on=[*of, *over], how="inner")

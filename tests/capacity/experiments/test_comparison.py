@@ -1,5 +1,8 @@
 """Comparisons: their verdicts follow from ratios over seeds, each setting at its best learning rate."""
 
+from dataclasses import replace
+
+import numpy as np
 import pandas as pd
 import pytest
 from hypothesis import given
@@ -21,14 +24,14 @@ FACTOR = Comparison(
 
 
 def runs(clean, junk, **more):
-    """Runs of two learning rates; the second has nothing. clean, junk: R by seed."""
+    """Runs of three learning rates; only the first has anything. clean, junk: R by seed."""
     return pd.DataFrame(
         make_row(
             f"{share}-{seed}-{lr}", junk=share, seed=seed, lr=lr, exposures=100, bits_per_param=R * (lr < 0.02), **more
         )
         for share, values in (("0", clean), ("1/2", junk))
         for seed, R in enumerate(values)
-        for lr in (0.01, 0.02)
+        for lr in (0.01, 0.02, 0.04)
     )
 
 
@@ -56,6 +59,40 @@ def test_without_runs_of_a_setting_there_are_not_enough():
     only = FACTOR.select(frame[frame["junk"] == "0"])
     assert FACTOR.verdict(only).status == "not enough runs"
     assert FACTOR.verdict(FACTOR.select(frame.iloc[:0])).status == "not enough runs"
+
+
+def test_a_value_that_one_setting_alone_tried_does_not_count():
+    frame = runs([1, 1, 1], [0.5, 0.5, 0.5])
+    lucky = [make_row(f"lucky-{seed}", junk="0", seed=seed, lr=0.08, bits_per_param=9.0) for seed in range(3)]
+    selected = FACTOR.select(pd.concat([frame, pd.DataFrame(lucky).assign(exposures=100)]))
+    assert selected["bits_per_param"].max() == 1
+    assert set(selected["tried"]) == {3}
+    assert FACTOR.verdict(selected).status == "reproduced"
+
+
+def test_the_table_says_where_the_best_value_is_the_last_that_was_tried():
+    frame = runs([1, 1, 1], [0.5, 0.5, 0.5])
+    frame.loc[(frame["junk"] == "0") & (frame["lr"] == 0.02), "bits_per_param"] = 2
+    assert FACTOR.table(FACTOR.select(frame))["best lr"].tolist() == ["0.02", "0.01 (smallest tried)"]
+
+
+@pytest.mark.parametrize(("keep", "tried"), [("lr < 0.03", 2), ("lr < 0.03 or seed < 2", 2), ("lr < 0.015", 1)])
+def test_a_verdict_takes_three_values_of_what_is_tuned_with_three_seeds_each(keep, tried):
+    frame = runs([1, 1, 1], [0.5, 0.5, 0.5])
+    selected = FACTOR.select(frame.query(f"junk == '0' or {keep}"))
+    verdict = FACTOR.verdict(selected)
+    assert verdict.status == "not enough runs"
+    assert verdict.evidence[0] == f"clean against junk, 100 exposures: {tried} values of lr were tried, too few."
+
+
+def test_settings_with_values_of_their_own_need_as_many():
+    own = replace(FACTOR, own_values=True)
+    frame = runs([1, 1, 1], [0.5, 0.5, 0.5])
+    frame["lr"] *= np.where(frame["junk"] == "0", 1, 0.7)
+    assert own.verdict(own.select(frame)).status == "reproduced"
+    fewer = own.verdict(own.select(frame.query("junk == '0' or lr < 0.02")))
+    assert fewer.status == "not enough runs"
+    assert fewer.evidence[0].endswith("3 and 2 values of lr were tried, which is not alike.")
 
 
 def test_sizes_are_paired_and_none_outweighs_another():
