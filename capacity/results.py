@@ -4,7 +4,7 @@
 """
 
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -79,14 +79,15 @@ def block(name: str) -> str:
     """The text of a block of a document. Raises ValueError for an unknown block.
 
     `best FOLDER`: the best R over N; `runs FOLDER`: every run; `made FOLDER`: where its numbers come from;
-    `text FILE`: a file of results/ as it is; `experiments`: all verdicts; `finding`: the law in a sentence.
+    `text FILE`: a file of results/ as it is; `experiments`: all verdicts; `finding`: the law in a sentence;
+    `findings`: what each source found, beside what came out; `headlines`: the first of each experiment.
     """
     from capacity.report.best import best_table
     from capacity.report.documents import made_by, runs_table
 
     kind, _, folder = name.partition(" ")
-    if name in ("experiments", "finding"):
-        return _experiments() if name == "experiments" else _finding()
+    if name in _OF_ALL:
+        return _OF_ALL[name]()
     if kind == "text" and (RESULTS / folder).is_file():
         return f"```text\n{(RESULTS / folder).read_text(encoding='utf-8').rstrip()}\n```"
     if kind not in ("best", "runs", "made") or RESULTS / folder not in _folders():
@@ -112,6 +113,25 @@ def _experiments() -> str:
     return table(pd.DataFrame(rows))
 
 
+def _findings(most: int | None = None, folder: str = "") -> str:
+    """What each source found, beside what came out, a row each; `most` of each experiment."""
+    import pandas as pd
+
+    from capacity.report.markdown import table
+
+    rows = []
+    for name in EXPERIMENTS.names:
+        verdict = EXPERIMENTS[name].verdict(_selected(name))
+        found = [one for one in verdict.findings if one.here]
+        rows += [
+            {"experiment": f"[{name}]({folder}{name}/README.md)", "what": one.what}
+            | {"the source": one.source, "here": one.here}
+            | ({} if most is None else {"all that it says": verdict.status})
+            for one in found[:most]
+        ]
+    return table(pd.DataFrame(rows))
+
+
 def _finding() -> str:
     """The law on bioD as the source trains, in a sentence."""
     from capacity.laws.capacity import best_over_people
@@ -125,6 +145,15 @@ def _finding() -> str:
         f"Models of {P} parameters store {many} bits per parameter if each fact is seen 1000 times.\n"
         f"If it is seen 100 times, they store {few} (abstract people, the paper's AdamW, two CPU cores)."
     )
+
+
+_OF_ALL: dict[str, Callable[[], str]] = {
+    "experiments": _experiments,
+    "finding": _finding,
+    "findings": _findings,
+    "headlines": lambda: _findings(most=1, folder="results/"),
+}
+"""The blocks that take nothing."""
 
 
 def _folders() -> list[Path]:

@@ -36,7 +36,7 @@ class Options(Frozen):
     data: UserPath
     """A folder with a config.yaml that describes the people."""
     quantize: tuple[SchemeText, ...] = ()
-    """Quantized copies to measure, too: [rtn|gptq|module:Name]-FORMAT[-gGROUP][+embedding], such as gptq-int4."""
+    """Quantized copies to measure, too: [rtn|gptq|module:Name]-FORMAT[-gGROUP][+embedding][+temperature]."""
     people: int = Field(50_000, ge=2)
     """Largest number of people measured."""
     device: str = "cpu"

@@ -17,6 +17,7 @@ from eval.hf import vocabulary_tables
 from eval.quantizers import QUANTIZERS
 from eval.quantizers.rounding import round_to_nearest
 from eval.quantizers.schemes import NONE, Scheme
+from eval.temperature import set_temperature
 
 Model = TypeVar("Model", bound=nn.Module)
 Calibration = Callable[[], Sequence[Tensor]]
@@ -55,7 +56,7 @@ def quantize(
 
     Args:
         model: left as it is.
-        scheme: method, format, groups, and whether the embedding is quantized.
+        scheme: method, format, groups, whether the embedding is quantized, and whether there is a temperature.
         calibration: draws texts of the data set, for quantizers that need some.
         tokens_in_use: rows of the vocabulary (of a model in Hugging Face form) that count in the size; None for all.
 
@@ -80,6 +81,8 @@ def quantize(
         QUANTIZERS[scheme.method](quantized_copy, inner, scheme, calibration)
     if scheme.embedding:
         round_to_nearest(quantized_copy, outer, scheme, calibration)
+    if scheme.temperature:
+        set_temperature(quantized_copy, calibration())
     return quantized_copy, _size(quantized_copy, quantized, scheme, tokens_in_use, bytes_each)
 
 

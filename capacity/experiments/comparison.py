@@ -5,17 +5,19 @@ In: settings by name, each with the options that make it, and claims about pairs
 
 import math
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
 import pandas as pd
 
-from capacity.experiments.experiment import Scale, Status, Verdict, sweeps_of, together
+from capacity.experiments.experiment import Finding, Scale, Status, Verdict, sweeps_of, together
 from capacity.laws.groups import phrase
 from capacity.laws.ratios import LEAST_R, LEAST_SEEDS, Ratio, best_setting, ratio_over_seeds, tried_by_all
 from capacity.spec.identity import DEFAULTS
 
+_PLAIN = {"quantization": "none"}
+"""Models as trained, unless an experiment is about quantized copies."""
 _LEAST_TRIED = 3
 """Values of what is tuned that a verdict takes at least."""
 
@@ -34,6 +36,16 @@ class Claim:
     """The source's words: "20 times less"."""
     at: Mapping[str, Any]
     """Values of the columns in `by`."""
+    other_at: Mapping[str, Any] | None = None
+    """Those of the other setting, if they differ."""
+
+    @property
+    def said(self) -> str:
+        """What is compared, in words."""
+        if self.other_at is None:
+            return ", ".join((f"{self.base} against {self.other}", *_phrases(self.at)))
+        sides = ((self.base, self.at), (self.other, self.other_at))
+        return " against ".join(", ".join((name, *_phrases(at))) for name, at in sides)
 
 
 @dataclass(frozen=True)
@@ -60,6 +72,8 @@ class Comparison:
     """The best N counts, for each setting by itself."""
     published: tuple[str, ...] = ("comparisons",)
     figures: tuple[str, ...] = ("settings",)
+    columns: Mapping[str, str] = field(default_factory=dict)
+    """More columns of the table, means over seeds: the headings by the columns of the runs."""
 
     def sweeps(self, scale: Scale) -> Sequence[Mapping[str, Any]]:
         """Options of the sweeps. Raises ValueError for a scale that it does not have."""
@@ -67,8 +81,10 @@ class Comparison:
 
     def select(self, frame: pd.DataFrame) -> pd.DataFrame:
         """The runs of its settings, with the setting's name in a column, each at the best of what is tuned."""
-        frame = matching(frame, self.shared)
-        named = [matching(frame, options).assign(setting=name) for name, options in self.settings.items()]
+        named = [
+            matching(frame, _PLAIN | dict(self.shared) | dict(options)).assign(setting=name)
+            for name, options in self.settings.items()
+        ]
         rows = pd.concat([rows for rows in named if len(rows)] or [frame.iloc[:0].assign(setting="")])
         points = self._points(rows)
         rows = rows if self.own_values else tried_by_all(rows, "setting", points, self.tuned)
@@ -92,6 +108,7 @@ class Comparison:
                 {name: _text(first[name]) for name in several}
                 | {"setting": first["setting"], "R": f"{R.mean():.3f}"}
                 | {"lowest to highest seed": f"{R.min():.3f} to {R.max():.3f}", "seeds": str(len(R))}
+                | {heading: f"{rows[name].mean():.3f}" for name, heading in self.columns.items()}
                 | {"P": f"{round(rows['params'].mean()):,}", "R max": f"{rows['max_bits_per_param'].mean():.2f}"}
                 | {f"best {name}": _best(first, name) for name in chosen}
             )
@@ -101,10 +118,11 @@ class Comparison:
         """Whether the ratios are the source's."""
         statuses: list[Status] = []
         evidence = []
+        findings = []
         for claim in self.claims:
             found = self._ratio(frame, claim)
-            where = ", ".join(phrase(name, value) for name, value in claim.at.items())
-            said = f"{claim.base} against {claim.other}{', ' if where else ''}{where}"
+            said = claim.said
+            findings.append(Finding(said, claim.says, _less(found) if found else ""))
             if found is None:
                 statuses.append("not enough runs")
                 evidence.append(f"{said}: no runs with the same seeds; the source says {claim.says}.")
@@ -115,7 +133,7 @@ class Comparison:
             evidence += [f"{said}: {told(found)}.", f"The source says {claim.says}: {statuses[-1]}."]
         if (frame["bits_per_param"] < LEAST_R).any():
             evidence.append(f"R below {LEAST_R:g} count as {LEAST_R:g} in ratios.")
-        return Verdict(together(statuses), evidence)
+        return Verdict(together(statuses), evidence, findings)
 
     def _tuned(self, frame: pd.DataFrame) -> list[str]:
         """The columns that are tuned and that the runs have."""
@@ -129,8 +147,7 @@ class Comparison:
         """What is wrong with the tuning of a claim's two settings; None if nothing is."""
         if not self._tuned(frame):
             return None
-        rows = matching(frame, claim.at)
-        counts = [int(rows.loc[rows["setting"] == name, "tried"].min()) for name in (claim.base, claim.other)]
+        counts = [int(rows["tried"].min()) for rows in _sides(frame, claim)]
         what = ", ".join(self._tuned(frame))
         if counts[0] != counts[1]:
             return f"{counts[0]} and {counts[1]} values of {what} were tried, which is not alike"
@@ -144,10 +161,8 @@ class Comparison:
 
     def _ratio(self, frame: pd.DataFrame, claim: Claim) -> Ratio | None:
         """The ratio over seeds, over all sizes and N together; None without pairs."""
-        rows = matching(frame, claim.at)
         logs: list[dict[Any, float]] = []
-        for name in (claim.base, claim.other):
-            own = rows[rows["setting"] == name]
+        for own in _sides(frame, claim):
             points = [point for point in self._points(frame) if point not in claim.at]
             R = own.assign(log=own["bits_per_param"].clip(lower=LEAST_R).map(math.log))
             logs.append(R.groupby([*points, "seed"])["log"].mean().to_dict())
@@ -158,14 +173,25 @@ class Comparison:
         return ratio_over_seeds(dict(base), dict(other))
 
 
+def _sides(frame: pd.DataFrame, claim: Claim) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """The runs of a claim's two settings."""
+    other_at = claim.at if claim.other_at is None else claim.other_at
+    sides = ((claim.base, claim.at), (claim.other, other_at))
+    base, other = (matching(frame, {"setting": name} | dict(at)) for name, at in sides)
+    return base, other
+
+
+def _phrases(values: Mapping[str, Any]) -> list[str]:
+    return [phrase(name, value) for name, value in values.items()]
+
+
 def matching(frame: pd.DataFrame, options: Mapping[str, Any]) -> pd.DataFrame:
     """The rows with some values of options; None is an option left open, a list any of its values.
 
-    Where no run of the frame has an option, all have its default. Rows are of models as trained unless `options` names
-    a quantization.
+    Where no run of the frame has an option, all have its default.
     """
     fits = np.ones(len(frame), dtype=bool)
-    for name, value in ({"quantization": "none"} | dict(options)).items():
+    for name, value in options.items():
         found = frame[name] if name in frame else pd.Series([DEFAULTS.get(name)] * len(frame), index=frame.index)
         if value is None:
             fits &= found.isna().to_numpy()
@@ -198,8 +224,14 @@ def told(found: Ratio) -> str:
     return f"R is {_factor(found.value)} times as large ({interval})"
 
 
-def claims(pairs: Iterable[tuple[str, str, float, float, str, Mapping[str, Any]]]) -> tuple[Claim, ...]:
-    """Claims from their fields in order: base, other, low, high, says, at."""
+def _less(found: Ratio) -> str:
+    """A ratio in the words of a table: "1.31 times less (1.25 to 1.38)"."""
+    interval = f" ({_factor(found.low)} to {_factor(found.high)})" if found.seeds > 1 else ""
+    return f"{_factor(found.value)} times less{interval}"
+
+
+def claims(pairs: Iterable[tuple[Any, ...]]) -> tuple[Claim, ...]:
+    """Claims from their fields in order: base, other, low, high, says, at, and perhaps other_at."""
     return tuple(Claim(*fields) for fields in pairs)
 
 

@@ -20,11 +20,22 @@ def together(parts: Sequence[Status]) -> Status:
 
 
 @dataclass(frozen=True)
+class Finding:
+    """One thing that the source says, beside what came out; in words for a table."""
+
+    what: str
+    source: str
+    here: str
+    """Empty without enough runs."""
+
+
+@dataclass(frozen=True)
 class Verdict:
-    """Whether the data show what the source says, and the evidence, a sentence each."""
+    """Whether the data show what the source says, with the evidence, a sentence each, and the findings."""
 
     status: Status
     evidence: list[str] = field(default_factory=list)
+    findings: list[Finding] = field(default_factory=list)
 
 
 @runtime_checkable  # so that the tests can check annotations

@@ -35,10 +35,10 @@ JUNK = Comparison(
     ),
     claims=claims(
         [
-            (_CLEAN, _FRESH, 10.0, 40.0, "20 times", _HUNDRED),
-            (_CLEAN, _FRESH, 2.3, 4.0, "3 times", _THREE),
+            (_CLEAN, _FRESH, 10.0, 40.0, "20 times less", _HUNDRED),
+            (_CLEAN, _FRESH, 2.3, 4.0, "3 times less", _THREE),
             (_CLEAN, _AGAIN, 0.9, 1.15, "no loss", _HUNDRED),
-            (_CLEAN, _TOKEN, 1.5, 2.6, "2 times", _HUNDRED),
+            (_CLEAN, _TOKEN, 1.5, 2.6, "2 times less", _HUNDRED),
             (_CLEAN, _TOKEN, 0.9, 1.15, "no loss", _THREE),
         ]
     ),

@@ -9,12 +9,13 @@ from typing import Any
 
 import pandas as pd
 
-from capacity.experiments.experiment import Scale, Status, Verdict, sweeps_of, together
+from capacity.experiments.experiment import Finding, Scale, Status, Verdict, sweeps_of, together
 from capacity.laws.capacity import best_over_people
 
 _KIND = ["recipe", "exposures"]
 _CLAIMS = {1000: (1.8, 2.3), 100: (0.8, 1.2)}
-"""The R that count as the source's "about 2, never above 2.3" and "about 1", by exposures."""
+_SAYS = {1000: "about 2, never above 2.3", 100: "about 1"}
+"""What the source says of the best R over N by exposures, and the R that count as that."""
 _RECIPE = "paper"
 """The recipe that follows the source; the verdict is about its runs; the evidence lists the others, too."""
 
@@ -84,18 +85,21 @@ class Law:
         best = _best(frame)
         statuses: list[Status] = []
         evidence = []
+        findings = []
         groups: list[Any] = list(best.groupby(_KIND, sort=False))
         for (recipe, exposures), rows in groups:
             low, high = _CLAIMS[exposures]
             inside = rows["R"].between(low, high)
             evidence += _sentences(recipe, exposures, rows, int(inside.sum()), low, high)
             if recipe == _RECIPE:
+                here = f"{rows['R'].min():.2f} to {rows['R'].max():.2f}"
+                findings.append(Finding(f"best R over N, {exposures:,} exposures", _SAYS[exposures], here))
                 statuses.append(_status(rows, inside))
                 evidence.append(f"So after {exposures:,} exposures, by recipe {recipe}: {statuses[-1]}.")
         missing = len(_CLAIMS) - len(statuses)
         if missing:
             statuses.append("not enough runs")
-        return Verdict(together(statuses), evidence)
+        return Verdict(together(statuses), evidence, findings)
 
 
 def _best(frame: pd.DataFrame) -> pd.DataFrame:

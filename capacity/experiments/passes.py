@@ -11,7 +11,7 @@ import numpy as np
 import pandas as pd
 
 from capacity.experiments.comparison import matching
-from capacity.experiments.experiment import Scale, Status, Verdict, sweeps_of, together
+from capacity.experiments.experiment import Finding, Scale, Status, Verdict, sweeps_of, together
 from capacity.laws.passes import fewest_exposures, fit_passes, known_shares
 from capacity.laws.ratios import LEAST_SEEDS, best_setting
 
@@ -52,7 +52,14 @@ class Passes:
 
     def select(self, frame: pd.DataFrame) -> pd.DataFrame:
         """The runs about its 250 people, with the best batch and learning rate of each size and exposures."""
-        shared = {"dataset": "biod", "recipe": "fast", "people": 250, "junk": "0", "layout": "rows"}
+        shared = {
+            "dataset": "biod",
+            "recipe": "fast",
+            "people": 250,
+            "junk": "0",
+            "layout": "rows",
+            "quantization": "none",
+        }
         shared |= {"biod.name_length": 3, "biod.K": 4, "biod.C": 4, "biod.D": 64}
         return best_setting(matching(frame, shared), ["size", "exposures"], ["batch", "lr"])
 
@@ -81,6 +88,7 @@ class Passes:
         shares = known_shares(frame)
         statuses: list[Status] = []
         evidence = []
+        findings = []
         for wanted_x, passes in _CLAIMS:
             near = shares[(shares["x"] / wanted_x).between(1 / _NEAR_SIZE, _NEAR_SIZE)]
             if near.empty or near["seeds"].min() < LEAST_SEEDS:
@@ -100,10 +108,10 @@ class Passes:
                 if found == found
                 else f"at most {near['share'].max():.0%} are known"
             )
-            evidence.append(
-                f"{near['x'].iloc[0]:.2f} parameters a bit: {best}; the lecture says about {passes:,}: {statuses[-1]}."
-            )
-        return Verdict(together(statuses), [*evidence, *_law(shares)])
+            what = f"{near['x'].iloc[0]:.2f} parameters a bit"
+            findings.append(Finding(what, f"about {passes:,} passes", best))
+            evidence.append(f"{what}: {best}; the lecture says about {passes:,}: {statuses[-1]}.")
+        return Verdict(together(statuses), [*evidence, *_law(shares)], findings)
 
 
 def _law(shares: pd.DataFrame) -> list[str]:

@@ -3,6 +3,8 @@
 Source: Allen-Zhu and Li, arXiv 2404.05405, result 8 (section 8).
 """
 
+import math
+
 from capacity.experiments.comparison import Comparison, claims
 
 _NONE = "as trained"
@@ -25,10 +27,15 @@ _SCHEMES = {
     "fp8": "rtn-fp8",
     "GPTQ int6": "gptq-int6",
     "GPTQ int4": "gptq-int4",
+    "GPTQ int4, temperature": "gptq-int4+temperature",
     "GPTQ int4, groups of 16": "gptq-int4-g16",
     "nearest int4": "rtn-int4",
+    "nearest int4, temperature": "rtn-int4+temperature",
     "nearest int4, embedding too": "rtn-int4+embedding",
+    "nearest int4, embedding too, temperature": "rtn-int4+embedding+temperature",
     "GPTQ int3": "gptq-int3",
+    "GPTQ int3, temperature": "gptq-int3+temperature",
+    "GPTQ int3, groups of 16, temperature": "gptq-int3-g16+temperature",
     "GPTQ int2": "gptq-int2",
 }
 
@@ -50,7 +57,23 @@ QUANTIZATION = Comparison(
             ("GPTQ int4", 1.7, 4.0, "over 2 times less"),
         )
         for number in (100, 300, 1000)
+    )
+    + claims(
+        (name, name, 1.05, math.inf, "less after longer training", {"exposures": 100}, {"exposures": 1000})
+        for name in ("GPTQ int4", "nearest int4")
+    )
+    + claims(
+        (
+            f"{name}, temperature",
+            name,
+            1.5,
+            math.inf,
+            "a temperature gets much back (a trial of ours)",
+            {"exposures": 100},
+        )
+        for name in ("nearest int4, embedding too", "nearest int4")
     ),
+    columns={"bits_per_stored_bit": "bits a stored bit"},
     shared=_SHARED,
     tuned=(),
 )

@@ -9,7 +9,7 @@ from typing import Any
 
 import pandas as pd
 
-from capacity.experiments.experiment import Scale, Status, Verdict, preset_options
+from capacity.experiments.experiment import Finding, Scale, Status, Verdict, preset_options
 
 _MOST_LOSS = 1.2
 """Part 3.3: the accuracy on people never asked about falls by at most this factor."""
@@ -62,7 +62,9 @@ class Questions:
             f"This is the mean of {seeds} seed{'s' if seeds > 1 else ''}.",
         ]
         status: Status = "reproduced" if other >= asked / _MOST_LOSS else "not reproduced"
-        return Verdict("reproduced in part" if status == "reproduced" and seeds < 3 else status, told)
+        falls = f"falls by at most a factor of {_MOST_LOSS}"
+        finding = Finding("accuracy on people never asked about", falls, f"by {asked / max(other, 1e-9):.2f}")
+        return Verdict("reproduced in part" if status == "reproduced" and seeds < 3 else status, told, [finding])
 
 
 QUESTIONS = Questions()

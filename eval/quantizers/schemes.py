@@ -1,6 +1,7 @@
 """Names of quantized copies, in `--quantize`, in records and in columns.
 
-In: a text `[METHOD-]FORMAT[-gGROUP][+embedding]`. Out: a `Scheme`, or a ValueError that says what is allowed.
+In: a text `[METHOD-]FORMAT[-gGROUP][+embedding][+temperature]`. Out: a `Scheme`, or a ValueError that says what is
+allowed.
 
 | part | meaning |
 | --- | --- |
@@ -8,6 +9,7 @@ In: a text `[METHOD-]FORMAT[-gGROUP][+embedding]`. Out: a `Scheme`, or a ValueEr
 | FORMAT | `bf16`, `fp8` (e4m3), `int8` ... `int2` |
 | `-gGROUP` | so many neighbors in a row share a scale; else all inputs of an output channel do |
 | `+embedding` | embedding and output head are quantized, too: by `rtn`, whatever the method |
+| `+temperature` | the logits are divided by the best temperature (`eval/temperature.py`) |
 
 A text without METHOD, such as `int4` or `int4-g32`, is short for round to nearest with the embedding:
 `rtn-int4+embedding`. `none` is the model as it is.
@@ -30,6 +32,7 @@ _TEXT = re.compile(
     rf"(?P<format>{'|'.join(FORMAT_BITS)})"
     r"(?:-g(?P<group>[1-9][0-9]*))?"
     r"(?P<embedding>\+embedding)?"
+    r"(?P<temperature>\+temperature)?"
 )
 
 
@@ -44,12 +47,15 @@ class Scheme(NamedTuple):
     """Weights that share a scale; None: all of an output channel."""
     embedding: bool
     """Whether embedding and output head are also quantized."""
+    temperature: bool = False
+    """Whether the logits are divided by the best temperature."""
 
     def __str__(self) -> str:
         if self.format == "none":
             return "none"
         group = "" if self.group is None else f"-g{self.group}"
-        return f"{self.method}-{self.format}{group}" + "+embedding" * self.embedding
+        added = "+embedding" * self.embedding + "+temperature" * self.temperature
+        return f"{self.method}-{self.format}{group}{added}"
 
     @property
     def value_bits(self) -> int:
@@ -80,7 +86,8 @@ def parse_scheme(text: str) -> Scheme:
         raise ValueError(f"must be one of none, {formats}, or such as gptq-int4, rtn-int4-g32, rtn-int4+embedding")
     method = "rtn" if match["method"] is None else QUANTIZERS.check(match["method"])
     embedding = match["embedding"] is not None or match["method"] is None
-    scheme = Scheme(method, match["format"], int(match["group"]) if match["group"] else None, embedding)
+    group = int(match["group"]) if match["group"] else None
+    scheme = Scheme(method, match["format"], group, embedding, match["temperature"] is not None)
     if scheme.group is not None and scheme.scale_bits == 0:
         raise ValueError(f"must be without groups, as {scheme.format} has no scales")
     if scheme.method != "rtn" and scheme.format not in INTEGER_BITS:

@@ -118,9 +118,21 @@ def test_a_verdict_takes_three_seeds_and_an_interval_that_reaches(value, spread,
 
 def test_options_that_no_run_names_have_their_defaults():
     frame = pd.DataFrame([make_row("a", junk_people=None), make_row("b", junk_people=8.0), make_row("b", "int8")])
-    assert len(matching(frame, {})) == 2
+    quantized = frame
+    frame = matching(frame, {"quantization": "none"})
+    assert len(frame) == 2
     assert matching(frame, {"junk_people": None})["run_id"].tolist() == ["a"]
     assert matching(frame, {"junk_people": 8})["run_id"].tolist() == ["b"]
     assert len(matching(frame, {"domain_token": False})) == 2
     assert len(matching(frame, {"domain_token": True})) == 0
-    assert len(matching(frame, {"quantization": ["none", "int8"]})) == 3
+    assert len(matching(quantized, {"quantization": ["none", "int8"]})) == 3
+
+
+def test_a_claim_can_be_about_two_numbers_of_exposures():
+    longer = replace(
+        FACTOR, claims=claims([("clean", "clean", 1.8, 2.2, "2 times", {"exposures": 1000}, {"exposures": 100})])
+    )
+    frame = pd.concat([runs([1, 1.1, 1.2], [1, 1, 1]), runs([2, 2.2, 2.4], [1, 1, 1]).assign(exposures=1000)])
+    verdict = longer.verdict(longer.select(frame))
+    assert verdict.status == "reproduced"
+    assert verdict.findings[0].what == "clean, 1,000 exposures against clean, 100 exposures"
