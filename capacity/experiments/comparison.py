@@ -5,7 +5,7 @@ In: settings by name, each with the options that make it, and claims about pairs
 
 import math
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -56,6 +56,8 @@ class Comparison:
     """Columns whose best value counts, for each setting by itself."""
     published: tuple[str, ...] = ("comparisons",)
     figures: tuple[str, ...] = ("settings",)
+    parts: Mapping[str, str] = field(default_factory=dict)
+    """Columns of the table with parts of R: the columns of bits that they show, a parameter."""
 
     def sweeps(self, scale: Scale) -> Sequence[Mapping[str, Any]]:
         """Options of the sweeps. Raises ValueError for a scale that it does not have."""
@@ -78,6 +80,7 @@ class Comparison:
             lines.append(
                 {name: _text(first[name]) for name in several}
                 | {"setting": first["setting"], "R": f"{R.mean():.3f}"}
+                | {name: f"{(rows[bits] / rows['params']).mean():.3f}" for name, bits in self.parts.items()}
                 | {"lowest to highest seed": f"{R.min():.3f} to {R.max():.3f}", "seeds": str(len(R))}
                 | {"P": f"{round(rows['params'].mean()):,}", "R max": f"{rows['max_bits_per_param'].mean():.2f}"}
                 | {f"best {name}": _text(first[name]) for name in chosen}

@@ -1,5 +1,7 @@
 """Comparisons: their verdicts follow from ratios over seeds, each setting at its best learning rate."""
 
+from dataclasses import replace
+
 import pandas as pd
 import pytest
 from hypothesis import given
@@ -65,6 +67,12 @@ def test_sizes_are_paired_and_none_outweighs_another():
     (claim,) = FACTOR.claims
     assert FACTOR._ratio(frame, claim) == pytest.approx((2.0, 2.0, 2.0, 3))
     assert len(FACTOR.table(frame)) == 5
+
+
+def test_a_table_shows_parts_of_R():
+    frame = FACTOR.select(runs([2, 2, 2], [1, 1, 1], bits_name=30.0, params=60))
+    assert "names" not in FACTOR.table(frame)
+    assert set(replace(FACTOR, parts={"names": "bits_name"}).table(frame)["names"]) == {"0.500"}
 
 
 @given(st.floats(0.1, 10), st.floats(1, 3), st.integers(1, 4))
