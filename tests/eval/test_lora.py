@@ -56,7 +56,7 @@ def test_the_training_text_has_no_questions(source):
 
 def test_without_peft_it_is_refused(monkeypatch):
     monkeypatch.setattr(lora, "find_spec", lambda name: None)
-    with pytest.raises(ValueError, match="^questions: lora needs peft; must be none or half"):
+    with pytest.raises(ValueError, match=r"^questions: lora needs peft; must be none or half"):
         check_peft()
 
 
