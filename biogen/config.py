@@ -177,8 +177,9 @@ class DataOptions(Frozen):
     """Number of people that the junk repeats (default: new people as long as there are names)."""
     domain_token: bool = False
     """A special token stands before every useful biography."""
-    questions: Literal["none", "half"] = "none"
-    """bios: half mixes a question and its answer an exposure into the text, for half of the people."""
+    questions: Literal["none", "half", "lora"] = "none"
+    """bios: half mixes a question and its answer an exposure into the text, for half of the people; lora: adapters
+    learn them after the training (by peft)."""
 
 
 class DataConfig(DataOptions):

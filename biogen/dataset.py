@@ -121,7 +121,7 @@ class Dataset(ABC):
 
     @property
     def questions(self) -> tuple[str, ...]:
-        """The attributes that questions are about; none where the texts have no questions mixed in."""
+        """The attributes that questions are about; none where no questions are asked."""
         return ()
 
     def question_outlines(

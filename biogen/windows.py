@@ -67,7 +67,7 @@ class Batches:
         self._odds: Fraction = config.junk / (1 - config.junk)
         self._chunks_each = -(-self.people // _CHUNK_PEOPLE)
         self._cursor = Cursor()
-        self._asked = trained_on_questions(self.people) if dataset.questions else 0
+        self._asked = trained_on_questions(self.people) if config.questions == "half" else 0
         length = mean_length(dataset)
         self._useful_length = self._useful_tokens(length)
         self._junk_length = length - config.domain_token

@@ -99,7 +99,7 @@ def answer_question(model: LanguageModel, dataset: Dataset, question: str) -> An
     Raises ValueError for a question that the data set cannot read, or that has words which the model never saw.
     """
     question = question.strip()
-    if dataset.questions:
+    if dataset.config.questions == "half":
         return _ask(model, dataset, question)
     person, attribute = dataset.read_question(question)
     outline = _early_text(dataset, person, attribute)

@@ -82,7 +82,7 @@ def measure_copies(
         record = make_record(recall, source.dataset, parameters)
         if scheme == NONE:
             record |= completion_agreement(reader, source, index[:_GREEDY_PEOPLE], EVALUATION)
-            if source.dataset.questions:
+            if source.dataset.config.questions == "half":
                 record |= question_record(reader, source, EVALUATION)
         record |= {
             "stored_bits": stored.total_bits,

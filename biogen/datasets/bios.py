@@ -91,7 +91,7 @@ class BioS(Dataset):
 
     @property
     def questions(self) -> tuple[str, ...]:
-        """The attributes that questions are about, if questions are mixed in."""
+        """The attributes that questions are about, if questions are mixed in or learned afterwards."""
         return ATTRIBUTES if self.config.questions != "none" else ()
 
     @property

@@ -24,6 +24,7 @@ EXPERIMENTS: "Registry[Experiment]" = Registry(
         "text-variety": "capacity.experiments.text_variety:TEXT_VARIETY",
         "passes": "capacity.experiments.passes:PASSES",
         "junk": "capacity.experiments.junk:JUNK",
+        "optimizers": "capacity.experiments.optimizers:OPTIMIZERS",
         "questions": "capacity.experiments.questions:QUESTIONS",
     },
     needs=("title", "question", "source", "published", "figures", "sweeps", "select", "table", "verdict"),

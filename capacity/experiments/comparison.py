@@ -74,6 +74,8 @@ class Comparison:
     figures: tuple[str, ...] = ("settings",)
     columns: Mapping[str, str] = field(default_factory=dict)
     """More columns of the table, means over seeds: the headings by the columns of the runs."""
+    parts: Mapping[str, str] = field(default_factory=dict)
+    """Columns of the table with parts of R: the columns of bits that they show, a parameter."""
 
     def sweeps(self, scale: Scale) -> Sequence[Mapping[str, Any]]:
         """Options of the sweeps. Raises ValueError for a scale that it does not have."""
@@ -107,6 +109,7 @@ class Comparison:
             lines.append(
                 {name: _text(first[name]) for name in several}
                 | {"setting": first["setting"], "R": f"{R.mean():.3f}"}
+                | {name: f"{(rows[bits] / rows['params']).mean():.3f}" for name, bits in self.parts.items()}
                 | {"lowest to highest seed": f"{R.min():.3f} to {R.max():.3f}", "seeds": str(len(R))}
                 | {heading: f"{rows[name].mean():.3f}" for name, heading in self.columns.items()}
                 | {"P": f"{round(rows['params'].mean()):,}", "R max": f"{rows['max_bits_per_param'].mean():.2f}"}

@@ -1,18 +1,23 @@
-"""Questions: a model trained on biographies, and on questions about half of the people, is asked about the other half.
+"""Questions: a model that stores biographies is asked about people of whom it never saw a question.
 
-Sources: Allen-Zhu and Li, arXiv 2309.14316 (Part 3.1), and arXiv 2404.05405 (Part 3.3), on questions at capacity.
+It learns to answer from questions about the other half of the people: mixed into its text, or after the training by
+LoRA adapters. Sources: Allen-Zhu and Li, arXiv 2309.14316 (Part 3.1), and arXiv 2404.05405 (Part 3.3).
 """
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from importlib.util import find_spec
 from typing import Any
 
 import pandas as pd
 
-from capacity.experiments.experiment import Finding, Scale, Status, Verdict, preset_options
+from capacity.experiments.experiment import Finding, Scale, Status, Verdict, preset_options, together
+from capacity.laws.ratios import LEAST_SEEDS
 
 _MOST_LOSS = 1.2
 """Part 3.3: the accuracy on people never asked about falls by at most this factor."""
+_WAYS = {"half": "mixed in", "lora": "LoRA after the training"}
+"""How questions are learned, by the option `questions`."""
 
 
 @dataclass(frozen=True)
@@ -24,20 +29,22 @@ class Questions:
     source: str = (
         "Allen-Zhu and Li (arXiv 2309.14316) mix questions about half of the people into the text. "
         "The model then answers questions about the other half. "
-        "Even at capacity the accuracy falls by at most a factor of 1.2 (arXiv 2404.05405)."
+        "In arXiv 2404.05405 they fine-tune LoRA adapters on questions about half of the people. "
+        "Even at capacity the accuracy on the other half falls by at most a factor of 1.2."
     )
     published: tuple[str, ...] = ("questions",)
     figures: tuple[str, ...] = ("learning_curves",)
 
     def sweeps(self, scale: Scale) -> Sequence[Mapping[str, Any]]:
-        """Options of the sweeps. Raises ValueError for a scale that it does not have."""
+        """Options of the sweeps; LoRA's needs peft. Raises ValueError for a scale that it does not have."""
         if scale != "laptop":
             raise ValueError(f"scale: {scale!r} is not allowed for this experiment; must be laptop")
-        return [preset_options("questions", seeds=[0, 1, 2])]
+        ways = [way for way in _WAYS if way != "lora" or find_spec("peft")]
+        return [preset_options("questions", questions=way, seeds=[0, 1, 2]) for way in ways]
 
     def select(self, frame: pd.DataFrame) -> pd.DataFrame:
-        """The runs whose training text had questions."""
-        asked = frame["questions"] == "half" if "questions" in frame else pd.Series(False, index=frame.index)
+        """The runs that learned questions."""
+        asked = frame["questions"].isin(list(_WAYS)) if "questions" in frame else pd.Series(False, index=frame.index)
         return frame[asked & (frame["quantization"] == "none")]
 
     def table(self, frame: pd.DataFrame) -> pd.DataFrame:
@@ -47,24 +54,36 @@ class Questions:
             "questions, asked about": "question_accuracy_trained",
             "questions, never asked about": "question_accuracy_held_out",
         }
-        columns = {"size": frame["size"], "N": [f"{N:,}" for N in frame["people"]], "seed": frame["seed"].astype(str)}
-        return pd.DataFrame(columns | {name: [f"{one:.0%}" for one in frame[key]] for name, key in accuracy.items()})
+        columns = {"questions": [_WAYS[way] for way in frame["questions"]], "size": frame["size"]}
+        columns |= {"N": [f"{N:,}" for N in frame["people"]], "seed": frame["seed"].astype(str)}
+        columns |= {name: [f"{one:.0%}" for one in frame[key]] for name, key in accuracy.items()}
+        if "lora_rank" in frame:
+            columns["best rank"] = ["-" if pd.isna(rank) else f"{rank:.0f}" for rank in frame["lora_rank"]]
+        return pd.DataFrame(columns)
 
     def verdict(self, frame: pd.DataFrame) -> Verdict:
-        """Whether questions about the other half are answered nearly as well."""
-        if frame.empty:
-            return Verdict("not enough runs", ["No run had questions in its text."])
-        asked, other = frame["question_accuracy_trained"].mean(), frame["question_accuracy_held_out"].mean()
-        seeds = frame["seed"].nunique()
-        told = [
-            f"Questions about people never asked about: {other:.1%} answered exactly.",
-            f"Questions about the others: {asked:.1%}, a factor of {asked / max(other, 1e-9):.2f}.",
-            f"This is the mean of {seeds} seed{'s' if seeds > 1 else ''}.",
-        ]
-        status: Status = "reproduced" if other >= asked / _MOST_LOSS else "not reproduced"
-        falls = f"falls by at most a factor of {_MOST_LOSS}"
-        finding = Finding("accuracy on people never asked about", falls, f"by {asked / max(other, 1e-9):.2f}")
-        return Verdict("reproduced in part" if status == "reproduced" and seeds < 3 else status, told, [finding])
+        """Whether questions about the other half are answered nearly as well, in both ways."""
+        statuses: list[Status] = []
+        evidence = []
+        findings = []
+        for way, name in _WAYS.items():
+            rows = frame[frame["questions"] == way] if "questions" in frame else frame
+            if rows.empty:
+                evidence.append(f"Questions, {name}: no runs{', which need peft' * (way == 'lora')}.")
+                continue
+            asked, other = rows["question_accuracy_trained"].mean(), rows["question_accuracy_held_out"].mean()
+            seeds = rows["seed"].nunique()
+            found: Status = "reproduced" if other >= asked / _MOST_LOSS else "not reproduced"
+            statuses.append("reproduced in part" if found == "reproduced" and seeds < LEAST_SEEDS else found)
+            falls, by = f"falls by at most a factor of {_MOST_LOSS}", f"by {asked / max(other, 1e-9):.2f}"
+            findings.append(Finding(f"accuracy on people never asked about, {name}", falls, by))
+            evidence += [
+                f"Questions, {name}: about people never asked about {other:.1%} are answered exactly.",
+                f"About the others {asked:.1%} are, a factor of {asked / max(other, 1e-9):.2f}.",
+                f"This is the mean of {seeds} seed{'s' if seeds > 1 else ''}: {statuses[-1]}.",
+            ]
+        complete = len(statuses) == len(_WAYS) or together(statuses) != "reproduced"
+        return Verdict(together(statuses) if complete else "reproduced in part", evidence, findings)
 
 
 QUESTIONS = Questions()

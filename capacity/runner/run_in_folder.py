@@ -30,6 +30,7 @@ from capacity.spec.identity import run_id, stored
 from capacity.spec.recipes import settings_of
 from capacity.store.folders import RunFolder, trained_alike, write_json
 from capacity.store.provenance import provenance
+from eval.lora import lora_record
 from eval.recall import recall_people
 from eval.record import make_record, measure_copies
 from eval.source import OwnTokens
@@ -276,6 +277,10 @@ class Run:
     def _inference(self, model: CausalLM) -> Inference:
         return Inference(model, self.device, native=self.settings.native)
 
+    def _reader(self, model: CausalLM) -> Inference:
+        """Reads a model with adapters, which the kernels do not know."""
+        return Inference(model, self.device)
+
     def _observe(self, exposures: int) -> None:
         people = np.arange(self._curve_people(self.config.measure.eval_people))
         recall = recall_people(self._inference(self.model), OwnTokens(self.dataset), people, EVALUATION)
@@ -295,6 +300,8 @@ class Run:
             schemes=options.quantize,
             people=options.eval_people,
         )
+        if self.config.data.questions == "lora":
+            records[0] |= lora_record(self.model, self._reader, OwnTokens(self.dataset), self.device)
         self._check_claim()
         self._write({"kind": "recall", "exposures": self.config.exposures, **records[0]})
         self.metrics.save()

@@ -61,21 +61,21 @@ class TrainingOptions(Frozen):
     batch: Batch | None = None
     """Windows (or rows) in a step."""
     optimizer: OptimizerName | None = None
-    """adamw: for all parameters; muon: for the matrices inside the blocks, with AdamW for the rest."""
+    """adamw, lion: for all parameters; muon, soap: for the matrices inside the blocks, with AdamW for the rest."""
     initialization: Literal["width", "gpt2"] | None = None
     """width: 1/sqrt(inputs); gpt2: 0.02, which starves narrow models."""
     lr: Rate | None = None
     """Peak learning rate: of the matrices inside the blocks."""
     embedding_lr: Rate | None = None
-    """Peak learning rate of the rest: embedding, norms and biases (default with adamw: lr)."""
+    """Peak learning rate of the rest: embedding, norms and biases (default: lr, except with muon)."""
     weight_decay: float | None = Field(None, ge=0, le=1)
     """Decoupled decay of the matrices."""
     beta1: float | None = Field(None, ge=0, lt=1)
-    """AdamW's first beta."""
+    """The first beta of AdamW, Lion and SOAP."""
     beta2: float | None = Field(None, ge=0, lt=1)
-    """AdamW's second beta."""
+    """The second beta of AdamW, Lion and SOAP."""
     eps: float | None = Field(None, gt=0, le=1)
-    """AdamW's epsilon."""
+    """The epsilon of AdamW and SOAP."""
     momentum: float | None = Field(None, ge=0, lt=1)
     """Muon's momentum."""
     warmup_steps: int | None = Field(None, ge=0, le=MOST_STEPS)

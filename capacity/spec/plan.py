@@ -20,6 +20,7 @@ from capacity.spec.config import NAMED, ArchitectureOptions, MeasureOptions, Run
 from capacity.spec.identity import normal, run_id
 from capacity.spec.preset import Preset
 from capacity.spec.recipes import resolve, settings_of
+from eval.lora import check_peft
 from eval.quantizers import QUANTIZERS
 from eval.quantizers.schemes import parse_scheme
 from train.architectures.causal_lm import CausalLM, changed_options, outline, takes
@@ -185,6 +186,8 @@ class _Planner:
             if size.width % (parse_scheme(scheme).group or 1):
                 raise ValueError(f"quantize: {scheme} is not allowed at size {size}; groups must divide its width")
         data = DataConfig(**options.part(DataConfig))
+        if data.questions == "lora":
+            check_peft()
         like, text_tokens = self._dataset(DATASETS[data.dataset].stand_in(data).model_dump_json())
         architecture = _applicable(ArchitectureOptions(**options.part(ArchitectureOptions)), self._preset.architecture)
         vocab = like.tokenizer.vocab

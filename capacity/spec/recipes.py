@@ -46,6 +46,8 @@ def resolve(
     """Decide what the options leave open. weights: non-embedding ones; text_tokens: mean tokens of a biography."""
     layout = options.layout or ("packed" if options.recipe == "paper" else "rows")
     decided = _paper(size, data, exposures) if options.recipe == "paper" else _fast(weights, data)
+    if options.recipe == "fast":
+        decided |= _FAST_WITH.get(options.optimizer or "", {})
     tokens = data.people * exposures * text_tokens / (1 - float(data.junk))
     window = options.context if layout == "packed" else text_tokens
     batch_tokens = decided.pop("batch_tokens")
@@ -163,6 +165,12 @@ _FAST_GROWTH = 8.0
 _FAST_DECAY = {"biod": 0.1}
 """Weight decay by data set, 0 unless named: it lets models store more bioD, and at 100 exposures less bioS
 (docs/notebook.md)."""
+
+_FAST_WITH: dict[str, dict[str, float]] = {
+    "lion": {"lr": 0.0014, "beta1": 0.8, "beta2": 0.9},
+    "soap": {"lr": 0.014},
+}
+"""What `fast` changes for an optimizer, by trials (docs/notebook.md). With its paper's betas Lion learned nothing."""
 
 
 def _fast(weights: int, data: DataConfig) -> dict[str, Any]:

@@ -76,7 +76,7 @@ def test_commands_work_as_they_stand(section, tmp_path):
             assert set(plain["architecture"]) == {"mingru:MinGRU"}
             assert set(plain["params_recurrence"]) == {3 * 16**2}
         case "Optimizer":
-            assert set(plain["optimizer"]) == {"adamw", "lion:lion"}
+            assert set(plain["optimizer"]) == {"adamw", "signum:signum"}
         case "Quantizer":
             assert set(rows["quantization"]) == {"none", "rtn-int4", "least_error:least_error-int4"}
         case "Data set":
@@ -118,7 +118,7 @@ def test_all_of_them_are_part_of_the_project(changed, tmp_path):
     """With short names, in one sweep."""
     root, _ = changed
     flags = ["--dataset", "coins", "--architecture", "mingru", "--architecture-options", "gain=0.5,1"]
-    flags += ["--optimizer", "lion", "--lr", "0.003", "--schedule", "linear"]
+    flags += ["--optimizer", "signum", "--lr", "0.003", "--schedule", "linear"]
     flags += ["--quantize", "least_error-int4", *SMALL, "--out", "out"]
     call(["capacity", "run", *flags], at=tmp_path, root=root)
     rows = pd.read_csv(tmp_path / "out" / "results.csv")
@@ -128,7 +128,7 @@ def test_all_of_them_are_part_of_the_project(changed, tmp_path):
     assert set(rows["architecture_options.gain"]) == {0.5, 1.0}
     assert (tmp_path / "out" / "plots" / "known.png").exists()
     told = " ".join(call(["capacity", "run", "--help"], at=tmp_path, root=root).split())
-    for name in ("mingru", "lion", "coins"):
+    for name in ("mingru", "signum", "coins"):
         assert re.search(rf"\| {name} (\| [\w-]+ )*\| your own as module:Name", told)
 
 

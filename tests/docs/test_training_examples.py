@@ -41,10 +41,10 @@ def test_an_option_that_cannot_be_is_refused():
         make_model("mingru:MinGRU", Size(1, 16, 1), 29, {"gain": -1})
 
 
-def test_lion_moves_every_weight_by_its_learning_rate():
+def test_signum_moves_every_weight_by_its_learning_rate():
     model = GPT2(parse_size("1x16"), 20)
     model.initialize("width", 0)
-    settings = replace(SETTINGS, optimizer="lion:lion", lr=0.01, embedding_lr=0.02, weight_decay=0.0)
+    settings = replace(SETTINGS, optimizer="signum:signum", lr=0.01, embedding_lr=0.02, weight_decay=0.0)
     (optimizer,) = make_optimizers(model, settings)
     for seed in (0, 1):
         before = {name: p.detach().clone() for name, p in model.named_parameters()}

@@ -41,6 +41,8 @@ OPTIMIZERS: Registry[OptimizerKind] = Registry(
     {
         "adamw": "train.optimizers.adamw:ADAMW",
         "muon": "train.optimizers.muon:MUON",
+        "lion": "train.optimizers.lion:LION",
+        "soap": "train.optimizers.soap:SOAP",
     },
     needs=("uses", "native", "one_lr", "make"),
 )

@@ -13,6 +13,7 @@ from torch import Tensor
 
 from train.architectures.causal_lm import ParameterGroups
 from train.optimizers.adamw import AdamW, adamw
+from train.optimizers.stacks import as_stack, from_stack, groups_by_heads
 from train.settings import Settings
 
 # Jordan's quintic: five steps bring singular values between about 0.01 and 1 into about 0.7 to 1.2.
@@ -33,25 +34,6 @@ def orthogonalize(matrices: Tensor) -> Tensor:
         gram = x @ x.mT
         x = torch.baddbmm(x, torch.baddbmm(gram, gram, gram, beta=b, alpha=c), x, beta=a)
     return x.to(matrices.dtype)
-
-
-def _as_stack(update: Tensor, qkv_heads: int) -> Tensor:
-    """One parameter's matrices as [n, rows, columns], rows <= columns: q, k and v apart, tall ones transposed.
-
-    q, k and v are three maps that only share a matrix for speed; each is orthogonalized on its own.
-    """
-    if qkv_heads:  # rows [heads, 3, head_width] -> three maps of all heads; the order of rows does not matter
-        heads_first = update.view(qkv_heads, 3, -1, update.shape[1])
-        return heads_first.transpose(0, 1).flatten(1, 2)
-    stack = update.view(-1, *update.shape[-2:])
-    return stack.mT if update.shape[-2] > update.shape[-1] else stack
-
-
-def _from_stack(stack: Tensor, parameter: Tensor, qkv_heads: int) -> Tensor:
-    """Undo `_as_stack`."""
-    if qkv_heads:
-        return stack.unflatten(1, (qkv_heads, -1)).transpose(0, 1).reshape(parameter.shape)
-    return (stack.mT if parameter.shape[-2] > parameter.shape[-1] else stack).reshape(parameter.shape)
 
 
 class Muon(torch.optim.Optimizer):
@@ -82,7 +64,7 @@ class Muon(torch.optim.Optimizer):
             updates = torch._foreach_lerp(grads, averages, group["momentum"])
             torch._foreach_mul_(parameters, 1 - group["lr"] * group["weight_decay"])
             for parameter, update in zip(parameters, updates, strict=True):
-                stack = _as_stack(update, group["qkv_heads"])
+                stack = as_stack(update, group["qkv_heads"])
                 buckets[stack.shape[1:]].append((parameter, group, stack))
         for bucket in buckets.values():
             stacks = [stack for _, _, stack in bucket]
@@ -90,7 +72,7 @@ class Muon(torch.optim.Optimizer):
             for (parameter, group, _), stack in zip(bucket, orthogonal, strict=True):
                 outputs = parameter.shape[-2] // (3 if group["qkv_heads"] else 1)
                 lr = group["lr"] * math.sqrt(max(1.0, outputs / parameter.shape[-1]))
-                parameter.add_(_from_stack(stack, parameter, group["qkv_heads"]), alpha=-lr)
+                parameter.add_(from_stack(stack, parameter, group["qkv_heads"]), alpha=-lr)
 
     def _average(self, parameter: Tensor) -> Tensor:
         state = self.state[parameter]
@@ -108,10 +90,7 @@ class MuonAndAdamW:
 
     def make(self, groups: ParameterGroups, settings: Settings) -> list[torch.optim.Optimizer]:
         """Muon for the matrices of q, k and v and for the others; AdamW for tables and vectors."""
-        by_heads: list[dict[str, Any]] = [
-            {"params": [parameter for parameter, fused in groups.matrices if fused == heads], "qkv_heads": heads}
-            for heads in sorted({matrix.qkv_heads for matrix in groups.matrices}, reverse=True)
-        ]
+        by_heads = groups_by_heads(groups)
         muon = Muon(by_heads, lr=settings.lr, weight_decay=settings.weight_decay, momentum=settings.momentum)
         return [muon, adamw(groups, settings)]
 

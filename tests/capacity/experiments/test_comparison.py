@@ -104,6 +104,12 @@ def test_sizes_are_paired_and_none_outweighs_another():
     assert len(FACTOR.table(frame)) == 5
 
 
+def test_a_table_shows_parts_of_R():
+    frame = FACTOR.select(runs([2, 2, 2], [1, 1, 1], bits_name=30.0, params=60))
+    assert "names" not in FACTOR.table(frame)
+    assert set(replace(FACTOR, parts={"names": "bits_name"}).table(frame)["names"]) == {"0.500"}
+
+
 @given(st.floats(0.1, 10), st.floats(1, 3), st.integers(1, 4))
 def test_a_verdict_takes_three_seeds_and_an_interval_that_reaches(value, spread, seeds):
     status = judge(Ratio(value, value / spread, value * spread, seeds), 1.8, 2.2)

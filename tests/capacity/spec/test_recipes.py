@@ -178,3 +178,11 @@ def test_kernels_serve_only_where_they_can(kernels_for, bf16, cannot):
     if "kernels" not in options:
         with pytest.raises(ValueError, match=r"^kernels: native needs"):
             settings_of(resolved(**options, kernels="native"), 4, **where)
+
+
+def test_fast_has_learning_rates_for_lion_and_soap():
+    lion, soap, muon = (resolved(optimizer=name) for name in ("lion", "soap", "muon"))
+    assert lion.lr == lion.embedding_lr < soap.lr == soap.embedding_lr
+    assert muon == resolved()
+    assert resolved(optimizer="soap", lr=0.02).embedding_lr == 0.02
+    assert resolved(optimizer="lion", recipe="paper").lr == resolved(recipe="paper").lr
