@@ -21,6 +21,7 @@ EXPERIMENTS: "Registry[Experiment]" = Registry(
         "biod-shapes": "capacity.experiments.biod_shapes:BIOD_SHAPES",
         "random": "capacity.experiments.random_tokens:RANDOM",
         "layout": "capacity.experiments.layout:LAYOUT",
+        "city": "capacity.experiments.city:CITY",
         "text-variety": "capacity.experiments.text_variety:TEXT_VARIETY",
         "passes": "capacity.experiments.passes:PASSES",
         "junk": "capacity.experiments.junk:JUNK",
