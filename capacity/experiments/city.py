@@ -13,7 +13,7 @@ _AT = {"exposures": 100}
 
 CITY = Comparison(
     title="the company city gives the employer away",
-    question="Does it change what a model stores, or seems to store, if texts name the company city before the employer?",
+    question="Does it change what a model stores, or seems to store, where texts name the company city?",
     source=(
         "Allen-Zhu and Li (arXiv 2404.05405) count the employer as a value of 8.04 bits. "
         "They do not tell apart where the company city stands: it should make no difference. "
