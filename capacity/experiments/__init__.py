@@ -15,6 +15,7 @@ EXPERIMENTS: "Registry[Experiment]" = Registry(
     {
         "law-biod": "capacity.experiments.law:LAW_BIOD",
         "law-bios": "capacity.experiments.law:LAW_BIOS",
+        "paper-row": "capacity.experiments.paper_row:PAPER_ROW",
         "architectures": "capacity.experiments.architectures:ARCHITECTURES",
         "experts": "capacity.experiments.experts:EXPERTS",
         "quantization": "capacity.experiments.quantization:QUANTIZATION",
@@ -22,6 +23,7 @@ EXPERIMENTS: "Registry[Experiment]" = Registry(
         "random": "capacity.experiments.random_tokens:RANDOM",
         "layout": "capacity.experiments.layout:LAYOUT",
         "city": "capacity.experiments.city:CITY",
+        "templates": "capacity.experiments.templates:TEMPLATES",
         "text-variety": "capacity.experiments.text_variety:TEXT_VARIETY",
         "passes": "capacity.experiments.passes:PASSES",
         "junk": "capacity.experiments.junk:JUNK",

@@ -7,8 +7,8 @@ from capacity.experiments.comparison import Comparison, claims
 
 _NONE = "no company city"
 _AFTER = "city after the employer"
-_ANY, _ANY_GIVEN = "any order, employer measured first", "any order, measured so"
-_BEFORE, _BEFORE_GIVEN = "city first, employer measured first", "city first, measured so"
+_ANY, _ANY_GIVEN = "any order, employer measured first", "any order, measured as trained"
+_BEFORE, _BEFORE_GIVEN = "city first, employer measured first", "city first, measured as trained"
 _AT = {"exposures": 100}
 
 CITY = Comparison(
