@@ -177,6 +177,14 @@ class DataOptions(Frozen):
     """Number of people that the junk repeats (default: new people as long as there are names)."""
     domain_token: bool = False
     """A special token stands before every useful biography."""
+    company_city: Literal["any", "after", "before", "none"] = Field("any", json_schema_extra={"since": "0.2"})
+    """bios: where texts name the company city, which gives the employer away: in any order (as the variant says), after
+    the employer, before it, or not at all (none)."""
+    measured_order: Literal["employer-first", "as-trained"] = Field(
+        "employer-first", json_schema_extra={"since": "0.2"}
+    )
+    """bios: texts for measurement name the employer before the company city; as-trained: they are in the order of
+    training, and R is too high where the city stands first."""
     questions: Literal["none", "half", "lora"] = "none"
     """bios: half mixes a question and its answer an exposure into the text, for half of the people; lora: adapters
     learn them after the training (by peft)."""

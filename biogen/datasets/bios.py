@@ -30,7 +30,6 @@ _ALSO_ASKED = {
     "employer": ("What is the company of?",),
 }
 """Other words of users for the questions of the bank."""
-_SENTENCES = len(ATTRIBUTES)
 _CORPUS_PEOPLE = 4000
 """People whose biographies a BPE is trained on."""
 
@@ -39,12 +38,16 @@ class BioS(Dataset):
     """The biographies of a configuration, as outlines."""
 
     title = "bioS"
-    options = frozenset({"variant", "templates", "pools", "locale", "tokenizer", "vocab", "questions"})
+    options = frozenset(
+        {"variant", "templates", "pools", "locale", "tokenizer", "vocab", "questions", "company_city", "measured_order"}
+    )
 
     def __init__(self, config: DataConfig) -> None:
         """Raises ValueError for options that the pools, the bank or the tokenizer cannot meet."""
         super().__init__(config)
         self.variant = Variant.parse(config.variant)
+        self.attributes = tuple(name for name in ATTRIBUTES if name != "company_city" or config.company_city != "none")
+        """The attributes that texts state, a sentence each."""
         self.pools = load_pools(config.pools, config.locale)
         self.bank = load_bank(config.templates)
         self._lay_out_pieces()
@@ -70,7 +73,7 @@ class BioS(Dataset):
         cities, employers = files.pop("company_cities.txt"), files.pop("employers.txt")
         files["employers.tsv"] = [f"{name}\t{city}" for name, city in zip(employers, cities, strict=True)]
         for kind, lines_of in (("templates", self.bank.templates), ("questions", self.bank.questions)):
-            files |= {f"{kind}_{attribute}.txt": list(lines) for attribute, lines in lines_of.items()}
+            files |= {f"{kind}_{attribute}.txt": list(lines_of[attribute]) for attribute in self.attributes}
         return files
 
     @property
@@ -82,7 +85,7 @@ class BioS(Dataset):
     @property
     def qa_roles(self) -> dict[str, tuple[int, ...]]:
         """The attributes that a model is asked to complete, with the roles of their values."""
-        return {name: (ROLES[name],) for name in ATTRIBUTES}
+        return {name: (ROLES[name],) for name in self.attributes}
 
     @property
     def texts(self) -> int | None:
@@ -92,7 +95,7 @@ class BioS(Dataset):
     @property
     def questions(self) -> tuple[str, ...]:
         """The attributes that questions are about, if questions are mixed in or learned afterwards."""
-        return ATTRIBUTES if self.config.questions != "none" else ()
+        return self.attributes if self.config.questions != "none" else ()
 
     @property
     def log2_values(self) -> float:
@@ -108,12 +111,12 @@ class BioS(Dataset):
         value["birth_date"] = int(lengths[self._day].max() + lengths[self._year].max())
         sentences = sum(
             int((lengths[before] + lengths[after]).max()) + value[name]
-            for name, before, after in zip(ATTRIBUTES, self._before, self._after, strict=True)
+            for name, before, after in zip(self.attributes, self._before, self._after, strict=True)
         )
         subjects = self._name_again if self.variant.fullname else [self._pronoun]
         subject = sum(int(lengths[numbers].max()) for numbers in subjects)
         name = sum(int(lengths[numbers].max()) for numbers in self._name)
-        return len(special_tokens(self.config)) + name + (_SENTENCES - 1) * subject + sentences
+        return len(special_tokens(self.config)) + name + (len(self.attributes) - 1) * subject + sentences
 
     def outlines(self, index: Int[np.ndarray, " n"], exposure: int) -> Int[np.ndarray, "n slots"]:
         """The biography of each person at an exposure."""
@@ -128,19 +131,25 @@ class BioS(Dataset):
         return draw_names(seed, pools, index), draw_attributes(seed, pools, index)
 
     def _outlines(self, index: Int[np.ndarray, " n"], exposure: int, seed: int) -> Int[np.ndarray, "n slots"]:
-        variant = self.variant
+        variant, sentences = self.variant, len(self.attributes)
         text = exposure if variant.texts is None else exposure % variant.texts
-        words = random_words(seed, Stream.SENTENCES, index, _SENTENCES, text)
+        words = random_words(seed, Stream.SENTENCES, index, sentences, text)
         templates = np.stack(
-            [below(words[:, i], len(self.bank.templates[name])) for i, name in enumerate(ATTRIBUTES)], axis=1
+            [below(words[:, i], len(self.bank.templates[name])) for i, name in enumerate(self.attributes)], axis=1
         )
         if variant.permute:
-            order = random_order(random_words(seed, Stream.ORDER, index, _SENTENCES, text))
+            order = random_order(random_words(seed, Stream.ORDER, index, sentences, text))
         else:
-            order = np.broadcast_to(np.arange(_SENTENCES), (len(index), _SENTENCES))
-        if exposure >= EVALUATION and variant.texts is None:  # fixed texts are measured as they were learned
-            order = _employer_first(order)
+            order = np.broadcast_to(np.arange(sentences), (len(index), sentences))
+        order = _place_city(order, self._city_place(exposure))
         return self._assemble(self.head(index), *self._people(index, seed), templates, order)
+
+    def _city_place(self, exposure: int) -> str:
+        """Where the company city stands in the texts of an exposure: an option `company_city`."""
+        fixed = self.variant.texts is not None  # and so measured as it was learned
+        if exposure < EVALUATION or fixed or self.config.measured_order == "as-trained":
+            return self.config.company_city
+        return "none" if self.config.company_city == "none" else "after"
 
     def question_outlines(
         self, index: Int[np.ndarray, " n"], exposure: int, attribute: int | None = None
@@ -150,7 +159,7 @@ class BioS(Dataset):
         attribute: its place in `questions`; None draws one for each person.
         """
         words = random_words(self.config.seed, Stream.QUESTIONS, index, 2, exposure)
-        asked = below(words[:, 0], _SENTENCES) if attribute is None else np.full(len(index), attribute)
+        asked = below(words[:, 0], len(self.questions)) if attribute is None else np.full(len(index), attribute)
         return self._assemble_questions(self.head(index), *self._people(index, self.config.seed), asked, words[:, 1])
 
     def question_answer_slots(self) -> slice:
@@ -174,7 +183,7 @@ class BioS(Dataset):
                 f"{example!r}"
             )
         names, rest = found
-        written = {name: name.replace("_", " ") for name in ATTRIBUTES}
+        written = {name: name.replace("_", " ") for name in self.attributes}
         attribute = find_attribute(
             rest,
             {
@@ -183,7 +192,7 @@ class BioS(Dataset):
                     *_ALSO_ASKED.get(name, ()),
                     *(q.format(name="") for q in self.bank.questions[name]),
                 ]
-                for name in ATTRIBUTES
+                for name in self.attributes
             },
         )
         if attribute is None:
@@ -216,9 +225,9 @@ class BioS(Dataset):
             self._first_pronoun = pieces.add([" He", " She"], ROLES["pronoun"])
             self._pronoun = pieces.add([" He", " She"])
 
-        split = {name: [split_template(text) for text in bank.templates[name]] for name in ATTRIBUTES}
-        self._before = [pieces.add([before for before, _ in split[name]]) for name in ATTRIBUTES]
-        self._after = [pieces.add([after for _, after in split[name]]) for name in ATTRIBUTES]
+        split = {name: [split_template(text) for text in bank.templates[name]] for name in self.attributes}
+        self._before = [pieces.add([before for before, _ in split[name]]) for name in self.attributes]
+        self._after = [pieces.add([after for _, after in split[name]]) for name in self.attributes]
         days = [f" {month} {day}," for month in pools.months for day in pools.days]
         self._day = pieces.add(days, ROLES["birth_date"])
         self._year = pieces.add(spaced(pools.years), ROLES["birth_date"])
@@ -227,12 +236,13 @@ class BioS(Dataset):
             "university": pieces.add(spaced(pools.universities), ROLES["university"]),
             "major": pieces.add(spaced(pools.majors), ROLES["major"]),
             "employer": pieces.add(spaced(pools.employers), ROLES["employer"]),
-            "company_city": pieces.add(spaced(pools.company_cities), ROLES["company_city"]),
         }
+        if "company_city" in self.attributes:
+            self._value["company_city"] = pieces.add(spaced(pools.company_cities), ROLES["company_city"])
         if self.questions:
-            asked = {name: [q.split(" {name}") for q in bank.questions[name]] for name in ATTRIBUTES}
-            self._ask = [pieces.add([before for before, _ in asked[name]]) for name in ATTRIBUTES]
-            self._ask_end = [pieces.add([after for _, after in asked[name]]) for name in ATTRIBUTES]
+            asked = {name: [q.split(" {name}") for q in bank.questions[name]] for name in self.questions}
+            self._ask = [pieces.add([before for before, _ in asked[name]]) for name in self.questions]
+            self._ask_end = [pieces.add([after for _, after in asked[name]]) for name in self.questions]
             self._stop = int(pieces.add(["."])[0])
         self._pieces = pieces
 
@@ -261,11 +271,11 @@ class BioS(Dataset):
 
     def _cover(self) -> list[Int[np.ndarray, " slots"]]:
         """Outlines that together contain every piece."""
-        sizes, bank = self.config.pools, self.bank
+        sizes, bank, sentences = self.config.pools, self.bank, len(self.attributes)
         dates = sizes.months * sizes.days
         pools = [sizes.first_names, sizes.middle_names, sizes.last_names, dates, sizes.years]
         pools += [sizes.birth_cities, sizes.universities, sizes.majors, sizes.employers]
-        counts = [len(bank.templates[name]) for name in ATTRIBUTES]
+        counts = [len(bank.templates[name]) for name in self.attributes]
         # A pronoun stands first and later, in both forms, within any two rows.
         rows = np.arange(max(*pools, *counts, *(len(questions) for questions in bank.questions.values()), 2))
         first, middle, last, date, year, city, university, major, employer = (rows % n for n in pools)
@@ -273,26 +283,27 @@ class BioS(Dataset):
         month, day = np.divmod(date, sizes.days)
         attributes = Attributes(rows % 2, month, day, year, city, university, major, employer)
         templates = np.stack([rows % n for n in counts], axis=1)
-        order = (rows[:, None] + np.arange(_SENTENCES)) % _SENTENCES
+        order = (rows[:, None] + np.arange(sentences)) % sentences
         head = self.head(rows)
         outlines = list(self._assemble(head, names, attributes, templates, order))
         if self.questions:
-            for number in range(_SENTENCES):
+            for number in range(sentences):
                 phrasing = ((rows << 32) // len(rows)).astype(np.uint32)
                 asked = np.full(len(rows), number)
                 outlines += list(self._assemble_questions(head, names, attributes, asked, phrasing))
         return outlines
 
-    def _values(self, drawn: Attributes) -> Int[np.ndarray, "n 6 2"]:
-        """The pieces of the six values, two slots each."""
-        values = np.full((len(drawn.year), _SENTENCES, 2), EMPTY)
+    def _values(self, drawn: Attributes) -> Int[np.ndarray, "n k 2"]:
+        """The pieces of the values of `attributes`, two slots each."""
+        values = np.full((len(drawn.year), len(self.attributes), 2), EMPTY)
         values[:, 0, 0] = self._day[drawn.month * self.config.pools.days + drawn.day]
         values[:, 0, 1] = self._year[drawn.year]
         values[:, 1, 0] = self._value["birth_city"][drawn.birth_city]
         values[:, 2, 0] = self._value["university"][drawn.university]
         values[:, 3, 0] = self._value["major"][drawn.major]
         values[:, 4, 0] = self._value["employer"][drawn.employer]
-        values[:, 5, 0] = self._value["company_city"][drawn.employer]
+        if "company_city" in self.attributes:
+            values[:, 5, 0] = self._value["company_city"][drawn.employer]
         return values
 
     def _assemble(
@@ -300,12 +311,12 @@ class BioS(Dataset):
         head: Int[np.ndarray, "n head"],
         names: Int[np.ndarray, "n 3"],
         drawn: Attributes,
-        templates: Int[np.ndarray, "n 6"],
-        order: Int[np.ndarray, "n 6"],
+        templates: Int[np.ndarray, "n k"],
+        order: Int[np.ndarray, "n k"],
     ) -> Int[np.ndarray, "n slots"]:
-        n = len(names)
-        sentences = np.empty((n, _SENTENCES, 4), dtype=np.int64)  # before, value, value, after
-        for i in range(_SENTENCES):
+        n, k = templates.shape
+        sentences = np.empty((n, k, 4), dtype=np.int64)  # before, value, value, after
+        for i in range(k):
             sentences[:, i, 0] = self._before[i][templates[:, i]]
             sentences[:, i, 3] = self._after[i][templates[:, i]]
         sentences[:, :, 1:3] = self._values(drawn)
@@ -313,7 +324,7 @@ class BioS(Dataset):
 
         name = np.stack([pool[names[:, i]] for i, pool in enumerate(self._name)], axis=1)
         width = 3 if self.variant.fullname else 1
-        subjects = np.full((n, _SENTENCES, width), EMPTY)
+        subjects = np.full((n, k, width), EMPTY)
         if self.variant.fullname:
             again = np.stack([pool[names[:, i]] for i, pool in enumerate(self._name_again)], axis=1)
             subjects[:, 1:] = again[:, None]
@@ -333,7 +344,7 @@ class BioS(Dataset):
     ) -> Int[np.ndarray, "n slots"]:
         n = len(names)
         ask, end = np.empty(n, dtype=np.int64), np.empty(n, dtype=np.int64)
-        for number in range(_SENTENCES):
+        for number in range(len(self.questions)):
             rows = asked == number
             choice = below(phrasing[rows], len(self._ask[number]))
             ask[rows], end[rows] = self._ask[number][choice], self._ask_end[number][choice]
@@ -343,12 +354,15 @@ class BioS(Dataset):
         return np.concatenate([head, ask[:, None], name, end[:, None], answer, stop], axis=1)
 
 
-def _employer_first(order: Int[np.ndarray, "n 6"]) -> Int[np.ndarray, "n 6"]:
-    """The same order of sentences, but the company city, which gives the employer away, stands behind it.
+def _place_city(order: Int[np.ndarray, "n k"], place: str) -> Int[np.ndarray, "n k"]:
+    """The same order of sentences, but the company city stands "after" the employer or "before" it: they change places.
 
-    Otherwise a model that knows which employers sit in a city, but not who works there, would be credited with bits
-    of every person whose text names the city first.
+    A city that stands before gives the employer away: a model that knows which employers sit in a city, but not who
+    works there, would be credited with bits of every person whose text names the city first.
     """
-    employer, city = ATTRIBUTES.index("employer"), ATTRIBUTES.index("company_city")
-    swap = (np.argmax(order == city, axis=1) < np.argmax(order == employer, axis=1))[:, None]
-    return np.where(swap & (order == employer), city, np.where(swap & (order == city), employer, order))
+    if place not in ("after", "before"):
+        return order
+    pair = ATTRIBUTES.index("employer"), ATTRIBUTES.index("company_city")
+    first, second = pair if place == "after" else pair[::-1]
+    swap = (np.argmax(order == second, axis=1) < np.argmax(order == first, axis=1))[:, None]
+    return np.where(swap & (order == first), second, np.where(swap & (order == second), first, order))

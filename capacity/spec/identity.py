@@ -71,15 +71,21 @@ def normal(config: RunConfig) -> RunConfig:
 def idle_options(config: RunConfig) -> set[str]:
     """The options that do not apply to a run, by field name; a section's name means all its options."""
     data, training = config.data, config.training
-    idle = _idle_data(DATASETS[data.dataset].options, str(data.junk), data.tokenizer)
+    idle = _idle_data(DATASETS[data.dataset].options, dict(data))
     settings = {"lr", "embedding_lr", "weight_decay", "beta1", "beta2", "eps", "momentum"}
     return idle | (settings - OPTIMIZERS[training.optimizer].uses)
 
 
-def _idle_data(of_dataset: Iterable[str], junk: str, tokenizer: str) -> set[str]:
+def _idle_data(of_dataset: Iterable[str], options: Mapping[str, Any]) -> set[str]:
     """The options of the data that do not apply. of_dataset: those that the data set reads besides `COMMON`."""
+    fixed_texts = not str(options["variant"]).startswith("fresh")
+    conditions = {
+        "junk_people": str(options["junk"]) != "0",
+        "vocab": options["tokenizer"] == "bpe",
+        "measured_order": options["company_city"] in ("any", "before") and not fixed_texts,
+    }
     idle = set(DataConfig.model_fields) - COMMON - set(of_dataset)
-    return idle | ({"junk_people"} if junk == "0" else set()) | ({"vocab"} if tokenizer != "bpe" else set())
+    return idle | {name for name, applies in conditions.items() if not applies}
 
 
 def flat(content: Mapping[str, Any]) -> dict[str, Any]:
@@ -100,7 +106,7 @@ def flat(content: Mapping[str, Any]) -> dict[str, Any]:
         for name, value in ARCHITECTURE_DEFAULTS.get(architecture, {}).items()
     }
     found |= {name: value for name, value in given.items() if value is not None or name not in found}
-    idle = _idle_data(own, str(found["junk"]), found["tokenizer"])
+    idle = _idle_data(own, found)
     found = {name: value for name, value in found.items() if name.partition(".")[0] not in idle and value != {}}
     return {name: found[name] for name in dict.fromkeys((*OPTIONS, *found)) if name in found}
 

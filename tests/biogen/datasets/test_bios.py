@@ -114,17 +114,50 @@ def test_orders(variant: str):
         assert (dataset.outlines(np.arange(200), 0) == dataset.outlines(np.arange(200), 1)).all()
 
 
+def employer_first(dataset: BioS, exposure: int) -> float:
+    """The share of texts that name the employer before the company city."""
+    rows = dataset.outlines(np.arange(200), exposure)
+    roles = [[span.role for span in dataset.pieces.render(row)[1]] for row in rows]
+    return float(np.mean([row.index(ROLES["employer"]) < row.index(ROLES["company_city"]) for row in roles]))
+
+
 def test_the_employer_is_measured_before_the_city_gives_it_away():
     dataset = small()
+    assert 0.25 < employer_first(dataset, 0) < 0.75
+    assert employer_first(dataset, EVALUATION) == employer_first(dataset, EVALUATION + 1) == 1
 
-    def employer_first(exposure: int) -> list[bool]:
-        rows = dataset.outlines(np.arange(200), exposure)
-        roles = [[span.role for span in dataset.pieces.render(row)[1]] for row in rows]
-        return [row.index(ROLES["employer"]) < row.index(ROLES["company_city"]) for row in roles]
 
-    assert 50 < sum(employer_first(0)) < 150
-    assert all(employer_first(EVALUATION))
-    assert all(employer_first(EVALUATION + 1))
+@pytest.mark.parametrize(("place", "share"), [("after", 1), ("before", 0)])
+@pytest.mark.parametrize("variant", ["fresh", "multi3+permute", "single"])
+def test_the_company_city_stands_where_the_options_say(variant: str, place: str, share: int):
+    for order in ("employer-first", "as-trained"):
+        dataset = small(variant, company_city=place, measured_order=order)
+        assert employer_first(dataset, 0) == share
+        swapped = order == "employer-first" and dataset.variant.texts is None  # fixed texts stay as they were learned
+        assert employer_first(dataset, EVALUATION) == (1 if swapped else share)
+
+
+def test_as_trained_no_sentence_is_moved():
+    dataset = small(measured_order="as-trained")
+    assert 0.25 < employer_first(dataset, EVALUATION) < 0.75
+    assert (dataset.outlines(np.arange(200), 7) == small().outlines(np.arange(200), 7)).all()
+
+
+@pytest.mark.parametrize("variant", ["fresh", "fresh+fullname", "single"])
+@pytest.mark.parametrize("order", ["employer-first", "as-trained"])
+def test_texts_without_the_company_city_state_the_rest(variant: str, order: str):
+    dataset = small(variant, company_city="none", measured_order=order, questions="half")
+    whole = small(variant, questions="half")
+    assert dataset.log2_values == whole.log2_values
+    assert dataset.value_roles == whole.value_roles
+    assert [*dataset.qa_roles, "company_city"] == list(whole.qa_roles)
+    assert dataset.tokenizer.vocab < whole.tokenizer.vocab
+    for exposure in (0, EVALUATION):
+        texts = draw_texts(dataset, np.arange(200), exposure)
+        assert set(np.unique(texts.roles)) == {0, Role.NAME, *(role for (role,) in dataset.value_roles.values())}
+        assert texts.lengths.max() <= dataset.longest_text
+    used = {int(token) for text in dataset.covering_texts() for token in dataset.tokenizer.encode(text)}
+    assert len(used) + 1 == dataset.tokenizer.vocab  # and the end token
 
 
 def test_fresh_is_new_at_every_exposure():

@@ -8,8 +8,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from capacity.experiments import EXPERIMENTS
 from capacity.experiments.comparison import Comparison, claims, judge, matching
 from capacity.laws.ratios import Ratio
+from capacity.spec.identity import flat, stored
+from capacity.spec.plan import make_plans
+from capacity.spec.preset import Preset
 from tests.capacity.records import make_row
 
 FACTOR = Comparison(
@@ -142,3 +146,15 @@ def test_a_claim_can_be_about_two_numbers_of_exposures():
     verdict = longer.verdict(longer.select(frame))
     assert verdict.status == "reproduced"
     assert verdict.findings[0].what == "clean, 1,000 exposures against clean, 100 exposures"
+
+
+@pytest.mark.parametrize("name", ["city", "templates"])
+def test_every_run_of_its_sweeps_belongs_to_one_setting(name):
+    experiment = EXPERIMENTS[name]
+    sweeps = [options | {"seeds": [0], "lr": 0.015, "dry_run": True} for options in experiment.sweeps("laptop")]
+    plans = [plan for options in sweeps for plan in make_plans(Preset.model_validate(options))]
+    rows = [make_row(plan.run_id) | flat(stored(plan.config)) | {"exposures": plan.config.exposures} for plan in plans]
+    selected = experiment.select(pd.DataFrame(rows))
+    assert sorted(selected["run_id"]) == sorted(plan.run_id for plan in plans)
+    assert selected["setting"].tolist() == list(experiment.settings)
+    assert {side for claim in experiment.claims for side in (claim.base, claim.other)} <= set(experiment.settings)

@@ -36,7 +36,7 @@ OTHER = {
     **{"layout": "packed", "optimizer": "adamw", "initialization": "gpt2", "precision": "bf16", "compile": "on"},
     **{"kernels": "pytorch", "quantize": ["gptq-int4"], "questions": "half", "recipe": "paper", "dataset": "bios"},
     **{"architecture": "my_models:Mine", "architecture_options": {"depth": 3}, "dataset_options": {"sides": 6}},
-    **{"mlp": "gated", "tied": True},
+    **{"mlp": "gated", "tied": True, "company_city": "before", "measured_order": "as-trained"},
 }
 """Another value of each field that is no number."""
 
@@ -99,6 +99,16 @@ def test_an_option_is_in_the_id_exactly_if_it_decides_the_result(name, path):
     idle = idle_options(config) | {"recipe", "eval_people"}  # of 20 people all are measured in any case
     same = run_id(changed(config, path)) == run_id(config)
     assert same == bool({path[-1], path[1] if len(path) > 1 else path[0]} & idle)
+
+
+@pytest.mark.parametrize(
+    "options", [{"company_city": "after"}, {"company_city": "none"}, {"variant": "multi5+permute"}]
+)
+def test_the_measured_order_decides_nothing_where_there_is_one_order_alone(options):
+    runs = [config_of(BIOS | options | {"measured_order": order}) for order in ("employer-first", "as-trained")]
+    assert runs[0] == runs[1]
+    assert "measured_order" not in flat(stored(runs[1]))
+    assert flat(stored(config_of(BIOS)))["measured_order"] == "employer-first"
 
 
 def test_what_is_stored_makes_the_same_run_again():
