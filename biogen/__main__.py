@@ -7,6 +7,7 @@ from pydantic import Field, create_model
 from basis.files import UserPath
 from basis.flags import UserError, parse, run_main
 from basis.program import called_as
+from biogen.bank import left_unused
 from biogen.config import DataConfig
 from biogen.folder import write_dataset
 
@@ -54,6 +55,8 @@ def main(arguments: list[str] | None = None) -> int:
         ) from None
     except ValueError as error:
         raise UserError(str(error).splitlines()) from None
+    if unused := left_unused(config.bank, config.pools, config.templates):
+        print(f"Of the bank {config.bank} are in use: {unused}.")
     print(f"{rows:,} biographies of {config.people:,} people: {options.out}")
     return 0
 

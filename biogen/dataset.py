@@ -7,6 +7,7 @@ import math
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from hashlib import sha256
+from pathlib import Path
 from typing import ClassVar
 
 import numpy as np
@@ -70,6 +71,14 @@ class Dataset(ABC):
 
     def pool_files(self) -> dict[str, list[str]]:
         """The pools that the data are drawn from: the lines of each file by its name."""
+        return {}
+
+    @classmethod
+    def carried(cls, config: DataConfig) -> dict[str, dict[str, Path]]:
+        """The files of folders that options name, by option and by name in the folder.
+
+        A data set on disk has copies of them, so that it is complete.
+        """
         return {}
 
     # Texts
@@ -186,7 +195,7 @@ class Dataset(ABC):
     @classmethod
     def mistakes(cls, config: DataConfig) -> list[str]:
         """Lines about options that do not fit this data set."""
-        given = {"questions": config.questions, "variant": config.variant}
+        given = {"questions": config.questions, "variant": config.variant, "bank": config.bank}
         return [
             f"{option}: {value} is not an option of {cls.title}; must be {DataConfig.model_fields[option].default}"
             for option, value in given.items()
