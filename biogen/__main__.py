@@ -1,5 +1,6 @@
 """`python -m biogen --people 1000 --seed 0 --out DIR`: write a data set to a folder."""
 
+import sys
 from typing import Any, Literal
 
 from pydantic import Field, create_model
@@ -37,7 +38,12 @@ def _data_keys(content: dict[str, Any]) -> dict[str, Any]:
 
 
 def main(arguments: list[str] | None = None) -> int:
-    """Write the data set. Raises UserError for mistakes."""
+    """Write the data set, or rewrite biographies. Raises UserError for mistakes."""
+    given = sys.argv[1:] if arguments is None else arguments
+    if given[:1] == ["rewrite"]:
+        from biogen.rewrite import main as rewrite
+
+        return rewrite(given[1:])
     options = parse(
         Options,
         arguments,

@@ -163,11 +163,13 @@ class DataOptions(Frozen):
     """The options of the data, besides the number of people, the seed and the junk."""
 
     dataset: Annotated[str, AfterValidator(DATASETS.check)] = "bios"
-    """bios: biographies in English; biod: the abstract data set; random: uniform random tokens."""
+    """bios: biographies in English; bior: the same, rewritten by a language model; biod: the abstract data set; random:
+    uniform random tokens."""
     dataset_options: Mapped = Field(
         {}, validate_default=True, exclude_if=operator.not_, json_schema_extra={"since": "0.2"}
     )
-    """random: tokens=64 length=64 (different tokens, tokens of a text). Or options of a data set of your own."""
+    """random: tokens=64 length=64 (different tokens, tokens of a text). bior: texts=FOLDER (of `biogen rewrite`). Or
+    options of a data set of your own."""
     variant: Annotated[str, BeforeValidator(_variant)] = "fresh"
     """bios: fresh (a new text at every exposure), single, multiM (M texts); then +permute, +fullname."""
     bank: Annotated[str | None, AfterValidator(at_home)] = Field(None, json_schema_extra={"since": "0.2"})
@@ -181,9 +183,9 @@ class DataOptions(Frozen):
     biod: BioDShape = BioDShape()
     """biod: the shape of the data set."""
     tokenizer: Annotated[str, AfterValidator(at_home)] = "bpe"
-    """bios: bpe, word, or the name or folder of a Hugging Face tokenizer. biod has a token a symbol."""
+    """bios, bior: bpe, word, or the name or folder of a Hugging Face tokenizer. biod has a token a symbol."""
     vocab: int = Field(1024, ge=1, le=200_000)
-    """bios: tokens in use at most, for the tokenizer bpe."""
+    """bios, bior: tokens in use at most, for the tokenizer bpe."""
     junk_people: int | None = Field(None, ge=1)
     """Number of people that the junk repeats (default: new people as long as there are names)."""
     domain_token: bool = False

@@ -122,6 +122,11 @@ class Dataset(ABC):
         head[index >= self.config.people, 1:] = EMPTY
         return head
 
+    def content(self) -> bytes:
+        """What the pieces do not tell about the texts, for the fingerprint: which of them stand in some people's."""
+        people = np.arange(min(_FINGERPRINTED, self.config.people))
+        return self.outlines(people, 0).astype("<i8").tobytes()
+
     @abstractmethod
     def covering_texts(self) -> list[str]:
         """Texts that together hold every token a text can hold."""
@@ -225,11 +230,9 @@ def fingerprint(dataset: Dataset) -> dict[str, str]:
 
     They are equal wherever pools and tokenizer come from, if these are the same for this data set.
     """
-    people = np.arange(min(_FINGERPRINTED, dataset.config.people))
     texts, tokens = dataset.pieces.content()
-    outlines = dataset.outlines(people, 0).astype("<i8").tobytes()
     vocab = str(dataset.tokenizer.vocab).encode()
-    return {"texts": sha256(texts + outlines).hexdigest(), "tokens": sha256(tokens + vocab).hexdigest()}
+    return {"texts": sha256(texts + dataset.content()).hexdigest(), "tokens": sha256(tokens + vocab).hexdigest()}
 
 
 def special_tokens(config: DataConfig) -> list[str]:

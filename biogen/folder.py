@@ -112,11 +112,15 @@ def _carry(carried: Mapping[str, Mapping[str, Path]], folder: Path) -> None:
     """Copy the files of each option to a folder of its name."""
     shutil.rmtree(folder, ignore_errors=True)
     for option, files in carried.items():
-        for name, path in files.items():
-            file = folder / option / name
-            file.parent.mkdir(parents=True, exist_ok=True)
-            with open_file(path) as source, file.open("wb") as target:
-                shutil.copyfileobj(source, target)
+        copy_files(files, folder / option)
+
+
+def copy_files(files: Mapping[str, Path], folder: Path) -> None:
+    """Copy files to a folder, by their names there. Raises OSError."""
+    for name, path in files.items():
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
+        with open_file(path) as source, (folder / name).open("wb") as target:
+            shutil.copyfileobj(source, target)
 
 
 def read_carried(folder: Path, content: Mapping[str, Any]) -> dict[str, Any]:

@@ -21,7 +21,7 @@ import hashlib
 import importlib
 import pkgutil
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from pydantic import BaseModel, ConfigDict, Field
@@ -139,6 +139,16 @@ def load_pools(sizes: PoolSizes, locale: str | None = None, own: Mapping[str, tu
         years=tuple(str(year) for year in range(FIRST_YEAR, FIRST_YEAR + sizes.years)),
         pronouns=own.get("pronouns.txt", PRONOUNS),
     )
+
+
+def pool_files(pools: Pools) -> dict[str, list[str]]:
+    """The entries of each pool by the name of a file, employers with their cities."""
+    files = {f"{name}.txt": list(values) for name, values in asdict(pools).items()}
+    if pools.pronouns == PRONOUNS:
+        del files["pronouns.txt"]
+    cities, employers = files.pop("company_cities.txt"), files.pop("employers.txt")
+    files["employers.tsv"] = [f"{name}\t{city}" for name, city in zip(employers, cities, strict=True)]
+    return files
 
 
 def _stored(sizes: PoolSizes, own: Mapping[str, tuple[str, ...]]) -> dict[str, tuple[str, ...]]:

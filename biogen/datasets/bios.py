@@ -17,7 +17,7 @@ from biogen.config import DataConfig, Variant
 from biogen.dataset import EVALUATION, Dataset, special_tokens
 from biogen.people import Attributes, are_kept, describe, draw_attributes, draw_kept, draw_names, find_names
 from biogen.pieces import EMPTY, PieceList, Role, in_order
-from biogen.pools import PRONOUNS, load_pools
+from biogen.pools import load_pools, pool_files
 from biogen.questions import find_attribute, find_name
 from biogen.rng import Stream, below, random_order, random_words
 from biogen.templates import ATTRIBUTES, load_bank, split_template
@@ -79,11 +79,7 @@ class BioS(Dataset):
 
     def pool_files(self) -> dict[str, list[str]]:
         """The values of each attribute, employers with their cities, and the sentences and questions in use."""
-        files = {f"{name}.txt": list(values) for name, values in asdict(self.pools).items()}
-        if self.pools.pronouns == PRONOUNS:
-            del files["pronouns.txt"]
-        cities, employers = files.pop("company_cities.txt"), files.pop("employers.txt")
-        files["employers.tsv"] = [f"{name}\t{city}" for name, city in zip(employers, cities, strict=True)]
+        files = pool_files(self.pools)
         for kind, lines_of in (("templates", self.bank.templates), ("questions", self.bank.questions)):
             files |= {f"{kind}_{attribute}.txt": list(lines) for attribute, lines in lines_of.items()}
         return files
