@@ -1,5 +1,6 @@
 """`python -m biogen --people 1000 --seed 0 --out DIR`: write a data set to a folder."""
 
+import sys
 from typing import Any, Literal
 
 from pydantic import Field, create_model
@@ -7,6 +8,7 @@ from pydantic import Field, create_model
 from basis.files import UserPath
 from basis.flags import UserError, parse, run_main
 from basis.program import called_as
+from biogen.bank import left_unused
 from biogen.config import DataConfig
 from biogen.folder import write_dataset
 
@@ -36,7 +38,12 @@ def _data_keys(content: dict[str, Any]) -> dict[str, Any]:
 
 
 def main(arguments: list[str] | None = None) -> int:
-    """Write the data set. Raises UserError for mistakes."""
+    """Write the data set, or rewrite biographies. Raises UserError for mistakes."""
+    given = sys.argv[1:] if arguments is None else arguments
+    if given[:1] == ["rewrite"]:
+        from biogen.rewrite import main as rewrite
+
+        return rewrite(given[1:])
     options = parse(
         Options,
         arguments,
@@ -54,6 +61,8 @@ def main(arguments: list[str] | None = None) -> int:
         ) from None
     except ValueError as error:
         raise UserError(str(error).splitlines()) from None
+    if unused := left_unused(config.bank, config.pools, config.templates):
+        print(f"Of the bank {config.bank} are in use: {unused}.")
     print(f"{rows:,} biographies of {config.people:,} people: {options.out}")
     return 0
 

@@ -23,6 +23,7 @@ from pydantic import (
 
 from basis.files import user_path
 from basis.yaml_text import read_mapping
+from biogen.bank import Lines, read_bank, sizes_in_use, templates_in_use
 from biogen.datasets import DATASETS
 from biogen.pools import PoolSizes
 
@@ -146,6 +147,14 @@ Mapped = Annotated[dict[str, Any], BeforeValidator(read_mapping), AfterValidator
 """Options of a user's own data set or architecture; as a flag, a text such as `flips=3` or `{flips: 3}`."""
 
 
+def _bank_of(info: Any) -> Lines:
+    """The bank of the options that are being read; empty for one with mistakes, which the data set reports."""
+    try:
+        return read_bank(info.data.get("bank"))
+    except ValueError:
+        return {}
+
+
 COMMON = frozenset({"dataset", "dataset_options", "people", "seed", "junk", "junk_people", "domain_token"})
 """The options that apply to every data set; `Dataset.options` names the others that it reads."""
 
@@ -154,25 +163,29 @@ class DataOptions(Frozen):
     """The options of the data, besides the number of people, the seed and the junk."""
 
     dataset: Annotated[str, AfterValidator(DATASETS.check)] = "bios"
-    """bios: biographies in English; biod: the abstract data set; random: uniform random tokens."""
+    """bios: biographies in English; bior: the same, rewritten by a language model; biod: the abstract data set; random:
+    uniform random tokens."""
     dataset_options: Mapped = Field(
         {}, validate_default=True, exclude_if=operator.not_, json_schema_extra={"since": "0.2"}
     )
-    """random: tokens=64 length=64 (different tokens, tokens of a text). Or options of a data set of your own."""
+    """random: tokens=64 length=64 (different tokens, tokens of a text). bior: texts=FOLDER (of `biogen rewrite`). Or
+    options of a data set of your own."""
     variant: Annotated[str, BeforeValidator(_variant)] = "fresh"
     """bios: fresh (a new text at every exposure), single, multiM (M texts); then +permute, +fullname."""
-    templates: int = Field(200, ge=6)
-    """bios: sentence templates in use, over all attributes."""
-    pools: PoolSizes = PoolSizes()
-    """bios: how many different values each attribute has."""
+    bank: Annotated[str | None, AfterValidator(at_home)] = Field(None, json_schema_extra={"since": "0.2"})
+    """bios: folder of templates and pools of your own, in files with the names of those in biogen/data."""
+    templates: int = Field(200, ge=6, validate_default=True)
+    """bios: sentence templates in use, over all attributes; all of a bank that has fewer."""
+    pools: PoolSizes = Field(PoolSizes(), validate_default=True)
+    """bios: how many different values each attribute has; all of a bank's pool that has fewer."""
     locale: str | None = None
     """bios: make the name pools from this locale of Faker's instead of the stored ones."""
     biod: BioDShape = BioDShape()
     """biod: the shape of the data set."""
     tokenizer: Annotated[str, AfterValidator(at_home)] = "bpe"
-    """bios: bpe, word, or the name or folder of a Hugging Face tokenizer. biod has a token a symbol."""
+    """bios, bior: bpe, word, or the name or folder of a Hugging Face tokenizer. biod has a token a symbol."""
     vocab: int = Field(1024, ge=1, le=200_000)
-    """bios: tokens in use at most, for the tokenizer bpe."""
+    """bios, bior: tokens in use at most, for the tokenizer bpe."""
     junk_people: int | None = Field(None, ge=1)
     """Number of people that the junk repeats (default: new people as long as there are names)."""
     domain_token: bool = False
@@ -188,6 +201,16 @@ class DataOptions(Frozen):
     questions: Literal["none", "half", "lora"] = "none"
     """bios: half mixes a question and its answer an exposure into the text, for half of the people; lora: adapters
     learn them after the training (by peft)."""
+
+    @field_validator("templates")
+    @classmethod
+    def _templates_of_bank(cls, templates: int, info: Any) -> int:
+        return templates_in_use(templates, _bank_of(info))
+
+    @field_validator("pools")
+    @classmethod
+    def _pools_of_bank(cls, pools: PoolSizes, info: Any) -> PoolSizes:
+        return sizes_in_use(pools, _bank_of(info))
 
 
 class DataConfig(DataOptions):

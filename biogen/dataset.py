@@ -7,6 +7,7 @@ import math
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from hashlib import sha256
+from pathlib import Path
 from typing import ClassVar
 
 import numpy as np
@@ -72,6 +73,14 @@ class Dataset(ABC):
         """The pools that the data are drawn from: the lines of each file by its name."""
         return {}
 
+    @classmethod
+    def carried(cls, config: DataConfig) -> dict[str, dict[str, Path]]:
+        """The files of folders that options name, by option and by name in the folder.
+
+        A data set on disk has copies of them, so that it is complete.
+        """
+        return {}
+
     # Texts
 
     @property
@@ -112,6 +121,11 @@ class Dataset(ABC):
         head = np.tile(np.arange(1, 1 + len(special_tokens(self.config))), (len(index), 1))
         head[index >= self.config.people, 1:] = EMPTY
         return head
+
+    def content(self) -> bytes:
+        """What the pieces do not tell about the texts, for the fingerprint: which of them stand in some people's."""
+        people = np.arange(min(_FINGERPRINTED, self.config.people))
+        return self.outlines(people, 0).astype("<i8").tobytes()
 
     @abstractmethod
     def covering_texts(self) -> list[str]:
@@ -186,7 +200,7 @@ class Dataset(ABC):
     @classmethod
     def mistakes(cls, config: DataConfig) -> list[str]:
         """Lines about options that do not fit this data set."""
-        given = {"questions": config.questions, "variant": config.variant}
+        given = {"questions": config.questions, "variant": config.variant, "bank": config.bank}
         return [
             f"{option}: {value} is not an option of {cls.title}; must be {DataConfig.model_fields[option].default}"
             for option, value in given.items()
@@ -216,11 +230,9 @@ def fingerprint(dataset: Dataset) -> dict[str, str]:
 
     They are equal wherever pools and tokenizer come from, if these are the same for this data set.
     """
-    people = np.arange(min(_FINGERPRINTED, dataset.config.people))
     texts, tokens = dataset.pieces.content()
-    outlines = dataset.outlines(people, 0).astype("<i8").tobytes()
     vocab = str(dataset.tokenizer.vocab).encode()
-    return {"texts": sha256(texts + outlines).hexdigest(), "tokens": sha256(tokens + vocab).hexdigest()}
+    return {"texts": sha256(texts + dataset.content()).hexdigest(), "tokens": sha256(tokens + vocab).hexdigest()}
 
 
 def special_tokens(config: DataConfig) -> list[str]:

@@ -2,14 +2,16 @@
 
 In: a `DataConfig` and how many texts a person, or that the texts are those that a model is measured on. Out: a folder
 with data.parquet (and junk.parquet, questions.parquet where they are configured), the pools, the tokenizer,
-config.yaml and a data set card.
+config.yaml and a data set card. What options only name, such as a bank, is copied into its folder `carried`.
 
 config.yaml is the mark of a data set: it is written first, and only a folder that has it is written again.
 """
 
+import copy
 import itertools
 import os
-from collections.abc import Iterator
+import shutil
+from collections.abc import Iterator, Mapping
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -22,7 +24,7 @@ from pydantic import ValidationError
 
 from basis.files import replace_file
 from basis.folders import contents, refuse_links
-from basis.reading import read_json
+from basis.reading import open_file, read_json
 from basis.yaml_text import UserError, read_yaml
 from biogen.config import EVALUATION, DataConfig, trained_on_questions
 from biogen.dataset import Dataset, fingerprint, make_dataset, special_tokens
@@ -30,6 +32,7 @@ from biogen.dataset import Dataset, fingerprint, make_dataset, special_tokens
 _BLOCK = 4096
 _MARK, _CARD = "config.yaml", "README.md"
 _FOLDERS = _POOLS, _TOKENIZER = "pools", "tokenizer"
+_CARRIED = "carried"
 _TABLES = _DATA, _JUNK, _QUESTIONS = "data.parquet", "junk.parquet", "questions.parquet"
 _SPANS = pa.list_(pa.struct([("role", pa.string()), ("start", pa.int32()), ("end", pa.int32())]))
 
@@ -55,7 +58,10 @@ def write_dataset(config: DataConfig, texts: int | None, out: Path, *, measured:
     junk = 0 if measured else int(config.junk / (1 - config.junk) * config.people * count)
     config.check_junk(junk, count)
     options = {"data": config.model_dump(mode="json"), "texts": texts} | ({"for": "evaluation"} if measured else {})
+    carried = dataset.carried(config)
+    options |= {_CARRIED: {option: f"{_CARRIED}/{option}" for option in carried}} if carried else {}
     _begin(out, options | {"fingerprint": fingerprint(dataset)})
+    _carry(carried, out / _CARRIED)
     _write(out / _DATA, _biographies(dataset, range(config.people), exposures))
     if junk:
         people = range(config.people, config.people + min(junk, config.junk_people or junk))
@@ -76,7 +82,7 @@ def _begin(out: Path, options: dict[str, Any]) -> None:
     """
     mark = out / _MARK
     if os.path.lexists(mark):
-        refuse_links(out, *_FOLDERS, *_TABLES, _CARD, _MARK)
+        refuse_links(out, *_FOLDERS, *_TABLES, _CARD, _MARK, _CARRIED)
         if not _is_of(mark, options):
             raise ValueError(f"out: {out} holds another data set; give a new folder, or remove that one")
     elif found := contents(out):
@@ -100,6 +106,39 @@ def _is_of(file: Path, options: dict[str, Any]) -> bool:
         return stored | {"data": DataConfig.model_validate(stored["data"]).model_dump(mode="json")} == options
     except (UserError, ValidationError, KeyError, TypeError):
         return False
+
+
+def _carry(carried: Mapping[str, Mapping[str, Path]], folder: Path) -> None:
+    """Copy the files of each option to a folder of its name."""
+    shutil.rmtree(folder, ignore_errors=True)
+    for option, files in carried.items():
+        copy_files(files, folder / option)
+
+
+def copy_files(files: Mapping[str, Path], folder: Path) -> None:
+    """Copy files to a folder, by their names there. Raises OSError."""
+    for name, path in files.items():
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
+        with open_file(path) as source, (folder / name).open("wb") as target:
+            shutil.copyfileobj(source, target)
+
+
+def read_carried(folder: Path, content: Mapping[str, Any]) -> dict[str, Any]:
+    """The options of the data in a folder's config.yaml, with the folder's own copies of what they name.
+
+    content: what the file holds. Raises ValueError for a place of a copy that is not in the folder.
+    """
+    data = copy.deepcopy(content["data"])
+    carried = content.get(_CARRIED)
+    for option in carried if isinstance(carried, dict) else ():
+        *sections, name = str(option).split(".")
+        place: Any = data
+        for section in sections:
+            place = place.get(section) if isinstance(place, dict) else None
+        if not isinstance(place, dict) or name not in place or ".." in Path(str(option)).parts or "/" in str(option):
+            raise ValueError(f"data: {folder / _MARK}: {_CARRIED}: {option!r:.100} is not an option that it gives")
+        place[name] = str(folder / _CARRIED / str(option))
+    return dict(data)
 
 
 def check_unchanged(folder: Path, dataset: Dataset) -> None:
@@ -190,7 +229,7 @@ def _describe(dataset: Dataset, texts: int, measured: bool) -> str:
     config = dataset.config
     header = {
         "license": "apache-2.0",
-        "language": ["en"],
+        **({} if config.bank else {"language": ["en"]}),
         "tags": ["synthetic", "knowledge-capacity"],
         "configs": [{"config_name": "default", "data_files": _DATA}],
     }

@@ -114,7 +114,7 @@ def describe(seed: int, sizes: PoolSizes, pools: Pools, index: Int[np.ndarray, "
             pools.first_names[first],
             pools.middle_names[middle],
             pools.last_names[last],
-            ("He", "She")[drawn.pronoun[i]],
+            pools.pronouns[drawn.pronoun[i]],
             f"{pools.months[drawn.month[i]]} {pools.days[drawn.day[i]]}, {pools.years[drawn.year[i]]}",
             pools.birth_cities[drawn.birth_city[i]],
             pools.universities[drawn.university[i]],

@@ -20,12 +20,13 @@ The sizes are those of Allen-Zhu and Li, "Knowledge Capacity Scaling Laws" (arXi
 import hashlib
 import importlib
 import pkgutil
-from collections.abc import Iterable
-from dataclasses import dataclass
-from importlib import resources
+from collections.abc import Iterable, Mapping
+from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from pydantic import BaseModel, ConfigDict, Field
+
+from biogen.templates import stored_lines
 
 MONTHS = (
     "January",
@@ -41,6 +42,8 @@ MONTHS = (
     "November",
     "December",
 )
+PRONOUNS = ("He", "She")
+_NAMES = ("first_names", "middle_names", "last_names")
 FIRST_YEAR = 1900
 ENGLISH_LOCALES = ("en_US", "en_GB", "en_NZ", "en_IE", "en")
 """Faker locales of the stored names, the most American first."""
@@ -109,41 +112,49 @@ class Pools:
     months: tuple[str, ...]
     days: tuple[str, ...]
     years: tuple[str, ...]
+    pronouns: tuple[str, ...] = PRONOUNS
 
 
-def load_pools(sizes: PoolSizes, locale: str | None = None) -> Pools:
+def load_pools(sizes: PoolSizes, locale: str | None = None, own: Mapping[str, tuple[str, ...]] | None = None) -> Pools:
     """The first entries of each stored list, as many as `sizes` asks for.
 
     Name pools larger than the stored ones are filled up from Faker's English lists. With a `locale`, such as
     "de_DE", all names come from Faker's lists of that locale instead.
+    own: the lines of files that take the place of stored ones, as `biogen.bank.read_bank` gives them. Nothing fills up
+    a pool of such a file.
 
     Raises:
         ValueError: a pool is larger than what is stored or what Faker has, or Faker has no such locale.
     """
-    stored = _stored(sizes)
-    first_names, middle_names = _first_and_middle_names(sizes.first_names, sizes.middle_names, locale)
+    own = own or {}
+    stored = _stored(sizes, own)
     employers = [row.split("\t") for row in stored.pop("employers")]
     return Pools(
-        first_names=first_names,
-        middle_names=middle_names,
-        last_names=_last_names(sizes.last_names, locale),
+        **_names(sizes, locale, own),
         **stored,
         employers=tuple(employer for employer, _ in employers),
         company_cities=tuple(city for _, city in employers),
-        months=MONTHS[: sizes.months],
+        months=own.get("months.txt", MONTHS)[: sizes.months],
         days=tuple(str(day) for day in range(1, sizes.days + 1)),
         years=tuple(str(year) for year in range(FIRST_YEAR, FIRST_YEAR + sizes.years)),
+        pronouns=own.get("pronouns.txt", PRONOUNS),
     )
 
 
-def _lines(file: str) -> tuple[str, ...]:
-    return tuple((resources.files("biogen") / "data" / file).read_text(encoding="utf-8").splitlines())
+def pool_files(pools: Pools) -> dict[str, list[str]]:
+    """The entries of each pool by the name of a file, employers with their cities."""
+    files = {f"{name}.txt": list(values) for name, values in asdict(pools).items()}
+    if pools.pronouns == PRONOUNS:
+        del files["pronouns.txt"]
+    cities, employers = files.pop("company_cities.txt"), files.pop("employers.txt")
+    files["employers.tsv"] = [f"{name}\t{city}" for name, city in zip(employers, cities, strict=True)]
+    return files
 
 
-def _stored(sizes: PoolSizes) -> dict[str, tuple[str, ...]]:
+def _stored(sizes: PoolSizes, own: Mapping[str, tuple[str, ...]]) -> dict[str, tuple[str, ...]]:
     """The pools that nothing fills up. Raises ValueError with a line for each that is larger than what is stored."""
     files = ("birth_cities.txt", "universities.txt", "majors.txt", "employers.tsv")
-    lists = {Path(file).stem: _lines(file) for file in files}
+    lists = {Path(file).stem: own.get(file) or stored_lines(file) for file in files}
     if mistakes := [
         f"pools.{field}: {size} is not allowed; must be at most {len(lines)}, the number of entries stored"
         for field, lines in lists.items()
@@ -153,9 +164,21 @@ def _stored(sizes: PoolSizes) -> dict[str, tuple[str, ...]]:
     return {field: lines[: getattr(sizes, field)] for field, lines in lists.items()}
 
 
+def _names(sizes: PoolSizes, locale: str | None, own: Mapping[str, tuple[str, ...]]) -> dict[str, tuple[str, ...]]:
+    """The three pools of names. Raises ValueError as `load_pools` does."""
+    given = {file.partition(".")[0]: lines for file, lines in own.items() if file.endswith("_names.txt")}
+    wanted = {pool: 0 if pool in given else getattr(sizes, pool) for pool in _NAMES}
+    first_names, middle_names = _first_and_middle_names(wanted["first_names"], wanted["middle_names"], locale)
+    made = (first_names, middle_names, _last_names(wanted["last_names"], locale))
+    for pool, lines in given.items():
+        if (size := getattr(sizes, pool)) > len(lines):
+            raise ValueError(f"pools.{pool}: {size} is not allowed; must be at most {len(lines)}, as the bank has")
+    return dict(zip(_NAMES, made, strict=True)) | {pool: lines[: getattr(sizes, pool)] for pool, lines in given.items()}
+
+
 def _first_and_middle_names(first: int, middle: int, locale: str | None) -> tuple[tuple[str, ...], tuple[str, ...]]:
-    stored_first = _lines("first_names.txt") if locale is None else ()
-    stored_middle = _lines("middle_names.txt") if locale is None else ()
+    stored_first = stored_lines("first_names.txt") if locale is None else ()
+    stored_middle = stored_lines("middle_names.txt") if locale is None else ()
     lacking_first, lacking_middle = max(0, first - len(stored_first)), max(0, middle - len(stored_middle))
     made: list[str] = []
     if lacking_first or lacking_middle:
@@ -175,7 +198,7 @@ def _first_and_middle_names(first: int, middle: int, locale: str | None) -> tupl
 
 
 def _last_names(size: int, locale: str | None) -> tuple[str, ...]:
-    stored = _lines("last_names.txt") if locale is None else ()
+    stored = stored_lines("last_names.txt") if locale is None else ()
     if size <= len(stored):
         return stored[:size]
     prefix_free = _prefix_free([*stored, *_faker_names("last_names", locale)])

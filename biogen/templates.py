@@ -11,8 +11,11 @@ them:
 - The value is due: where it stands, no other template of any attribute would go on with a word of its own. So
   a model is never charged, in the probability of a value, for not knowing which template it is in.
 - Two templates of an attribute differ by two words at least.
+
+A user's own bank (`biogen/bank.py`) has to keep the second rule, and to begin with the subject.
 """
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from importlib import resources
 
@@ -28,17 +31,17 @@ class Bank:
     questions: dict[str, tuple[str, ...]]
 
 
-def load_bank(templates: int = 200) -> Bank:
+def load_bank(templates: int = 200, own: Mapping[str, tuple[str, ...]] | None = None) -> Bank:
     """The first templates of each attribute, `templates` in all, and all questions.
 
     They are dealt in turn to the attributes: of 200, two attributes get 34 and four get 33.
+    own: the lines of files that take the place of stored ones, as `biogen.bank.read_bank` gives them.
 
     Raises:
         ValueError: fewer than one template an attribute, or more than are stored.
     """
-    stored = {attribute: _lines("templates", attribute) for attribute in ATTRIBUTES}
+    stored = _by_attribute("templates", own or {})
     per_attribute = min(len(lines) for lines in stored.values())
-    assert all(len(lines) == per_attribute for lines in stored.values())
     allowed = len(ATTRIBUTES), len(ATTRIBUTES) * per_attribute
     if not allowed[0] <= templates <= allowed[1]:
         raise ValueError(f"templates: {templates} is not allowed; must be {allowed[0]} to {allowed[1]}")
@@ -47,7 +50,7 @@ def load_bank(templates: int = 200) -> Bank:
         templates={
             attribute: stored[attribute][: rounds + (place < rest)] for place, attribute in enumerate(ATTRIBUTES)
         },
-        questions={attribute: _lines("questions", attribute) for attribute in ATTRIBUTES},
+        questions=_by_attribute("questions", own or {}),
     )
 
 
@@ -60,6 +63,11 @@ def split_template(template: str) -> tuple[str, str]:
     return before, after
 
 
-def _lines(folder: str, attribute: str) -> tuple[str, ...]:
-    file = resources.files("biogen") / "data" / folder / f"{attribute}.txt"
-    return tuple(file.read_text(encoding="utf-8").splitlines())
+def stored_lines(file: str) -> tuple[str, ...]:
+    """The lines of a file of biogen/data."""
+    return tuple((resources.files("biogen") / "data" / file).read_text(encoding="utf-8").splitlines())
+
+
+def _by_attribute(folder: str, own: Mapping[str, tuple[str, ...]]) -> dict[str, tuple[str, ...]]:
+    files = {attribute: f"{folder}/{attribute}.txt" for attribute in ATTRIBUTES}
+    return {attribute: own.get(file) or stored_lines(file) for attribute, file in files.items()}

@@ -16,7 +16,7 @@ from basis.files import user_path
 from basis.flags import UserError, explain, read_yaml
 from biogen.config import DataConfig
 from biogen.dataset import EVALUATION, make_dataset
-from biogen.folder import check_unchanged
+from biogen.folder import check_unchanged, read_carried
 from eval.checks import check_causal, check_decoding, check_model
 from eval.hf import HuggingFaceModel, count_parameters
 from eval.quantizers.schemes import parse_scheme
@@ -112,6 +112,6 @@ def read_data(folder: Path) -> DataConfig:
     if not isinstance(content.get("data"), dict):
         raise ValueError(f"data: {file} has no key data; must describe the people under it")
     try:
-        return DataConfig.model_validate(content["data"])
+        return DataConfig.model_validate(read_carried(folder, content))
     except ValidationError as error:
         raise ValueError("\n".join(f"{file}: {line}" for line in explain(error, DataConfig))) from None

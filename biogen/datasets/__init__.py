@@ -15,6 +15,7 @@ DATASETS: "Registry[type[Dataset]]" = Registry(
     "dataset",
     {
         "bios": "biogen.datasets.bios:BioS",
+        "bior": "biogen.datasets.bior:BioR",
         "biod": "biogen.datasets.biod:BioD",
         "random": "biogen.datasets.random_tokens:RandomTokens",
     },

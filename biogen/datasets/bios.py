@@ -7,15 +7,17 @@ Source: Allen-Zhu and Li, arXiv 2404.05405, section 2.1, and arXiv 2309.14316, s
 
 import math
 from dataclasses import asdict
+from pathlib import Path
 
 import numpy as np
 from jaxtyping import Int
 
+from biogen.bank import bank_files, bank_mistakes, read_bank
 from biogen.config import DataConfig, Variant
 from biogen.dataset import EVALUATION, Dataset, special_tokens
 from biogen.people import Attributes, are_kept, describe, draw_attributes, draw_kept, draw_names, find_names
 from biogen.pieces import EMPTY, PieceList, Role, in_order
-from biogen.pools import load_pools
+from biogen.pools import load_pools, pool_files
 from biogen.questions import find_attribute, find_name
 from biogen.rng import Stream, below, random_order, random_words
 from biogen.templates import ATTRIBUTES, load_bank, split_template
@@ -39,7 +41,18 @@ class BioS(Dataset):
 
     title = "bioS"
     options = frozenset(
-        {"variant", "templates", "pools", "locale", "tokenizer", "vocab", "questions", "company_city", "measured_order"}
+        {
+            "variant",
+            "templates",
+            "pools",
+            "bank",
+            "locale",
+            "tokenizer",
+            "vocab",
+            "questions",
+            "company_city",
+            "measured_order",
+        }
     )
 
     def __init__(self, config: DataConfig) -> None:
@@ -48,8 +61,9 @@ class BioS(Dataset):
         self.variant = Variant.parse(config.variant)
         self.attributes = tuple(name for name in ATTRIBUTES if name != "company_city" or config.company_city != "none")
         """The attributes that texts state, a sentence each."""
-        self.pools = load_pools(config.pools, config.locale)
-        self.bank = load_bank(config.templates)
+        own = read_bank(config.bank)
+        self.pools = load_pools(config.pools, config.locale, own)
+        self.bank = load_bank(config.templates, own)
         self._lay_out_pieces()
         self._tokenize()
 
@@ -63,15 +77,23 @@ class BioS(Dataset):
         """The same texts about other people: who they are decides neither tokens nor lengths."""
         return config.model_copy(update={"people": min(1000, config.names), "seed": 0, "junk": 0})
 
+    @classmethod
+    def mistakes(cls, config: DataConfig) -> list[str]:
+        """Lines about options that do not fit this data set: those of its bank, too."""
+        return super().mistakes(config) + bank_mistakes(config.bank, config.locale)
+
+    @classmethod
+    def carried(cls, config: DataConfig) -> dict[str, dict[str, Path]]:
+        """The files of the bank."""
+        return {"bank": bank_files(config.bank)} if config.bank else {}
+
     def describe(self, index: Int[np.ndarray, " n"]) -> list[dict[str, str]]:
         """Each person's names and values in words."""
         return [asdict(person) for person in describe(self.config.seed, self.config.pools, self.pools, index)]
 
     def pool_files(self) -> dict[str, list[str]]:
         """The values of each attribute, employers with their cities, and the sentences and questions in use."""
-        files = {f"{name}.txt": list(values) for name, values in asdict(self.pools).items()}
-        cities, employers = files.pop("company_cities.txt"), files.pop("employers.txt")
-        files["employers.tsv"] = [f"{name}\t{city}" for name, city in zip(employers, cities, strict=True)]
+        files = pool_files(self.pools)
         for kind, lines_of in (("templates", self.bank.templates), ("questions", self.bank.questions)):
             files |= {f"{kind}_{attribute}.txt": list(lines_of[attribute]) for attribute in self.attributes}
         return files
@@ -222,8 +244,8 @@ class BioS(Dataset):
             else []
         )
         if not self.variant.fullname:
-            self._first_pronoun = pieces.add([" He", " She"], ROLES["pronoun"])
-            self._pronoun = pieces.add([" He", " She"])
+            self._first_pronoun = pieces.add(spaced(pools.pronouns), ROLES["pronoun"])
+            self._pronoun = pieces.add(spaced(pools.pronouns))
 
         split = {name: [split_template(text) for text in bank.templates[name]] for name in self.attributes}
         self._before = [pieces.add([before for before, _ in split[name]]) for name in self.attributes]

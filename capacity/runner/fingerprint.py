@@ -6,11 +6,14 @@ of the files of a user's own code. They stand in checkpoints and results, and in
 
 import hashlib
 import sys
+from collections.abc import Mapping
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
 from basis.registry import Registry
-from biogen.dataset import Dataset, fingerprint
+from biogen.config import DataConfig
+from biogen.dataset import Dataset, fingerprint, make_dataset
 from biogen.datasets import DATASETS
 from capacity.spec.config import RunConfig
 from train.architectures import ARCHITECTURES
@@ -32,11 +35,28 @@ def changes(before: Any, now: dict[str, str], config: RunConfig) -> str:
     """What is no longer as it was, in words; empty if all is."""
     if not isinstance(before, dict):
         return "it is of an earlier version of this project"
-    words = {"texts": "the texts (pools, sentences, people)", "tokens": f"the tokenizer {config.data.tokenizer!r}"}
+    sources = f"pools, sentences, people{f'; bank {config.data.bank!r}' if config.data.bank else ''}"
+    words = {"texts": f"the texts ({sources})", "tokens": f"the tokenizer {config.data.tokenizer!r}"}
     changed = [words.get(name, f"the code in {name}") for name in now if before.get(name) != now[name]]
     if words["texts"] in changed and words["tokens"] in changed:  # other texts have other tokens
         changed.remove(words["tokens"])
     return f"{' and '.join(changed)} changed since" if changed else ""
+
+
+def changed_since(config: RunConfig, result: Mapping[str, Any]) -> str:
+    """What is no longer as it was when a run was done, if its options name files of a user's own; else empty.
+
+    A result of an earlier version, which has no fingerprint, is taken as it is.
+    """
+    if "fingerprint" not in result or not DATASETS[config.data.dataset].carried(config.data):
+        return ""
+    return changes(result["fingerprint"], _data_fingerprint(config.data.model_dump_json()), config)
+
+
+@lru_cache(maxsize=64)
+def _data_fingerprint(data: str) -> dict[str, str]:
+    """The hashes of texts and tokens."""
+    return fingerprint(make_dataset(DataConfig.model_validate_json(data)))
 
 
 def _code(name: str, registry: "Registry[Any]") -> str:

@@ -13,10 +13,12 @@ from rich.console import Console
 
 from basis.flags import UserError
 from basis.text import printable
+from biogen.bank import left_unused
 from biogen.tokenizer import is_at_hand
 from capacity.runner.bracket import Bracket
 from capacity.runner.engine import Engine, LocalEngine, WorkerOptions, default_workers
 from capacity.runner.estimate import lack_of_memory
+from capacity.runner.fingerprint import changed_since
 from capacity.runner.sweep import run_all
 from capacity.spec.plan import Plan, make_sweep
 from capacity.spec.preset import Preset
@@ -47,6 +49,11 @@ class Launch:
             self._say(f"Combinations that wait until the best N so far is beside theirs: {later}.")
         for reason, count in sweep.impossible.items():
             self._say(f"Combinations that cannot be: {count} ({reason}).")
+        for data in {
+            (plan.config.data.bank, plan.config.data.pools, plan.config.data.templates) for plan in sweep.plans
+        }:
+            if unused := left_unused(*data):
+                self._say(f"Of the bank {data[0]} are in use: {unused}.")
 
     @property
     def plans(self) -> list[Plan]:
@@ -60,9 +67,12 @@ class Launch:
         return workers or default_workers(self.preset.device, self.preset.processes)
 
     def check(self) -> None:
-        """Check that the folder, if there is one, can hold the results."""
+        """Check that the folder, if there is one, can hold the results, and that those in it are of the same texts."""
         with _told(self.preset.out):
             check_store(self.preset.out)
+        lines = [line for plan in self.plans if (line := _other_texts(plan, self.preset.out))]
+        if lines:
+            raise UserError(lines)
 
     def done(self) -> tuple[int, int]:
         """The number of runs that are done, and of those that are trained and only have to be measured."""
@@ -162,6 +172,14 @@ def _missing(plans: Sequence[Plan], out: Path) -> dict[str, RunFolder]:
     """The folders of the runs that are not done."""
     folders = [run_folder(out, plan.config) for plan in plans]
     return {folder.path.name: folder for folder in folders if not folder.done}
+
+
+def _other_texts(plan: Plan, out: Path) -> str:
+    """Why the result of a run that is done is not that of its plan, as a file that options name has changed."""
+    with suppress(ValueError):
+        if (result := run_folder(out, plan.config).read_result()) and (why := changed_since(plan.config, result)):
+            return f"out: {plan.run_id} in {out} is done, and {why}; give another folder, or delete the run"
+    return ""
 
 
 def _engine(preset: Preset, workers: int) -> Engine:

@@ -153,8 +153,12 @@ def test_a_fingerprint_is_of_the_content_of_pools_and_tokenizer_not_of_their_nam
     pairs = fingerprint(small(options, tokenizer="bpe", vocab=200))
     assert pairs["texts"] == one["texts"]
     assert pairs["tokens"] != one["tokens"]
-    stored = pools._lines
-    monkeypatch.setattr(pools, "_lines", lambda file: tuple(line.replace("Music", "Drama") for line in stored(file)))
+    stored = pools.stored_lines
+
+    def replace(old, new):
+        return lambda file: tuple(line.replace(old, new) for line in stored(file))
+
+    monkeypatch.setattr(pools, "stored_lines", replace("Music", "Drama"))
     assert fingerprint(small(options)) == fingerprint(ours)  # not among the first majors
-    monkeypatch.setattr(pools, "_lines", lambda file: tuple(line.replace("e", "a") for line in stored(file)))
+    monkeypatch.setattr(pools, "stored_lines", replace("e", "a"))
     assert fingerprint(small(options))["texts"] != fingerprint(ours)["texts"]

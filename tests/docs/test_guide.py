@@ -16,6 +16,7 @@ from capacity.__main__ import commands
 from capacity.spec.plan import make_plans
 from capacity.spec.preset import Preset
 from capacity.spec.presets import preset_names
+from tests.biogen.banks import write_bank
 
 ROOT = Path(__file__).parents[2]
 PAGE = (ROOT / "docs" / "guide.md").read_text(encoding="utf-8")
@@ -58,6 +59,7 @@ def test_commands_have_the_flags_that_they_are_given(capsys):
 def test_a_sweep_can_be_planned(words, tmp_path, monkeypatch, capsys):
     monkeypatch.syspath_prepend(ROOT / "docs" / "examples")
     monkeypatch.chdir(tmp_path)
+    write_bank(tmp_path / "BANK", {"last_names.txt": None})
     planned = []
     monkeypatch.setattr(capacity.report.plans, "show_plans", lambda plans, *_: planned.extend(plans))
     assert run.main([*words[1:], "--dry-run", "--device", "cpu"]) == 0

@@ -36,7 +36,7 @@ OTHER = {
     **{"layout": "packed", "optimizer": "adamw", "initialization": "gpt2", "precision": "bf16", "compile": "on"},
     **{"kernels": "pytorch", "quantize": ["gptq-int4"], "questions": "half", "recipe": "paper", "dataset": "bios"},
     **{"architecture": "my_models:Mine", "architecture_options": {"depth": 3}, "dataset_options": {"sides": 6}},
-    **{"mlp": "gated", "tied": True, "company_city": "before", "measured_order": "as-trained"},
+    **{"mlp": "gated", "tied": True, "company_city": "before", "measured_order": "as-trained", "bank": "my_bank"},
 }
 """Another value of each field that is no number."""
 

@@ -1,0 +1,167 @@
+"""Language models that write texts for prompts: one behind an OpenAI-compatible address, or one of transformers'.
+
+In: prompts. Out: texts, in the order of the prompts. A model's own code is never run, and a key is sent to the address
+alone: redirections are refused.
+"""
+
+import json
+import math
+import os
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from http.client import HTTPException
+from threading import Event
+from typing import Any, Protocol
+from urllib.error import HTTPError, URLError
+from urllib.parse import urlsplit
+from urllib.request import HTTPRedirectHandler, Request, build_opener
+
+from basis.hub import out_of_reach
+from basis.reading import parse_json
+from basis.text import printable, short
+from biogen.saved import reason_of
+
+KEY = "OPENAI_API_KEY"
+"""The environment variable that holds the key."""
+_MOST_ANSWER = 1 << 20
+"""Bytes of an answer, at most."""
+_AGAIN = frozenset({408, 409, 425, 429, 500, 502, 503, 504})
+"""Statuses of HTTP after which a request is sent again."""
+_TRIES = 6
+_PAUSE = 1.0
+"""Seconds before the first repetition, which double at each."""
+
+
+class WriterFailed(Exception):
+    """A model that does not answer; what it wrote before is kept."""
+
+
+class Writer(Protocol):
+    """A language model."""
+
+    batch: int
+    """Prompts that it takes at a time."""
+
+    def write(self, prompts: Sequence[str]) -> list[str]:
+        """A text for each prompt. Raises WriterFailed, and ValueError for a mistake in the options."""
+        ...
+
+
+class AddressWriter:
+    """A model behind an address that speaks OpenAI's protocol of chat completions."""
+
+    def __init__(
+        self,
+        url: str,
+        model: str,
+        *,
+        temperature: float,
+        most_tokens: int,
+        batch: int,
+        seconds: float,
+    ) -> None:
+        """seconds: how long an answer may take. Raises ValueError for the url, and for a key that cannot be sent."""
+        parts = urlsplit(url)
+        if parts.scheme not in ("http", "https") or not parts.hostname or parts.username:
+            raise ValueError(f"url: {url!r:.200} is not allowed; must be such as http://localhost:8000/v1")
+        self.batch, self._seconds, self._stopped = batch, seconds, Event()
+        self._url = f"{url.rstrip('/')}/chat/completions"
+        self._request = {"model": model, "temperature": temperature, "max_tokens": most_tokens}
+        self._headers = {"Content-Type": "application/json"}
+        if key := os.environ.get(KEY):
+            if not key.isascii() or not key.isprintable():
+                raise ValueError(f"{KEY}: the key in the environment is not allowed; must be printable ASCII")
+            self._headers["Authorization"] = f"Bearer {key}"
+        self._open = build_opener(_NoRedirections).open
+
+    def write(self, prompts: Sequence[str]) -> list[str]:
+        """A text for each prompt, asked for side by side."""
+        with ThreadPoolExecutor(max(1, len(prompts))) as pool:
+            try:
+                return list(pool.map(self._write, prompts))
+            except BaseException:  # such as Ctrl-C, which waits for the answers that are under way alone
+                self._stopped.set()
+                raise
+
+    def _write(self, prompt: str) -> str:
+        reason = "stopped"
+        body = json.dumps(self._request | {"messages": [{"role": "user", "content": prompt}]}).encode()
+        for attempt in range(_TRIES):
+            if self._stopped.wait(_PAUSE * 2.0**attempt if attempt else 0.0):
+                break
+            try:
+                request = Request(self._url, body, self._headers)
+                with self._open(request, timeout=self._seconds) as answer:
+                    return _content(answer.read(_MOST_ANSWER + 1))
+            except HTTPError as error:
+                reason = f"HTTP status {error.code}"
+                said = printable(error.read(2000).decode("utf-8", "replace"))
+                if error.code not in _AGAIN:
+                    raise ValueError(f"url: {self._url} answers with {reason} ({short(said)})") from None
+            except (URLError, OSError, HTTPException) as error:
+                reason = reason_of(error)
+        raise WriterFailed(f"{self._url} does not answer after {_TRIES} tries ({reason})")
+
+
+class _NoRedirections(HTTPRedirectHandler):
+    def redirect_request(self, *_: Any, **__: Any) -> None:
+        """No request: the redirection is the answer, and an error."""
+        return
+
+
+def _content(answer: bytes) -> str:
+    """The text of an answer. Raises ValueError for another answer than of this protocol."""
+    try:
+        if len(answer) > _MOST_ANSWER:
+            raise ValueError
+        content = parse_json(answer)["choices"][0]["message"]["content"]
+    except (ValueError, LookupError, TypeError):
+        said = printable(answer[:200].decode("utf-8", "replace"))
+        raise ValueError(f"url: its answer is not of the protocol of chat completions ({said})") from None
+    return content if isinstance(content, str) else ""  # a model that refuses may say nothing
+
+
+class LocalWriter:
+    """A model of transformers' on this machine."""
+
+    def __init__(self, name: str, *, temperature: float, most_tokens: int, batch: int, seed: int, device: str) -> None:
+        """name: a folder, or a name on the hub. Raises ValueError with the reason in one line."""
+        if out_of_reach(name):
+            raise ValueError(f"model: {name!r} is not on this machine, and the Hugging Face hub does not answer")
+        from transformers import AutoModelForCausalLM, AutoTokenizer, set_seed  # slow to import
+
+        try:
+            safe: dict[str, Any] = {"trust_remote_code": False}
+            self._tokenizer: Any = AutoTokenizer.from_pretrained(name, padding_side="left", **safe)
+            self._model: Any = (
+                AutoModelForCausalLM.from_pretrained(name, use_safetensors=True, **safe).eval().to(device)
+            )
+        except Exception as error:  # transformers raises many kinds for a bad folder
+            raise ValueError(f"model: {name!r} cannot be loaded ({reason_of(error)})") from None
+        if self._tokenizer.pad_token is None:
+            if self._tokenizer.eos_token is None:
+                raise ValueError(f"model: {name!r} is not allowed; its tokenizer must have an eos_token")
+            self._tokenizer.pad_token = self._tokenizer.eos_token
+        set_seed(seed % 2**32)
+        self.batch = batch
+        context = getattr(self._model.config, "max_position_embeddings", None) or math.inf
+        self._most_prompt = context - most_tokens
+        sampling = {"do_sample": True, "temperature": temperature} if temperature > 0 else {"do_sample": False}
+        self._options = {"max_new_tokens": most_tokens, "pad_token_id": self._tokenizer.pad_token_id, **sampling}
+
+    def write(self, prompts: Sequence[str]) -> list[str]:
+        """A text for each prompt, in one batch."""
+        if self._tokenizer.chat_template:
+            say = [[{"role": "user", "content": prompt}] for prompt in prompts]
+            prompts = self._tokenizer.apply_chat_template(say, tokenize=False, add_generation_prompt=True)
+        tokens = self._tokenizer(list(prompts), return_tensors="pt", padding=True, return_token_type_ids=False)
+        tokens = tokens.to(self._model.device)
+        length = tokens["input_ids"].shape[1]
+        if length > self._most_prompt:
+            raise ValueError(
+                f"model: its context is too short; a prompt of {length} tokens and the answer need "
+                f"{length + self._options['max_new_tokens']}"
+            )
+        written = self._model.generate(**tokens, **self._options)[:, length:]
+        texts: list[str] = self._tokenizer.batch_decode(written, skip_special_tokens=True)
+        return texts
