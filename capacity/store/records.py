@@ -14,7 +14,7 @@ from typing import Any
 
 import pandas as pd
 
-from basis.files import replace_file, user_path
+from basis.files import named_path, replace_file
 from basis.text import printable, short
 from capacity.store.options import deciding, options_of
 from capacity.store.parquet import column
@@ -57,7 +57,7 @@ def load(*folders: Path | str, on_bad: Callable[[str], None] = left_out) -> pd.D
         ValueError: a folder does not exist.
 
     """
-    runs = [run for folder in folders for run in _measured(user_path(folder), on_bad)]
+    runs = [run for folder in folders for run in _measured(named_path("folder", folder), on_bad)]
     trainings = [sorted(rows, key=lambda row: by_precision(row["quantization"])) for rows in _trainings(runs)]
     options = deciding(dict.fromkeys(name for rows in trainings for name in rows[0]))
     trainings.sort(key=lambda rows: _sort_key(rows[0], options))
