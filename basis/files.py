@@ -34,7 +34,7 @@ def user_path(path: Path | str) -> Path:
 
 
 def named_path(name: str, path: object) -> Path:
-    """The path that an argument of this name holds, as a user writes it. Raises ValueError, which names the argument."""
+    """The path that an argument of this name holds, as a user writes it. Raises ValueError, with its name."""
     try:
         if isinstance(path, str | Path):
             return user_path(path)

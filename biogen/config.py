@@ -20,6 +20,7 @@ from pydantic import (
     field_validator,
     model_validator,
 )
+from pydantic_core import to_json
 
 from basis.files import user_path
 from basis.yaml_text import read_mapping
@@ -142,7 +143,20 @@ def _all_at_home(options: dict[str, Any]) -> dict[str, Any]:
     return {name: at_home(value) for name, value in options.items()}
 
 
-Mapped = Annotated[dict[str, Any], BeforeValidator(read_mapping), AfterValidator(_all_at_home)]
+def _plain(value: Any) -> Any:
+    """A value as it is. Raises ValueError for what no JSON has: an object, or half a character."""
+    try:
+        to_json(value)
+    except (ValueError, RecursionError):
+        raise ValueError("must hold numbers and texts in UTF-8, and lists and mappings of them") from None
+    if isinstance(value, dict) and "" in value:
+        raise ValueError("must have a name before each value")
+    return value
+
+
+Text = Annotated[str, AfterValidator(_plain)]
+"""A text that a file can hold."""
+Mapped = Annotated[dict[str, Any], BeforeValidator(read_mapping), AfterValidator(_plain), AfterValidator(_all_at_home)]
 """Options of a user's own data set or architecture; as a flag, a text such as `flips=3` or `{flips: 3}`."""
 
 
@@ -165,11 +179,11 @@ class DataOptions(Frozen):
     """bios: sentence templates in use, over all attributes."""
     pools: PoolSizes = PoolSizes()
     """bios: how many different values each attribute has."""
-    locale: str | None = None
+    locale: Text | None = None
     """bios: make the name pools from this locale of Faker's instead of the stored ones."""
     biod: BioDShape = BioDShape()
     """biod: the shape of the data set."""
-    tokenizer: Annotated[str, AfterValidator(at_home)] = "bpe"
+    tokenizer: Annotated[Text, AfterValidator(at_home)] = "bpe"
     """bios: bpe, word, or the name or folder of a Hugging Face tokenizer. biod has a token a symbol."""
     vocab: int = Field(1024, ge=1, le=200_000)
     """bios: tokens in use at most, for the tokenizer bpe."""

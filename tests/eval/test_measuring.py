@@ -15,7 +15,6 @@ import eval
 from biogen.dataset import make_dataset
 from eval.hf import load
 
-
 untyped = inspect.unwrap(eval.measure)
 """As it is without the types that the tests check."""
 
