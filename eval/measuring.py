@@ -17,7 +17,7 @@ from basis.files import named_path
 from basis.flags import UserError, explain, read_yaml
 from basis.text import shown
 from biogen.config import DataConfig
-from biogen.dataset import EVALUATION, Dataset, make_dataset
+from biogen.dataset import EVALUATION, make_dataset
 from biogen.folder import check_unchanged
 from eval.checks import check_causal, check_decoding, check_model
 from eval.hf import HuggingFaceModel, count_parameters
@@ -64,13 +64,16 @@ def measure(
     if not isinstance(people, Integral) or people < 2:
         raise ValueError(f"people: {shown(people)} is not allowed; must be a whole number of at least 2")
     schemes = _read_schemes(quantize)
+    config, folder = (data, None) if isinstance(data, DataConfig) else _read_folder(data)
     if not isinstance(model, nn.Module) or not hasattr(model, "get_input_embeddings"):
         raise ValueError(
             f"model: {type(model).__name__} is not allowed; must be a causal language model of transformers"
         )
     check_model(model)
-    dataset = _make_dataset(data)
-    config, source = dataset.config, OtherTokens(dataset, tokenizer)
+    dataset = make_dataset(config)
+    if folder is not None:
+        check_unchanged(folder, dataset)
+    source = OtherTokens(dataset, tokenizer)
     used = len(source.tokens_in_use())
     parameters = count_parameters(model, used)
     if parameters == 0:
@@ -114,14 +117,10 @@ def _read_schemes(quantize: object) -> list[str]:
     return [str(name) for name in schemes]
 
 
-def _make_dataset(data: object) -> Dataset:
-    """The data set of a configuration, or of a folder as it was when it was written. Raises ValueError."""
-    if isinstance(data, DataConfig):
-        return make_dataset(data)
+def _read_folder(data: object) -> tuple[DataConfig, Path]:
+    """The configuration in a folder, and the folder. Raises ValueError."""
     folder = named_path("data", data)
-    dataset = make_dataset(read_data(folder))
-    check_unchanged(folder, dataset)
-    return dataset
+    return read_data(folder), folder
 
 
 def read_data(folder: Path) -> DataConfig:

@@ -48,6 +48,22 @@ def test_a_table_of_published_runs_is_that_of_their_stores(tmp_path):
     pd.testing.assert_frame_equal(load(tmp_path), load(tmp_path / "store"))
 
 
+def test_what_verifies_a_run_is_published_if_its_result_has_it(tmp_path):
+    hashes = {"fingerprint": {"tokens": "ab"}, "files": {"model/model.safetensors": "cd"}, "records_lacking": 0}
+    records = [make_record([make_row("a"), make_row("a", "int8")]) | hashes, make_record([make_row("b")])]
+    write_records(records, tmp_path / "records.parquet")
+    assert [record for _, record in records_in(tmp_path)] == [without_null(record) for record in records]
+
+
+@pytest.mark.parametrize("config", [5, None, "[", "5"])
+def test_a_configuration_that_is_none_costs_a_line(tmp_path, config):
+    frame = pd.DataFrame([{"run_id": "a", "provenance": "{}", "config": config}, {"run_id": "b", "config": config}])
+    frame.to_parquet(tmp_path / "records.parquet")
+    lines = []
+    assert list(records_in(tmp_path, lines.append)) == []
+    assert len(lines) == 2
+
+
 def test_equal_records_give_equal_bytes(tmp_path):
     for name in ("one", "two"):
         write_records([make_record([make_row("a")])], tmp_path / name)
