@@ -10,8 +10,10 @@ from typing import Any
 
 from tokenizers import Tokenizer as Backend
 
+from basis.files import user_path
 from basis.hub import out_of_reach
 from basis.reading import check_file
+from basis.text import shown
 from biogen.encoding import one_line
 from biogen.pieces import MOST_TOKENS
 
@@ -32,6 +34,10 @@ def load_saved(name: str, *, local: bool = False) -> Any:
 
     local: don't use the network. Raises ValueError with the reason in one line.
     """
+    try:
+        user_path(name)
+    except ValueError as error:
+        raise ValueError(f"{shown(name)} {error}") from None
     if not local and out_of_reach(name):
         raise ValueError(f"{name!r} is not on this machine, and the Hugging Face hub does not answer")
     from transformers import AutoTokenizer, PreTrainedTokenizerFast  # slow to import
