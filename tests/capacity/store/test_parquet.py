@@ -8,6 +8,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from capacity.report.figures.learning_curves import draw
+from capacity.report.figures.runs import Runs
 from capacity.store.parquet import LOSSES, read_curves, read_records, record_of, thin, write_curves, write_records
 from capacity.store.records import load
 from capacity.store.sources import load_curves, records_in
@@ -62,6 +64,20 @@ def test_a_configuration_that_is_none_costs_a_line(tmp_path, config):
     lines = []
     assert list(records_in(tmp_path, lines.append)) == []
     assert len(lines) == 2
+
+
+def test_learning_curves_have_names_fit_to_print_and_no_other_runs_id(tmp_path):
+    write_store(tmp_path, [make_row("a")])
+    line = {"kind": "recall", "exposures": 1, "bits_per_param": 0.5, "run_id": 7}
+    strange = {"\x1b[31mred": 1, "[/red]": 2, "x" * 9999: 3, "\ud800": 4, "deep": [[]], "text": "a", "large": 10**50}
+    (tmp_path / "a" / "metrics.jsonl").write_text(json.dumps(line | strange) + "\n")
+    curves = load_curves(tmp_path)
+    assert list(curves["run_id"]) == ["a"]
+    expected = ["run_id", "exposures", "bits_per_param", "qa_accuracy", "\\x1b[31mred", "[/red]"]
+    assert list(curves)[:6] == expected
+    assert all(name.isprintable() and len(name) < 300 for name in curves)
+    assert not {"deep", "text", "large"} & set(curves)
+    assert draw(Runs.of(load(tmp_path), [tmp_path]))
 
 
 def test_equal_records_give_equal_bytes(tmp_path):
