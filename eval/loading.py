@@ -5,6 +5,7 @@ from safetensors only, and no code of the folder or the hub is run.
 """
 
 import contextlib
+import re
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -27,8 +28,10 @@ _CONSTANTS = {"BOOL", "U8", "I32", "I64"}
 """Types of masks and positions that old files hold beside the weights."""
 _MOST_INDEX = 1 << 26
 """Bytes of an index of weights, at most."""
+_COUNT = re.compile("layer|^num_labels$|^(num|n)_.*expert")
+"""Keys of a configuration for whose values transformers makes as many things: modules, or names."""
 _LAYERS = 1000
-"""Layers that a configuration may ask for, however few tensors are stored: those of images have defaults."""
+"""Layers, or the like, that a configuration may ask for with few tensors: those of images have defaults."""
 
 
 def load_model(name: str) -> tuple[nn.Module, Path]:
@@ -117,7 +120,7 @@ def _check_config(config: Any, tensors: int) -> None:
         if key in ("quantization_config", "compression_config") and value:
             method = value.get("quant_method", key) if isinstance(value, dict) else key
             raise ValueError(f"is stored quantized ({method}); must be as trained: --quantize makes copies")
-        if "layer" in key and isinstance(value, int) and value > max(tensors, _LAYERS):
+        if _COUNT.search(key) and isinstance(value, int) and value > max(tensors, _LAYERS):
             raise ValueError(f"has {key}: {value} in its config.json; its weights are {tensors} tensors")
         if isinstance(value, dict):
             _check_config(value, tensors)

@@ -230,6 +230,7 @@ def indexed_pipe(folder):
         (another_width, "its config.json asks for other shapes than its weights have"),
         (configured(n_layer=2), "lacks transformer.h.1"),
         (configured(n_layer=10**9), "has n_layer: 1000000000 in its config.json; its weights are 16 tensors"),
+        (configured(num_labels=10**9), "has num_labels: 1000000000 in its config.json"),
         (configured(quantization_config={"quant_method": "gptq", "bits": 4}), r"is stored quantized \(gptq\)"),
         (configured(text_config={"quantization_config": {"bits": 4}}), "is stored quantized"),
         (lambda folder: (folder / "adapter_config.json").write_text("{}"), "holds an adapter"),
