@@ -33,6 +33,17 @@ def user_path(path: Path | str) -> Path:
     return found
 
 
+def named_path(name: str, path: object) -> Path:
+    """The path that an argument of this name holds, as a user writes it. Raises ValueError, with its name."""
+    try:
+        if isinstance(path, str | Path):
+            return user_path(path)
+        reason = "must be a path"
+    except ValueError as error:
+        reason = str(error)
+    raise ValueError(f"{name}: {shown(path)} is not allowed; {reason}")
+
+
 def path_argument(text: str) -> Path:
     """An argument of argparse's that is a path as a user writes it."""
     try:

@@ -35,6 +35,18 @@ def read_file(path: Path | str, most: int) -> bytes:
     return content
 
 
+def check_file(path: Path | str, most: int) -> None:
+    """See that a file, if it is there, can be read by another library. Raises as `read_file` does."""
+    try:
+        found = os.stat(path)
+    except FileNotFoundError:
+        return
+    if not stat.S_ISREG(found.st_mode):
+        raise OSError(errno.EINVAL, "Not a file", str(path))
+    if found.st_size > most:
+        raise ValueError(f"{path} is larger than {most:,} bytes")
+
+
 def parse_json(text: str | bytes) -> Any:
     """The value of a text in JSON. Raises ValueError for any other text."""
     try:

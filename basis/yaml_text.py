@@ -11,6 +11,8 @@ from basis.text import short
 
 MOST_YAML = 1 << 20
 """Bytes of a text in YAML, at most; libyaml reads them in a second or two."""
+MOST_KEYS = 1000
+"""Names in a mapping that is one option, at most."""
 _MOST_DEEP = 100
 """Lists and mappings inside each other, at most: libyaml recurses in C."""
 _MOST_DIGITS = 400
@@ -62,12 +64,13 @@ def parse_yaml(text: str | bytes) -> Any:
 def read_mapping(value: object) -> object:
     """A mapping from a text, such as `depth=3 gated=true` or `{depth: 3}`; anything else as it is.
 
-    Raises ValueError for a text that is neither.
+    Raises ValueError for a text that is neither, and for a mapping of more than `MOST_KEYS` names.
     """
     if not isinstance(value, str):
-        return value
+        return _check_count(value)
     pairs = [pair.partition("=") for pair in value.split()]
     if all(name and sign for name, sign, _ in pairs):
+        _check_count(pairs)
         return {name: read_value(given) for name, _, given in pairs}
     try:
         mapping = parse_yaml(value)
@@ -75,7 +78,14 @@ def read_mapping(value: object) -> object:
         mapping = None
     if not isinstance(mapping, dict):
         raise ValueError("must be pairs such as name=value, or a mapping such as {name: value}")
-    return mapping
+    return _check_count(mapping)
+
+
+def _check_count(value: object) -> object:
+    """The value. Raises ValueError for a mapping, or its pairs, of too many names."""
+    if isinstance(value, dict | list) and len(value) > MOST_KEYS:
+        raise ValueError(f"must have at most {MOST_KEYS:,} names, not {len(value):,}")
+    return value
 
 
 def read_value(text: str) -> Any:

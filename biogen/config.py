@@ -20,6 +20,7 @@ from pydantic import (
     field_validator,
     model_validator,
 )
+from pydantic_core import to_json
 
 from basis.files import user_path
 from basis.yaml_text import read_mapping
@@ -143,7 +144,20 @@ def _all_at_home(options: dict[str, Any]) -> dict[str, Any]:
     return {name: at_home(value) for name, value in options.items()}
 
 
-Mapped = Annotated[dict[str, Any], BeforeValidator(read_mapping), AfterValidator(_all_at_home)]
+def _plain(value: Any) -> Any:
+    """A value as it is. Raises ValueError for what no JSON has: an object, or half a character."""
+    try:
+        to_json(value)
+    except (ValueError, RecursionError):
+        raise ValueError("must hold numbers and texts in UTF-8, and lists and mappings of them") from None
+    if isinstance(value, dict) and "" in value:
+        raise ValueError("must have a name before each value")
+    return value
+
+
+Text = Annotated[str, AfterValidator(_plain)]
+"""A text that a file can hold."""
+Mapped = Annotated[dict[str, Any], BeforeValidator(read_mapping), AfterValidator(_plain), AfterValidator(_all_at_home)]
 """Options of a user's own data set or architecture; as a flag, a text such as `flips=3` or `{flips: 3}`."""
 
 
@@ -172,17 +186,17 @@ class DataOptions(Frozen):
     options of a data set of your own."""
     variant: Annotated[str, BeforeValidator(_variant)] = "fresh"
     """bios: fresh (a new text at every exposure), single, multiM (M texts); then +permute, +fullname."""
-    bank: Annotated[str | None, AfterValidator(at_home)] = Field(None, json_schema_extra={"since": "0.2"})
+    bank: Annotated[Text | None, AfterValidator(at_home)] = Field(None, json_schema_extra={"since": "0.2"})
     """bios: folder of templates and pools of your own, in files with the names of those in biogen/data."""
     templates: int = Field(200, ge=6, validate_default=True)
     """bios: sentence templates in use, over all attributes; all of a bank that has fewer."""
     pools: PoolSizes = Field(PoolSizes(), validate_default=True)
     """bios: how many different values each attribute has; all of a bank's pool that has fewer."""
-    locale: str | None = None
+    locale: Text | None = None
     """bios: make the name pools from this locale of Faker's instead of the stored ones."""
     biod: BioDShape = BioDShape()
     """biod: the shape of the data set."""
-    tokenizer: Annotated[str, AfterValidator(at_home)] = "bpe"
+    tokenizer: Annotated[Text, AfterValidator(at_home)] = "bpe"
     """bios, bior: bpe, word, or the name or folder of a Hugging Face tokenizer. biod has a token a symbol."""
     vocab: int = Field(1024, ge=1, le=200_000)
     """bios, bior: tokens in use at most, for the tokenizer bpe."""

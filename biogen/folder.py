@@ -24,7 +24,7 @@ from pydantic import ValidationError
 
 from basis.files import replace_file
 from basis.folders import contents, refuse_links
-from basis.reading import open_file, read_json
+from basis.reading import open_file, read_file, read_json
 from basis.yaml_text import UserError, read_yaml
 from biogen.config import EVALUATION, DataConfig, trained_on_questions
 from biogen.dataset import Dataset, fingerprint, make_dataset, special_tokens
@@ -155,8 +155,16 @@ def check_unchanged(folder: Path, dataset: Dataset) -> None:
         raise ValueError(f"data: {folder} was written from others: {what} not what they were; write it anew")
     for name, lines in dataset.pool_files().items():
         file = folder / _POOLS / name
-        if file.is_file() and file.read_text(encoding="utf-8", errors="replace").split("\n")[:-1] != lines:
+        if file.is_file() and not _holds(file, lines):
             raise ValueError(f"data: {file} is not what {_MARK} makes; people are made by {_MARK} alone")
+
+
+def _holds(file: Path, lines: list[str]) -> bool:
+    """Whether a file has these lines; one that is larger has not."""
+    content = "".join(f"{line}\n" for line in lines).encode()
+    with suppress(ValueError):
+        return read_file(file, len(content)) == content
+    return False
 
 
 def _stored_fingerprint(folder: Path) -> dict[str, Any]:

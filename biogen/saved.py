@@ -10,11 +10,18 @@ from typing import Any
 
 from tokenizers import Tokenizer as Backend
 
+from basis.files import user_path
 from basis.hub import out_of_reach
+from basis.reading import check_file
+from basis.text import shown
 from biogen.encoding import one_line
 from biogen.pieces import MOST_TOKENS
 
 FILE = "tokenizer.json"
+_READ = ("*.json", "*.jinja", "*.model", "*.txt")
+"""Files of a folder that transformers reads as a whole."""
+_MOST_BYTES = 1 << 28
+"""Bytes of such a file, at most."""
 _GROWTH = 64
 """How many times as long a normalizer may make a text: more would take the memory of the machine."""
 
@@ -27,12 +34,17 @@ def load_saved(name: str, *, local: bool = False) -> Any:
 
     local: don't use the network. Raises ValueError with the reason in one line.
     """
+    try:
+        user_path(name)
+    except ValueError as error:
+        raise ValueError(f"{shown(name)} {error}") from None
     if not local and out_of_reach(name):
         raise ValueError(f"{name!r} is not on this machine, and the Hugging Face hub does not answer")
     from transformers import AutoTokenizer, PreTrainedTokenizerFast  # slow to import
 
     converted = True
     try:
+        check_files(Path(name))
         found = _find(name, FILE, local)
         converted = found is None
         if found is not None:
@@ -48,6 +60,16 @@ def load_saved(name: str, *, local: bool = False) -> Any:
     if not files or not all(_find(name, file, local) for file in files):  # transformers makes up the rest
         raise ValueError(f"{name!r} has no {FILE}" + (f", nor {' and '.join(sorted(files))}" if files else ""))
     return loaded
+
+
+def check_files(folder: Path) -> None:
+    """See that what transformers reads of a folder ends, in bounded memory: no pipe, nothing huge.
+
+    A name on the hub is no folder, and passes. Raises OSError and ValueError.
+    """
+    for pattern in _READ if folder.is_dir() else ():
+        for path in folder.glob(pattern):
+            check_file(path, _MOST_BYTES)
 
 
 def plain(tokenizer: Any) -> Backend:

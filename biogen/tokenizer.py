@@ -16,6 +16,7 @@ import numpy as np
 from tokenizers import AddedToken, decoders, models, pre_tokenizers, trainers
 from tokenizers import Tokenizer as Backend
 
+from basis.reading import read_json
 from biogen.encoding import Encoder
 from biogen.saved import load_saved, plain
 
@@ -73,7 +74,7 @@ class Tokenizer:
             extra_special_tokens=list(self.special[1:]),
         ).save_pretrained(folder)
         file = folder / "tokenizer_config.json"
-        config = json.loads(file.read_text(encoding="utf-8"))
+        config = read_json(file)
         # Names that transformers 4 knows, and 5 reads, too; 4 takes the space before a text from here alone.
         config["tokenizer_class"] = "PreTrainedTokenizerFast"
         config["additional_special_tokens"] = config.pop("extra_special_tokens")

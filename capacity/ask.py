@@ -17,7 +17,7 @@ from pydantic import Field, ValidationError, field_validator
 from rich.console import Console
 from rich.text import Text
 
-from basis.files import UserPath, user_path
+from basis.files import UserPath, named_path
 from basis.flags import UserError, explain, parse, run_main
 from basis.program import called_as
 from basis.reading import read_json
@@ -96,7 +96,7 @@ def open_run(folder: Path | str, run: str | None = None) -> TrainedRun:
 
     Raises ValueError if there is no such run, or none with its model.
     """
-    found = _finished(user_path(folder))
+    found = _finished(named_path("folder", folder))
     path = _named(found, run) if run is not None else max(found, key=lambda path: _knowledge(found[path]))
     result = found[path]
     try:

@@ -20,7 +20,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     for folder in folders:
         try:
             count, lines = migrate(folder)
-        except (OSError, ValueError, KeyError, TypeError) as error:
+        except (OSError, ValueError, LookupError, TypeError, AttributeError) as error:
             raise UserError([" ".join(str(error).split())]) from None
         print(f"{folder}: new ids for {count_runs(count)}")
         for line in lines:

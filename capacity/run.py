@@ -93,6 +93,8 @@ class RunsFailed(RuntimeError):
 def run(preset: "Preset | Mapping[str, Any] | Path | str" = DEFAULT, *, quiet: bool = False) -> "pd.DataFrame":
     """Do what is missing of a sweep; returns every run of its folder, a row a run and quantization (`capacity.load`).
 
+    With `dry_run` it prints the plan, does nothing, and returns the runs that are there.
+
     preset: a mapping of options as in a preset's file, the name or file of a preset, or a `Preset`. quiet: print
     nothing. Raises UserError for mistakes, RunsFailed if a run failed (the others are done), and of
     `capacity.runner.sweep` Stopped after Ctrl-C, and OutGone if the folder was moved or deleted.
@@ -104,10 +106,15 @@ def run(preset: "Preset | Mapping[str, Any] | Path | str" = DEFAULT, *, quiet: b
     from capacity.store.records import load
 
     guard_streams()
-    launch = Launch(make_preset(preset), Console(quiet=quiet))
+    console = Console(quiet=quiet)
+    launch = Launch(make_preset(preset), console)
+    out = launch.preset.out
+    if launch.preset.dry_run:
+        _show_plan(launch, console)
+        return load(*[out] if out.is_dir() else [])
     if failures := launch.do():
         raise RunsFailed(failures)
-    return load(launch.preset.out)
+    return load(out)
 
 
 def _what_is_given_is_run(values: dict[str, Any], given: set[str]) -> list[str]:

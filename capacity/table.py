@@ -52,16 +52,18 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return 0
     try:
         return _write(frame, out, folders, names, console) if out is not None else 0
+    except ValueError as error:  # a figure of the user's own
+        print(f"error: {short(printable(error), 2000)}", file=sys.stderr)
+        return 2
     except OSError as error:
         print(f"error: {printable(error.filename or out)}: {error.strerror}", file=sys.stderr)
         return 1
 
 
 def _write(frame: pd.DataFrame, out: Path, folders: list[Path], figures: list[str], console: Console) -> int:
-    """Write results.csv and the figures; returns the exit code. Raises OSError."""
-    out.mkdir(parents=True, exist_ok=True)
-    write_csv(frame, out / "results.csv")
+    """Write results.csv and the figures; returns the exit code. Raises OSError, and ValueError as `draw_all` does."""
     plots = draw_all(frame, out, folders, figures)
+    write_csv(frame, out / "results.csv")
     text = f"Wrote {out / 'results.csv'} and {len(plots)} files in {out / 'plots'}."
     console.print(printable(text), soft_wrap=True, markup=False)
     return 0

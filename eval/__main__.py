@@ -16,7 +16,7 @@ from rich.box import SIMPLE_HEAD
 from rich.console import Console
 from rich.table import Table
 
-from basis.files import UserPath
+from basis.files import UserPath, named_path
 from basis.flags import UserError, parse, run_main
 from basis.folders import changed_files
 from basis.program import called_as
@@ -46,9 +46,12 @@ class Options(Frozen):
 def read_device(name: str) -> torch.device:
     """A device of this machine. Raises ValueError."""
     try:
-        return torch.empty(0, device=name).device
+        device = torch.empty(0, device=name).device
+        if device.type != "meta":  # which computes nothing
+            return device
     except (RuntimeError, AssertionError):  # torch without CUDA asserts
-        raise ValueError(f"device: {name!r} is not here; must be cpu, or cuda or mps where there is one") from None
+        pass
+    raise ValueError(f"device: {name!r} is not here; must be cpu, or cuda or mps where there is one")
 
 
 def evaluate(options: Options) -> list[dict[str, Any]]:
@@ -121,7 +124,7 @@ def main(arguments: list[str] | None = None) -> int:
     print(json.dumps(records, indent=1))
     lost = lost_output()
     Console(stderr=True).print(make_table(records))
-    for name in changes_of(Path(options.model).absolute()):
+    for name in changes_of(named_path("model", options.model).absolute()):
         print(f"warning: {name} is not the file that result.json is about; it has changed since", file=sys.stderr)
     if records[0]["bits"] == 0:
         print("R = 0: nothing is known of these people; are they those that the model was trained on?", file=sys.stderr)

@@ -16,8 +16,8 @@ import torch.nn.functional as F
 from jaxtyping import Bool, Float, Int
 from torch import Tensor, nn
 
+from basis.files import named_path
 from basis.hub import out_of_reach
-from biogen.config import at_home
 from biogen.saved import load_saved, reason_of
 from eval.loading import MUST, load_model
 from eval.quiet import quiet
@@ -29,7 +29,7 @@ _LOGITS = 1 << 26
 
 def load(name: str) -> tuple[nn.Module, Any]:
     """A model and its tokenizer. Raises ValueError with the reason in one line."""
-    name = at_home(name)
+    name = str(named_path("model", name))
     if (Path(name) / "model" / "config.json").exists() and not (Path(name) / "config.json").exists():
         raise ValueError(f"model: {name!r} has no config.json; did you mean {Path(name) / 'model'}?")
     if not Path(name).is_dir() and not _HUB_NAME.fullmatch(name):

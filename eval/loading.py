@@ -5,7 +5,7 @@ from safetensors only, and no code of the folder or the hub is run.
 """
 
 import contextlib
-import json
+import re
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -14,7 +14,8 @@ import torch
 from safetensors import safe_open
 from torch import nn
 
-from biogen.saved import reason_of
+from basis.reading import open_file, read_json
+from biogen.saved import check_files, reason_of
 from eval.quiet import quiet
 
 MUST = "must be a folder with config.json, model.safetensors and a tokenizer"
@@ -25,8 +26,12 @@ _TYPES = {"F64": torch.float64, "F32": torch.float32, "F16": torch.float16, "BF1
 """Types of weights, the widest first."""
 _CONSTANTS = {"BOOL", "U8", "I32", "I64"}
 """Types of masks and positions that old files hold beside the weights."""
+_MOST_INDEX = 1 << 26
+"""Bytes of an index of weights, at most."""
+_COUNT = re.compile("layer|^num_labels$|^(num|n)_.*expert")
+"""Keys of a configuration for whose values transformers makes as many things: modules, or names."""
 _LAYERS = 1000
-"""Layers that a configuration may ask for, however few tensors are stored: those of images have defaults."""
+"""Layers, or the like, that a configuration may ask for with few tensors: those of images have defaults."""
 
 
 def load_model(name: str) -> tuple[nn.Module, Path]:
@@ -42,11 +47,15 @@ def load_model(name: str) -> tuple[nn.Module, Path]:
     if (folder / "adapter_config.json").exists():
         raise ValueError("holds an adapter (adapter_config.json); merge it into its model, as by merge_and_unload")
     with _one_line():
+        check_files(folder)
         stored = _stored_types(folder)
-        config = json.loads((folder / "config.json").read_text(encoding="utf-8"))
+        config = read_json(folder / "config.json")
     if wrong := next((name for name, kind in stored.items() if kind not in _CONSTANTS | _TYPES.keys()), None):
         raise ValueError(f"stores {wrong} as {stored[wrong]}; must be {', '.join(_TYPES)}: --quantize makes copies")
-    _check_config(config, len(stored))
+    try:
+        _check_config(config, len(stored))
+    except RecursionError:
+        raise ValueError("has a config.json that is nested too deeply") from None
     widest = next((kind for name, kind in _TYPES.items() if name in stored.values()), torch.float32)
     with quiet():  # slow to import, which sets its loggers as they were
         from transformers import AutoConfig, AutoModelForCausalLM
@@ -95,10 +104,12 @@ def _weight_files(folder: Path) -> list[Path]:
     if (folder / _WEIGHTS).is_file():
         return [folder / _WEIGHTS]
     index = folder / f"{_WEIGHTS}.index.json"
-    if index.is_file():
-        named = json.loads(index.read_text(encoding="utf-8"))["weight_map"].values()
-        return [folder / name for name in sorted(set(named))]
-    return []
+    if not index.is_file():
+        return []
+    named = [folder / name for name in sorted(set(read_json(index, _MOST_INDEX)["weight_map"].values()))]
+    for file in named:
+        open_file(file).close()  # no pipe, which would be waited for
+    return named
 
 
 def _check_config(config: Any, tensors: int) -> None:
@@ -109,7 +120,7 @@ def _check_config(config: Any, tensors: int) -> None:
         if key in ("quantization_config", "compression_config") and value:
             method = value.get("quant_method", key) if isinstance(value, dict) else key
             raise ValueError(f"is stored quantized ({method}); must be as trained: --quantize makes copies")
-        if "layer" in key and isinstance(value, int) and value > max(tensors, _LAYERS):
+        if _COUNT.search(key) and isinstance(value, int) and value > max(tensors, _LAYERS):
             raise ValueError(f"has {key}: {value} in its config.json; its weights are {tensors} tensors")
         if isinstance(value, dict):
             _check_config(value, tensors)

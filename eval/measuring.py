@@ -4,7 +4,8 @@ In: a model, its tokenizer, and the people whose knowledge is to be measured. Ou
 them and as a run's result.json holds them.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
+from numbers import Integral
 from pathlib import Path
 from typing import Any
 
@@ -12,13 +13,15 @@ import numpy as np
 from pydantic import ValidationError
 from torch import nn
 
-from basis.files import user_path
+from basis.files import named_path
 from basis.flags import UserError, explain, read_yaml
+from basis.text import shown
 from biogen.config import DataConfig
 from biogen.dataset import EVALUATION, make_dataset
 from biogen.folder import check_unchanged, read_carried
 from eval.checks import check_causal, check_decoding, check_model
 from eval.hf import HuggingFaceModel, count_parameters
+from eval.quantizers import QUANTIZERS
 from eval.quantizers.schemes import parse_scheme
 from eval.record import measure_copies
 from eval.source import OtherTokens
@@ -58,18 +61,18 @@ def measure(
     Raises:
         ValueError: what cannot be measured, with one line for each reason.
     """
-    if people < 2:
-        raise ValueError(f"people: {people} is not allowed; must be at least 2")
-    for text in quantize:
-        try:
-            parse_scheme(text)
-        except ValueError as error:
-            raise ValueError(f"quantize: {text!r} is not allowed; {error}") from None
+    if not isinstance(people, Integral) or people < 2:
+        raise ValueError(f"people: {shown(people)} is not allowed; must be a whole number of at least 2")
+    schemes = _read_schemes(quantize)
+    config, folder = (data, None) if isinstance(data, DataConfig) else _read_folder(data)
+    if not isinstance(model, nn.Module) or not hasattr(model, "get_input_embeddings"):
+        raise ValueError(
+            f"model: {type(model).__name__} is not allowed; must be a causal language model of transformers"
+        )
     check_model(model)
-    config = data if isinstance(data, DataConfig) else read_data(user_path(data))
     dataset = make_dataset(config)
-    if not isinstance(data, DataConfig):
-        check_unchanged(user_path(data), dataset)
+    if folder is not None:
+        check_unchanged(folder, dataset)
     source = OtherTokens(dataset, tokenizer)
     used = len(source.tokens_in_use())
     parameters = count_parameters(model, used)
@@ -92,12 +95,32 @@ def measure(
         read,
         source,
         parameters,
-        schemes=quantize,
-        people=people,
+        schemes=schemes,
+        people=int(people),
         tokens_in_use=used,
     )
     check_decoding(records[0])
     return [{"params": parameters, "text_begins_with": source.beginning, **record} for record in records]
+
+
+def _read_schemes(quantize: object) -> list[str]:
+    """The names of quantized copies. Raises ValueError."""
+    if isinstance(quantize, str | bytes) or not isinstance(quantize, Iterable):
+        raise ValueError(f"quantize: {shown(quantize)} is not allowed; must be a list of names, such as ['int8']")
+    schemes = list(quantize)
+    for name in schemes:
+        try:
+            method = parse_scheme(str(name)).method
+        except ValueError as error:
+            raise ValueError(f"quantize: {shown(name)} is not allowed; {error}") from None
+        QUANTIZERS[method]  # a user's own that cannot be imported is told before anything is measured
+    return [str(name) for name in schemes]
+
+
+def _read_folder(data: object) -> tuple[DataConfig, Path]:
+    """The configuration in a folder, and the folder. Raises ValueError."""
+    folder = named_path("data", data)
+    return read_data(folder), folder
 
 
 def read_data(folder: Path) -> DataConfig:

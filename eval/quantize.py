@@ -103,7 +103,8 @@ def matrices(model: nn.Module) -> tuple[dict[str, Tensor], dict[str, Tensor]]:
             inner[name] = parameter.data.T if id(parameter) in turned else parameter.data
         elif parameter.ndim >= 2:  # without quantization, results would call it quantized
             shape = tuple(parameter.shape)
-            raise ValueError(f"{name} has shape {shape}: allowed are matrices of nn.Linear, nn.Embedding, Conv1D")
+            must = "allowed are matrices of nn.Linear, nn.Embedding, Conv1D"
+            raise ValueError(f"quantize: {name} has shape {shape}: {must}")
     return inner, outer
 
 

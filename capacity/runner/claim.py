@@ -11,6 +11,7 @@ import errno
 import json
 import os
 import platform
+import re
 import secrets
 import threading
 import time
@@ -30,6 +31,9 @@ STALE_SECONDS = 60.0
 _CLAIM, _RELEASED = "claim-", "released-"
 _HEARTBEAT = "heartbeat.json"
 _HIDDEN = "hidden"
+_NUMBER = re.compile("[1-9][0-9]{0,17}")
+_MOST_PROCESSES = 1 << 22
+"""Numbers of processes are below it, on any system."""
 
 
 class Lost(Exception):
@@ -238,7 +242,7 @@ def _numbers(folder: Path) -> list[int]:
     """The numbers of all claims, released ones included, in order."""
     names = (path.name.partition("-") for path in folder.iterdir())
     kinds = (_CLAIM, _RELEASED)
-    return sorted(int(number) for kind, dash, number in names if kind + dash in kinds and number.isdigit())
+    return sorted(int(number) for kind, dash, number in names if kind + dash in kinds and _NUMBER.fullmatch(number))
 
 
 def _latest(folder: Path) -> tuple[int, Process | None]:
@@ -248,10 +252,20 @@ def _latest(folder: Path) -> tuple[int, Process | None]:
         return 0, None
     number = numbers[-1]
     try:
-        return number, Process(**read_json(folder / f"{_CLAIM}{number}"))
+        return number, _holder(read_json(folder / f"{_CLAIM}{number}"))
     except FileNotFoundError:
         if (folder / f"{_RELEASED}{number}").exists():
             return number, None
-        return _latest(folder)  # removed since the folder was listed
-    except (ValueError, TypeError):
-        return number, Process("unknown", 0, None)
+        if not (folder / f"{_CLAIM}{number}").is_symlink():
+            return _latest(folder)  # removed since the folder was listed
+    except (OSError, ValueError, TypeError):
+        pass
+    return number, Process("unknown", 0, None)
+
+
+def _holder(record: Any) -> Process:
+    """The process that a claim names. Raises ValueError or TypeError for one that cannot be."""
+    holder = Process(**record)
+    if not isinstance(holder.machine, str) or type(holder.pid) is not int or not 0 < holder.pid < _MOST_PROCESSES:
+        raise ValueError
+    return holder

@@ -62,5 +62,5 @@ def _data_fingerprint(data: str) -> dict[str, str]:
 def _code(name: str, registry: "Registry[Any]") -> str:
     """The hash of the file of a user's own module; empty for a module without one."""
     _ = registry[name]  # imports it, also from the working folder
-    file = sys.modules[name.partition(":")[0]].__file__
+    file = getattr(sys.modules[name.partition(":")[0]], "__file__", None)  # what is built in has none
     return hashlib.sha256(Path(file).read_bytes()).hexdigest() if file else ""

@@ -4,7 +4,7 @@ In: a `Preset`. Out: a `Launch`, which can be inspected (a dry run) or done.
 """
 
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
@@ -12,7 +12,7 @@ from typing import Any
 from rich.console import Console
 
 from basis.flags import UserError
-from basis.text import printable
+from basis.text import printable, shown
 from biogen.bank import left_unused
 from biogen.tokenizer import is_at_hand
 from capacity.runner.bracket import Bracket
@@ -150,6 +150,10 @@ def make_preset(options: Any) -> Preset:
 
     if isinstance(options, Preset):
         return options
+    if not isinstance(options, Mapping | str | Path):
+        raise UserError([f"preset: {shown(options)} is not allowed; must be a mapping of options, a name or a file"])
+    if strange := [name for name in options if not isinstance(name, str)] if isinstance(options, Mapping) else []:
+        raise UserError([f"preset: {shown(strange[0])} is not a key; must be the name of an option"])
     values = read_yaml(preset_path(str(options))) if isinstance(options, str | Path) else dict(options)
     try:
         return Preset.model_validate(values)

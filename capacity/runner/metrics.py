@@ -13,7 +13,8 @@ from types import TracebackType
 from typing import Any
 
 from basis.files import replace_file
-from basis.reading import open_file, parse_json
+from basis.reading import parse_json, read_file
+from capacity.store.folders import MOST_METRICS
 
 
 class Metrics:
@@ -63,8 +64,11 @@ class Metrics:
 
 
 def _content(path: Path) -> bytes:
-    with open_file(path) as file:
-        return file.read()
+    """The bytes of a file. Raises ValueError for a file that is far larger than any of a run."""
+    try:
+        return read_file(path, MOST_METRICS)
+    except ValueError as error:
+        raise ValueError(f"metrics: {path}: {error}; delete it to go on without it") from None
 
 
 def _exposures(line: bytes) -> float:

@@ -17,7 +17,7 @@ from rich.progress_bar import ProgressBar
 from rich.table import Table
 from rich.text import Text
 
-from basis.reading import parse_json
+from basis.reading import open_file, parse_json
 from capacity.runner.claim import last_notice
 from capacity.spec.plan import Plan
 from capacity.store.folders import RunFolder
@@ -231,7 +231,7 @@ def _share_before(folder: RunFolder, exposures: int) -> float:
     """The share of a run's training that was done before this driver began, from its metrics."""
     if not folder.checkpoints.paths:
         return 0.0
-    with suppress(OSError), folder.metrics.open("rb") as file:
+    with suppress(OSError), open_file(folder.metrics) as file:
         file.seek(max(0, file.seek(0, 2) - _MOST_BYTES))
         found = records(file.read().decode(errors="replace").splitlines())
         reached = [record["exposures"] for record in found if is_number(record.get("exposures"))]

@@ -6,7 +6,6 @@ it in another way, it takes over that training. It works under a claim (claim.py
 it. Several processes may train one model together; the first of them does everything else.
 """
 
-import json
 import math
 import sys
 import time
@@ -18,6 +17,7 @@ import torch
 
 from basis.files import replace_file
 from basis.folders import hash_files
+from basis.reading import parse_json, read_file
 from biogen.config import DataConfig
 from biogen.dataset import EVALUATION, Dataset, make_dataset
 from capacity.runner.claim import Claim
@@ -28,7 +28,7 @@ from capacity.spec.build import build_batches, build_model, flops_per_token
 from capacity.spec.config import RunConfig
 from capacity.spec.identity import run_id, stored
 from capacity.spec.recipes import settings_of
-from capacity.store.folders import RunFolder, trained_alike, write_json
+from capacity.store.folders import MOST_METRICS, RunFolder, trained_alike, write_json
 from capacity.store.provenance import provenance
 from eval.lora import lora_record
 from eval.recall import recall_people
@@ -209,8 +209,8 @@ class Run:
             try:
                 row, made = result["rows"][0], result["provenance"]
                 measured = RunConfig.model_validate(result["config"]).measure
-                *curve, end = other.metrics.read_bytes().splitlines(keepends=True)
-                last = json.loads(end)
+                *curve, end = read_file(other.metrics, MOST_METRICS).splitlines(keepends=True)
+                last = parse_json(end)
                 if (last["kind"], last["exposures"]) != ("recall", self.config.exposures):
                     continue
                 if self._curve_people(measured.eval_people) != self._curve_people(self.config.measure.eval_people):

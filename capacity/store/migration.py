@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from basis.reading import read_file, read_json
-from basis.text import shown
+from basis.text import short, shown
 from basis.yaml_text import MOST_YAML, parse_yaml
 from capacity.spec.config import FORMAT, RunConfig
 from capacity.spec.identity import run_id, stored
@@ -102,7 +102,10 @@ def _new_ids(configs: Mapping[str, Mapping[str, Any]]) -> tuple[dict[str, str], 
     ids: dict[str, str] = {}
     lines = []
     for old, content in configs.items():
-        new = run_id(new_config(content))
+        try:
+            new = run_id(new_config(content))
+        except (ValueError, LookupError, TypeError, AttributeError) as error:
+            raise ValueError(f"config: that of {old} is not one of format 2 ({short(str(error))})") from None
         if new in ids.values():
             lines.append(f"{old}: is the same run as {next(name for name, one in ids.items() if one == new)}; left")
         else:

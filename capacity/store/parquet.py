@@ -1,8 +1,8 @@
 """Published results: one Parquet file of the records of runs, and one of their learning curves.
 
 In: records and metrics as a sweep's folder holds them. Out: two small files, and the same records from them.
-`records.parquet` has a row for each run and quantization: all that its result.json says of it, and the run's `config`
-and `provenance` as JSON. `curves.parquet` has a row for each measurement during training (`kind` "recall"), and
+`records.parquet` has a row for each run and quantization: all that its result.json says of it, and what it says of the
+run (`OF_RUN`) as JSON. `curves.parquet` has a row for each measurement during training (`kind` "recall"), and
 about `LOSSES` means of the training loss for each run ("train").
 """
 
@@ -24,6 +24,10 @@ from basis.text import printable, short
 RECORDS, CURVES = "records.parquet", "curves.parquet"
 _MOST_BYTES, _MOST_ROWS = 1 << 28, 1 << 21
 
+OF_RUN = ("config", "provenance", "fingerprint", "files", "records_lacking")
+"""What a result.json says of a run, besides its rows. Records of earlier versions have the first two alone. By the
+hashes in `files` a reader can tell whether a model is the one that was measured."""
+
 LOSSES = 100
 """Approximate number of means of the training loss that are kept for each run."""
 
@@ -37,7 +41,7 @@ MEASURED = (
 def write_records(records: Sequence[dict[str, Any]], path: Path) -> None:
     """Write the records of runs, sorted by run. `read_records` returns them without values that are null."""
     rows = [
-        {"run_id": record["run_id"]} | row | {name: json.dumps(record[name]) for name in ("config", "provenance")}
+        {"run_id": record["run_id"]} | row | {name: json.dumps(record[name]) for name in OF_RUN if name in record}
         for record in sorted(records, key=lambda record: record["run_id"])
         for row in record["rows"]
     ]
@@ -58,9 +62,9 @@ def read_records(path: Path) -> dict[str, list[dict[str, Any]]]:
 
 def record_of(rows: Sequence[dict[str, Any]]) -> dict[str, Any]:
     """The record of a run, from its rows in a file. Raises ValueError for JSON that is none."""
-    parts = [{name: parse_json(row.get(name, "null")) for name in ("config", "provenance")} for row in rows[:1]]
-    measured = [{name: value for name, value in row.items() if name not in parts[0]} for row in rows]
-    return {"run_id": rows[0]["run_id"], **parts[0], "rows": measured}
+    parts = {name: parse_json(str(rows[0][name])) for name in OF_RUN if name in rows[0]}
+    measured = [{name: value for name, value in row.items() if name not in OF_RUN} for row in rows]
+    return {"run_id": rows[0]["run_id"], **parts, "rows": measured}
 
 
 def write_curves(recall: pd.DataFrame, train: pd.DataFrame, path: Path) -> None:

@@ -14,11 +14,12 @@ from typing import Any
 
 import pandas as pd
 
-from basis.files import replace_file, user_path
+from basis.files import named_path, replace_file
 from basis.text import printable, short
+from biogen.config import DataConfig
 from capacity.store.options import deciding, options_of
 from capacity.store.parquet import column
-from capacity.store.record import Record
+from capacity.store.record import Record, fit
 from capacity.store.sources import left_out, not_a_result, records_in
 from eval.quantizers.schemes import parse_scheme
 
@@ -35,6 +36,10 @@ COLUMNS = (
 )
 """The first columns of the table, in order. Losses are in nats, accuracies from 0 to 1."""
 
+_OF_TOKENS = frozenset(DataConfig.model_fields) - {"people", "seed", "junk", "junk_people"}
+"""Options that decide the tokens of a data set, apart from what a tokenizer's name stands for."""
+_SHOWN = 8
+"""Letters of a hash that tell tokenizers of one name apart."""
 _MEASURED_VOCAB = "tokens_in_use"
 """The column of a row's `vocab`, which as an option is the largest vocabulary allowed."""
 
@@ -44,7 +49,8 @@ def load(*folders: Path | str, on_bad: Callable[[str], None] = left_out) -> pd.D
 
     A folder is that of a sweep (runs still going or cut off are left out) or of published results. A training that was
     measured several times counts once, under the run that did it, with each of its quantizations once; so does a run
-    that several folders have, with the numbers of the first folder.
+    that several folders have, with the numbers of the first folder. A tokenizer whose name stood for several has a hash
+    behind it.
 
     Columns are `COLUMNS`, every option that decides a result (`capacity.store.options.OPTIONS`), and further
     measurements in order of first appearance. Rows are sorted by data set, exposures, junk, recipe, params, people,
@@ -57,7 +63,8 @@ def load(*folders: Path | str, on_bad: Callable[[str], None] = left_out) -> pd.D
         ValueError: a folder does not exist.
 
     """
-    runs = [run for folder in folders for run in _measured(user_path(folder), on_bad)]
+    runs = [run for folder in folders for run in _measured(named_path("folder", folder), on_bad)]
+    _name_tokenizers(runs)
     trainings = [sorted(rows, key=lambda row: by_precision(row["quantization"])) for rows in _trainings(runs)]
     options = deciding(dict.fromkeys(name for rows in trainings for name in rows[0]))
     trainings.sort(key=lambda rows: _sort_key(rows[0], options))
@@ -97,6 +104,8 @@ class _Measured:
     run_id: str
     rows: dict[str, dict[str, Any]]
     """By scheme."""
+    tokens: str
+    """The hash of its tokens; empty where the record has none."""
 
 
 def _measured(folder: Path, on_bad: Callable[[str], None]) -> Iterator[_Measured]:
@@ -119,7 +128,27 @@ def _read(result: Record) -> _Measured:
         rows[row["quantization"]] = row
     people = result["rows"][0].get("people_measured")
     training = json.dumps([options, people], sort_keys=True)
-    return _Measured(training, "training_of" in result.get("provenance", {}), result["run_id"], rows)
+    fingerprint = result.get("fingerprint")
+    tokens = str(fingerprint.get("tokens", "")) if isinstance(fingerprint, dict) else ""
+    return _Measured(training, "training_of" in result.get("provenance", {}), result["run_id"], rows, tokens)
+
+
+def _name_tokenizers(runs: Sequence[_Measured]) -> None:
+    """Put the hash of the tokens behind the name of a tokenizer that has been several, as when a folder has changed.
+
+    Runs alike in all other options of the data have the same tokens, whatever their seed and people are.
+    """
+    alike: dict[str, list[_Measured]] = {}
+    for run in runs:
+        row = next(iter(run.rows.values()))
+        if run.tokens and row.get("tokenizer") not in (None, "bpe", "word"):
+            data = {name: row[name] for name in row if name.partition(".")[0] in _OF_TOKENS}
+            alike.setdefault(json.dumps(data, sort_keys=True), []).append(run)
+    for several in alike.values():
+        if len({run.tokens for run in several}) > 1:
+            for run in several:
+                for row in run.rows.values():
+                    row["tokenizer"] = f"{row['tokenizer']} ({fit(run.tokens[:_SHOWN])})"
 
 
 def _trainings(runs: Iterable[_Measured]) -> Iterator[list[dict[str, Any]]]:

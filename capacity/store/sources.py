@@ -17,7 +17,7 @@ from typing import Any
 
 import pandas as pd
 
-from basis.files import user_path
+from basis.files import named_path
 from basis.reading import open_file, parse_json, read_json
 from basis.text import printable, short
 from capacity.store.folders import MOST_METRICS
@@ -112,7 +112,7 @@ def load_curves(*folders: Path | str, runs: Collection[str] | None = None, kind:
     """
     lines: dict[tuple[str, float], dict[str, Any]] = {}
     seen: set[str] = set()
-    for folder in map(user_path, folders):
+    for folder in (named_path("folder", folder) for folder in folders):
         found = [line for line in _lines(folder, runs, kind) if line["run_id"] not in seen]
         lines |= {(line["run_id"], line["exposures"]): line for line in found}
         seen |= {line["run_id"] for line in found}

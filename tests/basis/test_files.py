@@ -1,6 +1,7 @@
 """A path is what a shell would make of it, wherever it is given."""
 
 import os
+import re
 from argparse import ArgumentTypeError
 from pathlib import Path
 
@@ -8,7 +9,7 @@ import pytest
 from pydantic import TypeAdapter, ValidationError
 from torch import nn
 
-from basis.files import UserPath, path_argument, user_path, working_folder
+from basis.files import UserPath, named_path, path_argument, user_path, working_folder
 from basis.flags import UserError, run_main
 from biogen.config import DataConfig
 from capacity.run import run
@@ -63,6 +64,12 @@ def test_python_knows_home_too(home):
             function("~/none")
     with pytest.raises(UserError, match="'~no-such-user/p' begins with a home folder"):
         run("~no-such-user/p")
+
+
+@pytest.mark.parametrize("path", [None, 5, b"a", ["a"], "", "a\0b", "~no-such-user/a"], ids=ascii)
+def test_an_argument_that_is_no_path_is_named(path):
+    with pytest.raises(ValueError, match=rf"^folder: {re.escape(repr(path))} is not allowed; "):
+        named_path("folder", path)
 
 
 def test_a_working_folder_may_be_gone(tmp_path, monkeypatch):

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from basis.reading import parse_json, read_file, read_json
+from basis.reading import check_file, parse_json, read_file, read_json
 
 
 @pytest.mark.parametrize("make", [os.mkfifo, os.mkdir])
@@ -20,6 +20,17 @@ def test_a_file_is_read_up_to_a_limit(tmp_path: Path):
     assert read_file(tmp_path / "it", 10) == b"x" * 10
     with pytest.raises(ValueError, match=r"^it is larger than 9 bytes$"):
         read_file(tmp_path / "it", 9)
+
+
+def test_a_file_for_another_library_is_there_or_not_and_no_pipe(tmp_path: Path):
+    check_file(tmp_path / "it", 9)
+    (tmp_path / "it").write_bytes(b"x" * 10)
+    check_file(tmp_path / "it", 10)
+    with pytest.raises(ValueError, match=r"it is larger than 9 bytes$"):
+        check_file(tmp_path / "it", 9)
+    os.mkfifo(tmp_path / "pipe")
+    with pytest.raises(OSError, match="Not a file"):
+        check_file(tmp_path / "pipe", 9)
 
 
 @pytest.mark.parametrize("text", ["", "{", "[" * 100_000, b"\xff", "1" * 10_000, "{'a': 1}"])

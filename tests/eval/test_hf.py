@@ -2,6 +2,7 @@
 
 import contextlib
 import json
+import os
 import shutil
 
 import numpy as np
@@ -193,9 +194,35 @@ def without_tokenizer(folder):
         file.unlink()
 
 
+def piped(name):
+    """Reading a pipe would never end."""
+
+    def damage(folder):
+        (folder / name).unlink(missing_ok=True)
+        os.mkfifo(folder / name)
+
+    return damage
+
+
+def nested(depth):
+    return lambda folder: (folder / "config.json").write_text('{"a":' * depth + "1" + "}" * depth)
+
+
+def indexed_pipe(folder):
+    (folder / "model.safetensors").unlink()
+    os.mkfifo(folder / "part.safetensors")
+    (folder / "model.safetensors.index.json").write_text(json.dumps({"weight_map": {"a": "part.safetensors"}}))
+
+
 @pytest.mark.parametrize(
     ("damage", "reason"),
     [
+        *((piped(name), "Not a file") for name in ("config.json", "generation_config.json", "tokenizer_config.json")),
+        (indexed_pipe, "Not a file"),
+        (nested(100_000), "nested too deeply"),
+        (nested(950), "nested too deeply|Unrecognized model"),
+        (lambda folder: os.truncate(folder / "config.json", 1 << 24), "is larger than"),
+        (lambda folder: os.truncate(folder / "tokenizer.json", 1 << 29), "is larger than"),
         (only_pickle, "no file named model.safetensors"),
         (without_one_tensor, "lacks transformer.h.0.attn.c_attn.weight"),
         (with_another_tensor, "holds transformer.h.1.attn.c_attn.weight, for which its config.json has no place"),
@@ -203,6 +230,7 @@ def without_tokenizer(folder):
         (another_width, "its config.json asks for other shapes than its weights have"),
         (configured(n_layer=2), "lacks transformer.h.1"),
         (configured(n_layer=10**9), "has n_layer: 1000000000 in its config.json; its weights are 16 tensors"),
+        (configured(num_labels=10**9), "has num_labels: 1000000000 in its config.json"),
         (configured(quantization_config={"quant_method": "gptq", "bits": 4}), r"is stored quantized \(gptq\)"),
         (configured(text_config={"quantization_config": {"bits": 4}}), "is stored quantized"),
         (lambda folder: (folder / "adapter_config.json").write_text("{}"), "holds an adapter"),

@@ -1,17 +1,22 @@
 """`eval.measure` from Python: the records that the program prints, of a model that stays as it was."""
 
 import copy
+import inspect
 import math
 import subprocess
 import sys
 
 import pytest
 import torch
+from torch import nn
 from transformers import LlamaConfig, LlamaForCausalLM
 
 import eval
 from biogen.dataset import make_dataset
 from eval.hf import load
+
+untyped = inspect.unwrap(eval.measure)
+"""As it is without the types that the tests check."""
 
 
 @pytest.fixture(scope="module")
@@ -110,7 +115,16 @@ def test_a_model_that_cannot_be_measured_is_refused_in_one_line(biod_run, loaded
 @pytest.mark.parametrize(
     ("changes", "expected"),
     [
-        ({"people": 1}, "people: 1 is not allowed; must be at least 2"),
+        ({"people": 1}, "people: 1 is not allowed; must be a whole number of at least 2"),
+        ({"people": 2.5}, "people: 2.5 is not allowed; must be a whole number"),
+        ({"people": math.nan}, "people: nan is not allowed; must be a whole number"),
+        ({"people": None}, "people: None is not allowed; must be a whole number"),
+        ({"quantize": "int8"}, "quantize: 'int8' is not allowed; must be a list of names"),
+        ({"quantize": None}, "quantize: None is not allowed; must be a list of names"),
+        ({"quantize": [8]}, "quantize: 8 is not allowed; must be one of none"),
+        ({"data": None}, "data: None is not allowed; must be a path"),
+        ({"data": {"people": 5}}, "data: {'people': 5} is not allowed; must be a path"),
+        ({"data": ""}, "data: '' is not allowed; must be a path"),
         ({"quantize": ["int9"]}, "quantize: 'int9' is not allowed; must be one of none"),
         ({"quantize": ["nowhere:Mine-int4"]}, "quantize: 'nowhere:Mine' cannot be imported"),
         ({"data": "/nowhere"}, "data: /nowhere has no config.yaml"),
@@ -119,7 +133,19 @@ def test_a_model_that_cannot_be_measured_is_refused_in_one_line(biod_run, loaded
 def test_mistakes_are_value_errors(biod_run, loaded, changes, expected):
     given = {"data": biod_run.path} | changes
     with pytest.raises(ValueError, match=f"^{expected}[^\n]*$"):
-        eval.measure(*loaded, given.pop("data"), **given)
+        untyped(*loaded, given.pop("data"), **given)
+
+
+@pytest.mark.parametrize("model", [None, "folder", {}, nn.Linear(2, 2)])
+def test_what_is_no_language_model_is_refused(biod_run, loaded, model):
+    with pytest.raises(ValueError, match=f"^model: {type(model).__name__} is not allowed; [^\n]*$"):
+        untyped(model, loaded[1], biod_run.path)
+
+
+def test_quantized_copies_may_be_named_one_after_another(biod_run, loaded):
+    """A generator is read once."""
+    records = untyped(*loaded, biod_run.path, quantize=(f"int{bits}" for bits in (8, 4)), people=9)
+    assert [record["quantization"] for record in records][1:] == ["rtn-int8+embedding", "rtn-int4+embedding"]
 
 
 def test_a_quantizer_of_ones_own(biod_run, loaded, tmp_path, monkeypatch):

@@ -232,7 +232,11 @@ def changed_options(architecture: str, options: Mapping[str, Any]) -> dict[str, 
 
 def _defaults(architecture: str) -> tuple[dict[str, Any], bool]:
     """The defaults of an architecture's options, and whether it takes any option."""
-    parameters = inspect.signature(ARCHITECTURES[architecture]).parameters.values()
+    made = ARCHITECTURES[architecture]
+    try:
+        parameters = inspect.signature(made).parameters.values()
+    except (TypeError, ValueError):  # what is built in may have none
+        raise ValueError(f"architecture: {architecture!r} is not allowed; must be a subclass of CausalLM") from None
     defaults = {p.name: p.default for p in [*parameters][2:] if p.kind is not inspect.Parameter.VAR_KEYWORD}
     return defaults, len(defaults) < len(parameters) - 2
 

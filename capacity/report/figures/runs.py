@@ -20,6 +20,7 @@ from matplotlib.figure import Figure
 
 from basis.files import replace_file
 from basis.folders import refuse_links
+from basis.text import printable, short, shown
 from capacity.laws.capacity import compared
 from capacity.laws.groups import kinds, label
 from capacity.report.figures import FIGURES, OF_SWEEPS
@@ -103,24 +104,42 @@ def draw_all(
         names: of figures, or `module:Name` of a user's own.
 
     Raises:
-        ValueError: there is no such figure, or `plots` or something in it is a link that leads out of `out`.
+        ValueError: there is no such figure, a user's own fails, or `plots` or something in it is a link that leads out
+            of `out`.
 
     """
     drawings = {name: FIGURES[name] for name in names}
     runs = Runs.of(frame, folders or [out])
     refuse_links(out, "plots")
     folder = out / "plots"
-    folder.mkdir(parents=True, exist_ok=True)
     written: list[Path] = []
     with matplotlib.style.context(["default", STYLE]):
+        own = {name: _draw_own(name, runs) for name in drawings if ":" in name and len(runs.frame)}
+        folder.mkdir(parents=True, exist_ok=True)  # once nothing of a user's own can fail any more
         for name, draw in drawings.items():
-            for kind, figure in draw(runs).items() if len(runs.frame) else ():
-                written += _save(figure, folder / file_name(name, kind))
+            drawn = own[name] if name in own else draw(runs) if len(runs.frame) else {}
+            for kind, figure in drawn.items():
+                written += _save(figure, folder / file_name(name, str(kind)))
     ours = re.compile(rf"({'|'.join(FIGURES.names)})(_bio[sd]_[^/]*|-[^/]*)?\.(png|svg)")
     for path in sorted(folder.iterdir()):
         if ours.fullmatch(path.name) and path not in written and not path.is_dir():
             path.unlink()
     return written
+
+
+def _draw_own(name: str, runs: Runs) -> Mapping[str, Figure]:
+    """The figures that a user's own function draws, with their layout. Raises ValueError for what is no drawing."""
+    try:
+        drawn: Any = FIGURES[name](runs)
+        if isinstance(drawn, Mapping) and all(isinstance(figure, Figure) for figure in drawn.values()):
+            for figure in drawn.values():
+                FigureCanvasAgg(figure).draw()  # a label may hold what matplotlib cannot read
+            return drawn
+        reason = f"it returns {shown(drawn)}"
+    except Exception as error:  # a user's own can raise anything
+        reason = f"{type(error).__name__}: {short(printable(error))}"
+    must = "must be a function of runs that returns figures of matplotlib by the ends of their file names"
+    raise ValueError(f"figure: {name!r} is not allowed ({reason}); {must}")
 
 
 def file_name(figure: str, kind: str) -> str:

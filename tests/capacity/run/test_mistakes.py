@@ -105,6 +105,21 @@ def refused(arguments, capfd):
         ("--clip 0", ["clip: '0' is not allowed; must be greater than 0"]),
         ("--lr inf", ["lr: 'inf' is not allowed"]),
         (
+            "--architecture builtins:int",
+            ["architecture: 'builtins:int' is not allowed; must be a subclass of CausalLM"],
+        ),
+        ("--architecture-options a=\udc80", ["architecture_options: .* is not allowed; must hold .* texts in UTF-8"]),
+        ("--architecture-options \udc80=1", ["architecture_options: .* is not allowed; must hold .* texts in UTF-8"]),
+        ("--architecture-options {'':1}", ["architecture_options: .* is not allowed; must have a name"]),
+        ("--dataset-options a=\udc80", ["dataset_options: .* is not allowed; must hold .* texts in UTF-8"]),
+        ("--dataset bios --locale \udc80", ["locale: .* is not allowed; must hold .* texts in UTF-8"]),
+        ("--dataset builtins:int", ["dataset: 'builtins:int' is not allowed; must be a subclass"]),
+        ("--optimizer builtins:int", ["optimizer: 'builtins:int' is not allowed; must have uses"]),
+        (
+            "--architecture-options " + " ".join(f"k{number}=1" for number in range(20_000)),
+            ["architecture_options: .* is not allowed; must have at most 1,000 names, not 20,000"],
+        ),
+        (
             "--architecture mamba",
             ["architecture: 'mamba' is not allowed; must be gpt2, llama, moe or your own as"],
         ),
@@ -262,6 +277,19 @@ def test_a_fresh_process_prints_mistakes_and_no_traceback(preset, tmp_path):
         "error: sizes: '1x17'",
     ]
     assert list(tmp_path.iterdir()) == []
+
+
+def test_a_dry_run_from_python_does_nothing_either(preset, tmp_path, capfd):
+    options = yaml.safe_load(preset.read_text()) | {"out": tmp_path / "never", "dry_run": True}
+    assert run.run(options).empty
+    assert "2 runs" in capfd.readouterr().out
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("options", [None, 5, b"laptop", [("sizes", "1x16")], {1: 2}])
+def test_what_is_no_preset_is_refused_in_a_line(options):
+    with pytest.raises(UserError, match=r"^preset: [^\n]*$"):
+        launch.make_preset(options)
 
 
 def test_a_dry_run_writes_nothing(preset, tmp_path, capfd):

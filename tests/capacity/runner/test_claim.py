@@ -217,3 +217,37 @@ def test_one_of_many_replaces_a_dead_one(tmp_path, dead):
     for thread in threads:
         thread.join()
     assert [held.number for held in won if held] == [2]
+
+
+@pytest.mark.parametrize("pid", ["x", None, -1, 0, True, 1.5, 10**30, []])
+def test_a_claim_that_names_no_process_counts_as_one_of_another_machine(tmp_path, pid):
+    """It is free once its heartbeat has stopped for long enough; nothing is asked about such a process here."""
+    record = {"machine": this_machine(), "pid": pid, "started": "5"}
+    (tmp_path / "claim-1").write_text(json.dumps(record))
+    assert free_at_last(tmp_path) == 1
+
+
+def a_link(path):
+    path.symlink_to("nothing")
+
+
+@pytest.mark.parametrize("make", [a_link, Path.mkdir, os.mkfifo])
+def test_a_claim_that_is_no_file_counts_as_one_of_another_machine(tmp_path, make):
+    make(tmp_path / "claim-5")
+    assert free_at_last(tmp_path) == 5
+
+
+def free_at_last(folder):
+    """What is told of a run after the time in which a heartbeat would have come."""
+    now = 0.0
+    watch = Watch(lambda: now)
+    while now < claim.STALE_SECONDS:
+        assert watch.free(folder) is None
+        now += claim.BEAT_SECONDS
+    return watch.free(folder)
+
+
+@pytest.mark.parametrize("name", ["claim-²", "claim-٣", "claim-", "claim-x", "claim-05", "claim-" + "9" * 200])
+def test_files_that_are_no_claims_do_not_matter(tmp_path, name):
+    (tmp_path / name).write_text("{}")
+    assert Watch().free(tmp_path) == 0

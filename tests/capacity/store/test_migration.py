@@ -81,6 +81,15 @@ def test_what_is_no_store_is_refused_in_a_line(tmp_path):
     assert (tmp_path / "notes.txt").read_text() == "mine"
 
 
+@pytest.mark.parametrize("content", ["[]", "5", "", "measure:", "measure: []", "measure: {quantize: [[1]]}"])
+def test_a_run_without_a_configuration_is_named(tmp_path, content):
+    (tmp_path / "store.json").write_text('{"format": 2}')
+    (tmp_path / "old").mkdir()
+    (tmp_path / "old" / "config.yaml").write_text(content)
+    with pytest.raises(ValueError, match=r"^config: that of old is not one of format 2 "):
+        migrate(tmp_path)
+
+
 def test_a_finished_run_has_its_schemes_by_their_full_names(plan_of):
     config = new_config(old_config(plan_of().config))
     assert config.measure.quantize == ("rtn-int8", "rtn-int4-g8")

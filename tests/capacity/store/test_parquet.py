@@ -8,6 +8,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from capacity.report.figures.learning_curves import draw
+from capacity.report.figures.runs import Runs
 from capacity.store.parquet import LOSSES, read_curves, read_records, record_of, thin, write_curves, write_records
 from capacity.store.records import load
 from capacity.store.sources import load_curves, records_in
@@ -46,6 +48,36 @@ def test_a_table_of_published_runs_is_that_of_their_stores(tmp_path):
     write_store(tmp_path / "store", rows, b={"taken_over": True, "config": make_config(rows[2], {"lr": 0.1})})
     write_records([record for _, record in records_in(tmp_path / "store")], tmp_path / "records.parquet")
     pd.testing.assert_frame_equal(load(tmp_path), load(tmp_path / "store"))
+
+
+def test_what_verifies_a_run_is_published_if_its_result_has_it(tmp_path):
+    hashes = {"fingerprint": {"tokens": "ab"}, "files": {"model/model.safetensors": "cd"}, "records_lacking": 0}
+    records = [make_record([make_row("a"), make_row("a", "int8")]) | hashes, make_record([make_row("b")])]
+    write_records(records, tmp_path / "records.parquet")
+    assert [record for _, record in records_in(tmp_path)] == [without_null(record) for record in records]
+
+
+@pytest.mark.parametrize("config", [5, None, "[", "5"])
+def test_a_configuration_that_is_none_costs_a_line(tmp_path, config):
+    frame = pd.DataFrame([{"run_id": "a", "provenance": "{}", "config": config}, {"run_id": "b", "config": config}])
+    frame.to_parquet(tmp_path / "records.parquet")
+    lines = []
+    assert list(records_in(tmp_path, lines.append)) == []
+    assert len(lines) == 2
+
+
+def test_learning_curves_have_names_fit_to_print_and_no_other_runs_id(tmp_path):
+    write_store(tmp_path, [make_row("a")])
+    line = {"kind": "recall", "exposures": 1, "bits_per_param": 0.5, "run_id": 7}
+    strange = {"\x1b[31mred": 1, "[/red]": 2, "x" * 9999: 3, "\ud800": 4, "deep": [[]], "text": "a", "large": 10**50}
+    (tmp_path / "a" / "metrics.jsonl").write_text(json.dumps(line | strange) + "\n")
+    curves = load_curves(tmp_path)
+    assert list(curves["run_id"]) == ["a"]
+    expected = ["run_id", "exposures", "bits_per_param", "qa_accuracy", "\\x1b[31mred", "[/red]"]
+    assert list(curves)[:6] == expected
+    assert all(name.isprintable() and len(name) < 300 for name in curves)
+    assert not {"deep", "text", "large"} & set(curves)
+    assert draw(Runs.of(load(tmp_path), [tmp_path]))
 
 
 def test_equal_records_give_equal_bytes(tmp_path):

@@ -87,6 +87,22 @@ def test_no_two_runs_of_a_table_are_alike_in_all_options(tmp_path_factory, chang
     assert not frame.duplicated(["lr", "seed"]).any()
 
 
+def test_tokenizers_of_one_name_are_told_apart(tmp_path):
+    """Two seeds between which the content of a folder changed are not two seeds of one kind."""
+    for seed, tokens in enumerate(["aaaaaaaaaa", "aaaaaaaaaa", "bbbbbbbbbb", None]):
+        row = make_row(str(seed), seed=seed, dataset="bios")
+        config = make_config(row)
+        config["data"]["tokenizer"] = "mine" if seed < 3 else "bpe"
+        record = make_record([row], config) | ({"fingerprint": {"tokens": tokens}} if tokens else {})
+        (tmp_path / str(seed)).mkdir()
+        (tmp_path / str(seed) / "result.json").write_text(json.dumps(record))
+        names = load(tmp_path).set_index("run_id")["tokenizer"].to_dict()
+        if seed == 1:
+            assert names == {"0": "mine", "1": "mine"}
+    assert names == {"0": "mine (aaaaaaaa)", "1": "mine (aaaaaaaa)", "2": "mine (bbbbbbbb)", "3": "bpe"}
+    assert "tokenizer" in differing(load(tmp_path), deciding(load(tmp_path)))
+
+
 def test_a_row_has_every_option_that_decides_it_by_its_flat_name(tmp_path):
     row = make_row("a", dataset="bios", vocab=69)
     config = make_config(row, {"optimizer": "muon", "lr": 0.01, "batch": 32})

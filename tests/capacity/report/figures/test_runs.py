@@ -9,9 +9,11 @@ import pandas as pd
 import pytest
 from matplotlib.image import imread
 
+from capacity import table
 from capacity.report.figures import FIGURES, OF_ALL, OF_SWEEPS
 from capacity.report.figures.runs import Runs, draw_all, file_name
 from capacity.report.figures.style import STYLE
+from tests.capacity.records import make_row, write_store
 from tests.capacity.report.figures.frames import INT8, both, make_frame, write_metrics
 
 OF_EACH = tuple(name for name in OF_SWEEPS if name not in OF_ALL)
@@ -115,6 +117,15 @@ def test_a_figure_of_ones_own(tmp_path, monkeypatch):
     assert names(written) == ["people"]
     with pytest.raises(ValueError, match="figure: 'nothing' is not allowed; must be law, compare"):
         draw_all(make_frame(), tmp_path, names=["nothing"])
+
+
+@pytest.mark.parametrize("name", ["builtins:len", "builtins:dict", "builtins:vars", "builtins:Ellipsis"])
+def test_what_is_no_drawing_is_refused_in_a_line_and_nothing_is_written(tmp_path, capfd, name):
+    write_store(tmp_path, [make_row("a")])
+    assert table.main([str(tmp_path), "--out", str(tmp_path / "new"), "--figure", name]) == 2
+    (line,) = capfd.readouterr().err.splitlines()
+    assert line.startswith(f"error: figure: {name!r} is not allowed")
+    assert not (tmp_path / "new").exists()
 
 
 def test_copies_of_some_seeds_are_not_set_against_the_mean_of_all(tmp_path):
