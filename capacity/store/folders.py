@@ -227,6 +227,8 @@ def check_store(out: Path) -> None:
     """See that a folder is a store that this version can read, or can become one. Raises ValueError or OSError."""
     refuse_links(out, STORE, "results.csv", "plots")
     file, found = out / STORE, contents(out)
+    if file.is_dir():
+        raise ValueError(f"out: {file} is a folder, where a sweep has a file; give another folder")
     try:
         written = read_json(file)["format"]
     except FileNotFoundError:

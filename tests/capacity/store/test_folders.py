@@ -222,6 +222,10 @@ def test_a_store_knows_its_version(tmp_path, monkeypatch):
     with pytest.raises(ValueError, match=rf"^out: {out}/store.json is damaged; give another folder$"):
         open_store(out)
     (out / "store.json").unlink()
+    (out / "store.json").mkdir()
+    with pytest.raises(ValueError, match=rf"^out: {out}/store.json is a folder, where a sweep has a file; give an"):
+        open_store(out)
+    (out / "store.json").rmdir()
     (out / "run").mkdir()
     (out / "run" / "config.yaml").touch()
     with pytest.raises(ValueError, match=rf"^out: {out} was written by an earlier version"):
