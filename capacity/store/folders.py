@@ -96,8 +96,12 @@ class RunFolder:
             exposures = [row["exposures"] for row in result["rows"]]
         except FileNotFoundError:
             return None
-        except (OSError, ValueError, LookupError, TypeError) as error:
-            why = f"is not the result of a run ({type(error).__name__})"
+        except OSError as error:
+            why = f"is not the result of a run ({error.strerror})"
+        except ValueError as error:
+            why = f"is not the result of a run ({short(' '.join(str(error).split()))})"
+        except (LookupError, TypeError):
+            why = "is not the result of a run (its run_id, its exposures or its rows are missing)"
         else:
             if run != self.path.name:
                 why = f"is the result of run {run!r:.100}"

@@ -3,6 +3,7 @@
 import hashlib
 import json
 import os
+import re
 
 import pytest
 from pydantic import ValidationError
@@ -101,20 +102,28 @@ def test_a_run_is_not_done_by_a_result_that_is_not_its_own(tmp_path):
         ({"config": {"exposures": 3}}, "has [2] exposures, where 3 are planned"),
         ({"rows": [{"exposures": 2}, {"exposures": 1}]}, "has [2, 1] exposures, where 2 are planned"),
         ({"rows": []}, "has [] exposures, where 2 are planned"),
-        ({"rows": 3}, "is not the result of a run (TypeError)"),
-        ({"config": None}, "is not the result of a run (TypeError)"),
+        ({"rows": 3}, "is not the result of a run (its run_id, its exposures or its rows are missing)"),
+        ({"config": None}, "is not the result of a run (its run_id, its exposures or its rows are missing)"),
     ]:
         folder.result.write_text(json.dumps(whole | change))
         assert not folder.done
         with pytest.raises(ValueError, match=r"^result\.json: ") as error:
             folder.read_result()
         assert str(error.value) == f"result.json: {folder.result} {why}; delete it to do the run again"
-    for content in ("", "[" * 100_000, "{}", "[]"):
+    for content, why in [
+        ("", "Expecting value: line 1 column 1 (char 0)"),
+        ("[" * 100_000, "it is nested too deeply"),
+        *((content, "its run_id, its exposures or its rows are missing") for content in ("{}", "[]")),
+    ]:
         folder.result.write_text(content)
         assert not folder.done
+        with pytest.raises(ValueError, match=re.escape(f"is not the result of a run ({why}); delete it")):
+            folder.read_result()
     folder.result.unlink()
     os.mkfifo(folder.result)
     assert not folder.done  # and does not wait for a writer
+    with pytest.raises(ValueError, match=r"is not the result of a run \(Not a file\); delete it"):
+        folder.read_result()
 
 
 def test_metrics_that_are_not_whole_are_named(tmp_path):
