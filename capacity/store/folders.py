@@ -15,9 +15,11 @@ from pathlib import Path
 from typing import Any
 
 import yaml
+from pydantic import ValidationError
 
 from basis.files import replace_file, sync
 from basis.folders import changed_files, contents, refuse_links
+from basis.mistakes import explain
 from basis.reading import read_file, read_json
 from basis.text import printable, short, shown
 from basis.yaml_text import MOST_YAML, parse_yaml
@@ -169,8 +171,14 @@ class RunFolder:
         replace_file(self.config, yaml.safe_dump(stored(config), sort_keys=False).encode())
 
     def read_config(self) -> RunConfig:
-        """The configuration that `write_config` wrote. Raises OSError, and ValueError for another file."""
-        return RunConfig.model_validate(parse_yaml(read_file(self.config, MOST_YAML)))
+        """The configuration that `write_config` wrote. Raises OSError, and ValueError that names any other file."""
+        try:
+            return RunConfig.model_validate(parse_yaml(read_file(self.config, MOST_YAML)))
+        except ValidationError as error:
+            reason = explain(error, RunConfig)[0]
+        except ValueError as error:
+            reason = short(" ".join(str(error).split()))
+        raise ValueError(f"{self.config} is of another version or damaged ({reason})")
 
 
 def run_folder(out: Path, config: RunConfig) -> RunFolder:
