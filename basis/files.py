@@ -65,15 +65,18 @@ def working_folder() -> Path | None:
 
 
 def replace_file(path: Path, content: bytes) -> None:
-    """Write under a temporary name, flush to the disk, then rename: `path` is complete or unchanged."""
+    """Write under a temporary name, flush to the disk, then rename: `path` is complete or unchanged.
+
+    Raises OSError that names `path`.
+    """
     # Two processes, perhaps on two machines, must not write to the same temporary file.
     temporary = path.with_name(f".{path.name}.{secrets.token_hex(4)}.tmp")
     try:
         _write_through(temporary, content)
         os.replace(temporary, path)
-    except OSError:  # a full disk needs its space back
-        temporary.unlink(missing_ok=True)
-        raise
+    except OSError as error:
+        temporary.unlink(missing_ok=True)  # a full disk needs its space back
+        raise OSError(error.errno, error.strerror or str(error), str(path)) from None
     sync(path.parent)  # without this a rename may be forgotten when the power fails
 
 

@@ -1,8 +1,19 @@
-"""Checks whether the Hugging Face hub can be reached."""
+"""Checks whether the Hugging Face hub can have a name, and can be reached."""
 
 from pathlib import Path
 
 _SECONDS = 5.0
+
+
+def may_be_on_hub(name: str) -> bool:
+    """Whether `name` follows the hub's rules for names, and is nothing on this machine."""
+    from huggingface_hub.utils import HFValidationError, validate_repo_id  # slow to import
+
+    try:
+        validate_repo_id(name)
+    except HFValidationError:
+        return False
+    return not Path(name).exists()
 
 
 def out_of_reach(name: str) -> bool:

@@ -16,6 +16,7 @@ import numpy as np
 from tokenizers import AddedToken, decoders, models, pre_tokenizers, trainers
 from tokenizers import Tokenizer as Backend
 
+from basis.hub import may_be_on_hub
 from basis.reading import read_json
 from biogen.encoding import Encoder
 from biogen.saved import load_saved, plain
@@ -183,23 +184,30 @@ def _train_bpe(vocab: int, corpus: Sequence[str], cover: Sequence[Sequence[str]]
 
 
 def is_at_hand(name: str) -> bool:
-    """Whether the tokenizer called `name` is available without the network."""
+    """Whether the tokenizer called `name` is available without the network.
+
+    Raises ValueError for a name that is no tokenizer here and that the hub cannot have, such as another file's.
+    """
     if name in ("bpe", "word"):
         return True
     try:
         load_saved(name, local=True)
-    except ValueError:
-        return False
+    except ValueError as error:
+        if may_be_on_hub(name):
+            return False
+        raise _refused(error) from None
     return True
+
+
+def _refused(error: ValueError) -> ValueError:
+    return ValueError(f"tokenizer: {error}; allowed are bpe, word, or the name or folder of a Hugging Face tokenizer")
 
 
 def _from_pretrained(name: str, cover: Sequence[Sequence[str]], extra: Sequence[str]) -> Tokenizer:
     try:
         loaded = load_saved(name)
     except ValueError as error:
-        raise ValueError(
-            f"tokenizer: {error}; allowed are bpe, word, or the name or folder of a Hugging Face tokenizer"
-        ) from None
+        raise _refused(error) from None
     backend, end = plain(loaded), loaded.eos_token or END
     backend.add_special_tokens([end, *extra])
     special = [end, *extra]

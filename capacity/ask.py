@@ -13,12 +13,12 @@ from typing import Any
 import numpy as np
 import torch
 from jaxtyping import Int
-from pydantic import Field, ValidationError, field_validator
+from pydantic import Field, field_validator
 from rich.console import Console
 from rich.text import Text
 
 from basis.files import UserPath, named_path
-from basis.flags import UserError, explain, parse, run_main
+from basis.flags import UserError, parse, run_main
 from basis.program import called_as
 from basis.reading import read_json
 from biogen.config import Frozen
@@ -101,6 +101,11 @@ def open_run(folder: Path | str, run: str | None = None) -> TrainedRun:
     result = found[path]
     try:
         config = RunFolder(path).read_config()
+    except OSError as error:
+        raise ValueError(f"folder: {RunFolder(path).config} cannot be read ({error.strerror})") from None
+    except ValueError as error:
+        raise ValueError(f"folder: {error}") from None
+    try:
         if (named := run_id(config)) != result["run_id"]:
             raise ValueError(f"its config.yaml is that of run {named}, its result.json that of {result['run_id']}")
         dataset = make_dataset(config.data)
@@ -108,9 +113,6 @@ def open_run(folder: Path | str, run: str | None = None) -> TrainedRun:
         load_weights(model, RunFolder(path).model)
         if changed := RunFolder(path).changed(result, "model/"):
             raise ValueError(f"{changed[0]} is not the file that was measured")
-    except ValidationError as error:
-        reason = explain(error, RunConfig)[0]
-        raise ValueError(f"folder: {RunFolder(path).config} is of another version or damaged ({reason})") from None
     except (OSError, ValueError, TypeError) as error:
         raise ValueError(f"folder: {path} cannot be read ({' '.join(str(error).split())[:200]})") from None
     reader = Inference(model.eval(), torch.device("cpu"))

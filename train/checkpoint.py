@@ -46,11 +46,15 @@ class Checkpoints:
 
     folder: Path
     damaged: list[str] = field(default_factory=list)
-    """A line for each damaged checkpoint that `load` found."""
+    """A line for each damaged checkpoint that `load` found, and for what has a checkpoint's name and is no file."""
 
     @property
     def paths(self) -> list[Path]:
         """All that are there, the newest last."""
+        return [path for path in self._named() if path.is_file()]
+
+    def _named(self) -> list[Path]:
+        """Everything with the name of a checkpoint, also folders and links to nothing, which nobody here made."""
         found = self.folder.glob(f"*{_SUFFIX}")
         return sorted(path for path in found if path.stem.isdigit())
 
@@ -63,7 +67,10 @@ class Checkpoints:
 
     def load(self) -> Checkpoint | None:
         """The newest intact checkpoint, or None. Newer damaged ones are deleted and named in `damaged`."""
-        for path in reversed(self.paths):
+        paths = self.paths
+        others = (path for path in self._named() if path not in paths)
+        self.damaged += [f"checkpoint: {path} is no file; it is left alone" for path in others]
+        for path in reversed(paths):
             try:
                 return read_checkpoint(path)
             except ValueError as error:
@@ -72,10 +79,10 @@ class Checkpoints:
         return None
 
     def clear(self) -> None:
-        """Delete all."""
+        """Delete all, and the folder if nothing else is in it."""
         for path in [*self.paths, *self.folder.glob(".*.tmp")]:
             path.unlink(missing_ok=True)
-        if self.folder.is_dir():
+        if self.folder.is_dir() and not any(self.folder.iterdir()):
             self.folder.rmdir()
 
 

@@ -15,7 +15,7 @@ import re
 import secrets
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from contextlib import suppress
 from dataclasses import dataclass, field
 from functools import cache
@@ -31,9 +31,9 @@ STALE_SECONDS = 60.0
 _CLAIM, _RELEASED = "claim-", "released-"
 _HEARTBEAT = "heartbeat.json"
 _HIDDEN = "hidden"
-_NUMBER = re.compile("[1-9][0-9]{0,17}")
-_MOST_PROCESSES = 1 << 22
-"""Numbers of processes are below it, on any system."""
+_LARGEST_PID = 2**31 - 1
+_NAME = re.compile(rf"(?:{_CLAIM}|{_RELEASED})([1-9][0-9]*)")
+"""The names that are written here; files of other names, such as `claim-007`, are somebody else's."""
 
 
 class Lost(Exception):
@@ -76,6 +76,17 @@ class Process:
     def this(cls) -> "Process":
         """The current process."""
         return cls(this_machine(), os.getpid(), started(os.getpid()))
+
+    @classmethod
+    def read(cls, record: Any) -> "Process":
+        """The process that a claim names. Raises ValueError for what no claim holds."""
+        if not isinstance(record, dict) or record.keys() != {"machine", "pid", "started"}:
+            raise ValueError("must name a process")
+        machine, pid, since = record["machine"], record["pid"], record["started"]
+        types = isinstance(machine, str) and type(pid) is int and isinstance(since, str | None)
+        if not types or not 0 < pid <= _LARGEST_PID:
+            raise ValueError(f"must name a process with a number from 1 to {_LARGEST_PID}")
+        return cls(machine, pid, since)
 
     @property
     def dead(self) -> bool | None:
@@ -157,16 +168,21 @@ def acquire(folder: Path, *, dead_claim: int = 0) -> Claim | None:
         # Another process claimed and released this number since `_latest` was read.
         (folder / f"{_CLAIM}{number}").unlink(missing_ok=True)
         return None
-    for earlier in (one for one in _numbers(folder) if one < number):
-        for kind in (_CLAIM, _RELEASED):
-            (folder / f"{kind}{earlier}").unlink(missing_ok=True)
+    _remove(folder, (one for one in _numbers(folder) if one < number))
     return Claim(folder, number)
 
 
 def clear(folder: Path) -> None:
-    """Remove all files of claims of a run that is done."""
-    for path in [*folder.glob(f"{_CLAIM}*"), *folder.glob(f"{_RELEASED}*"), folder / _HEARTBEAT]:
-        path.unlink(missing_ok=True)
+    """Remove all files of claims of a run that is done. Raises OSError."""
+    _remove(folder, _numbers(folder))
+    (folder / _HEARTBEAT).unlink(missing_ok=True)
+
+
+def _remove(folder: Path, numbers: Iterable[int]) -> None:
+    """Remove claims; a folder of such a name, which nobody here made, stays."""
+    for path in (folder / f"{kind}{number}" for number in numbers for kind in (_CLAIM, _RELEASED)):
+        if not path.is_dir():
+            path.unlink(missing_ok=True)
 
 
 def last_notice(folder: Path) -> dict[str, Any] | None:
@@ -240,32 +256,27 @@ def _create(path: Path, content: str) -> bool:
 
 def _numbers(folder: Path) -> list[int]:
     """The numbers of all claims, released ones included, in order."""
-    names = (path.name.partition("-") for path in folder.iterdir())
-    kinds = (_CLAIM, _RELEASED)
-    return sorted(int(number) for kind, dash, number in names if kind + dash in kinds and _NUMBER.fullmatch(number))
+    return sorted(int(found[1]) for path in folder.iterdir() if (found := _NAME.fullmatch(path.name)))
 
 
 def _latest(folder: Path) -> tuple[int, Process | None]:
-    """The number of the latest claim, and its holder unless it was released. An unreadable claim counts as alive."""
+    """The number of the latest claim, and its holder unless it was released.
+
+    A claim with a content that no claim has counts as alive: on some file systems it is empty before it is written.
+    What is no file, such as a folder or a link to nothing, is nobody's claim.
+    """
     numbers = _numbers(folder)
     if not numbers:
         return 0, None
     number = numbers[-1]
+    path, released = (folder / f"{kind}{number}" for kind in (_CLAIM, _RELEASED))
     try:
-        return number, _holder(read_json(folder / f"{_CLAIM}{number}"))
-    except FileNotFoundError:
-        if (folder / f"{_RELEASED}{number}").exists():
+        return number, Process.read(read_json(path))
+    except OSError as error:
+        if os.path.lexists(released) or (os.path.lexists(path) and not path.is_file()):
             return number, None
-        if not (folder / f"{_CLAIM}{number}").is_symlink():
+        if isinstance(error, FileNotFoundError):
             return _latest(folder)  # removed since the folder was listed
-    except (OSError, ValueError, TypeError):
-        pass
-    return number, Process("unknown", 0, None)
-
-
-def _holder(record: Any) -> Process:
-    """The process that a claim names. Raises ValueError or TypeError for one that cannot be."""
-    holder = Process(**record)
-    if not isinstance(holder.machine, str) or type(holder.pid) is not int or not 0 < holder.pid < _MOST_PROCESSES:
-        raise ValueError
-    return holder
+        raise
+    except ValueError:
+        return number, Process("unknown", 0, None)

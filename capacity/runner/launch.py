@@ -32,8 +32,7 @@ class Launch:
     def __init__(self, preset: Preset, console: Console) -> None:
         self.preset, self._console = preset, console
         planned = preset
-        away = [name for name in preset.tokenizer if not is_at_hand(name)]
-        if preset.dry_run and away:
+        if preset.dry_run and (away := _away(preset)):
             self._say(f"Tokenizer {away[0]} is not on this machine: V and tokens are those of whole words.")
             here = tuple("word" if name in away else name for name in preset.tokenizer)
             planned = preset.model_copy(update={"tokenizer": here})
@@ -159,6 +158,14 @@ def make_preset(options: Any) -> Preset:
         return Preset.model_validate(values)
     except ValidationError as error:
         raise UserError(explain(error, Preset)) from None
+
+
+def _away(preset: Preset) -> list[str]:
+    """The tokenizers that are to be downloaded. Raises UserError for those that cannot be."""
+    try:
+        return [name for name in preset.tokenizer if not is_at_hand(name)]
+    except ValueError as error:
+        raise UserError([str(error)]) from None
 
 
 @contextmanager

@@ -18,6 +18,7 @@ from rich.table import Table
 from rich.text import Text
 
 from basis.reading import open_file, parse_json
+from basis.text import printable
 from capacity.runner.claim import last_notice
 from capacity.spec.plan import Plan
 from capacity.store.folders import RunFolder
@@ -67,7 +68,7 @@ class Tail:
     def lines(self) -> list[str]:
         """The whole lines that have been appended since the last call, 64 KiB of them at most."""
         try:
-            with self._path.open("rb") as file:
+            with open_file(self._path) as file:
                 if file.seek(0, 2) < self._read:  # truncated by a worker that resumed from a checkpoint
                     self._read = 0
                 file.seek(self._read)
@@ -202,8 +203,8 @@ class Display:
         self._show(self.rows())
 
     def print(self, text: str, *, markup: bool = False) -> None:
-        """Print a line above the display."""
-        self._console.print(text, markup=markup, highlight=False, soft_wrap=True)
+        """Print a line above the display; control and escape codes are shown, not obeyed."""
+        self._console.print(printable(text), markup=markup, highlight=False, soft_wrap=True)
 
     def rows(self) -> list[Row]:
         """All runs together, and each that is under way."""

@@ -132,7 +132,11 @@ class Run:
 
     def _read_config(self) -> RunConfig:
         """The configuration of this run. Raises ValueError if the folder has that, or the result, of another run."""
-        config, name = self.folder.read_config(), self.folder.path.name
+        name = self.folder.path.name
+        try:
+            config = self.folder.read_config()
+        except ValueError as error:
+            raise ValueError(f"config.yaml: {error}") from None
         if (found := run_id(config)) != name:
             raise ValueError(f"config.yaml: {self.folder.config} is that of run {found}; must be that of {name}")
         self.folder.read_result()

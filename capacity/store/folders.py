@@ -15,9 +15,11 @@ from pathlib import Path
 from typing import Any
 
 import yaml
+from pydantic import ValidationError
 
 from basis.files import replace_file, sync
 from basis.folders import changed_files, contents, refuse_links
+from basis.mistakes import explain
 from basis.reading import read_file, read_json
 from basis.text import printable, short, shown
 from basis.yaml_text import MOST_YAML, parse_yaml
@@ -96,8 +98,12 @@ class RunFolder:
             exposures = [row["exposures"] for row in result["rows"]]
         except FileNotFoundError:
             return None
-        except (OSError, ValueError, LookupError, TypeError) as error:
-            why = f"is not the result of a run ({type(error).__name__})"
+        except OSError as error:
+            why = f"is not the result of a run ({error.strerror})"
+        except ValueError as error:
+            why = f"is not the result of a run ({short(' '.join(str(error).split()))})"
+        except (LookupError, TypeError):
+            why = "is not the result of a run (its run_id, its exposures or its rows are missing)"
         else:
             if run != self.path.name:
                 why = f"is the result of run {run!r:.100}"
@@ -165,8 +171,14 @@ class RunFolder:
         replace_file(self.config, yaml.safe_dump(stored(config), sort_keys=False).encode())
 
     def read_config(self) -> RunConfig:
-        """The configuration that `write_config` wrote. Raises OSError, and ValueError for another file."""
-        return RunConfig.model_validate(parse_yaml(read_file(self.config, MOST_YAML)))
+        """The configuration that `write_config` wrote. Raises OSError, and ValueError that names any other file."""
+        try:
+            return RunConfig.model_validate(parse_yaml(read_file(self.config, MOST_YAML)))
+        except ValidationError as error:
+            reason = explain(error, RunConfig)[0]
+        except ValueError as error:
+            reason = short(" ".join(str(error).split()))
+        raise ValueError(f"{self.config} is of another version or damaged ({reason})")
 
 
 def run_folder(out: Path, config: RunConfig) -> RunFolder:
@@ -227,6 +239,8 @@ def check_store(out: Path) -> None:
     """See that a folder is a store that this version can read, or can become one. Raises ValueError or OSError."""
     refuse_links(out, STORE, "results.csv", "plots")
     file, found = out / STORE, contents(out)
+    if file.is_dir():
+        raise ValueError(f"out: {file} is a folder, where a sweep has a file; give another folder")
     try:
         written = read_json(file)["format"]
     except FileNotFoundError:

@@ -1,4 +1,4 @@
-"""A path is what a shell would make of it, wherever it is given."""
+"""A path is what a shell would make of it, wherever it is given; a file is replaced in one step."""
 
 import os
 import re
@@ -9,7 +9,7 @@ import pytest
 from pydantic import TypeAdapter, ValidationError
 from torch import nn
 
-from basis.files import UserPath, named_path, path_argument, user_path, working_folder
+from basis.files import UserPath, named_path, path_argument, replace_file, user_path, working_folder
 from basis.flags import UserError, run_main
 from biogen.config import DataConfig
 from capacity.run import run
@@ -82,3 +82,11 @@ def test_a_working_folder_may_be_gone(tmp_path, monkeypatch):
     with pytest.raises(SystemExit, match="2"):
         run_main(lambda: 0)
     monkeypatch.chdir(tmp_path)
+
+
+def test_a_file_that_cannot_be_replaced_is_named_and_nothing_is_left(tmp_path):
+    (tmp_path / "table.csv").mkdir()
+    for path in (tmp_path / "table.csv", tmp_path / "nowhere" / "table.csv"):
+        with pytest.raises(OSError, match=f": '{path}'$"):
+            replace_file(path, b"1")
+    assert [path.name for path in tmp_path.iterdir()] == ["table.csv"]

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 from huggingface_hub import constants
 
-from basis.hub import out_of_reach
+from basis.hub import may_be_on_hub, out_of_reach
 from biogen.tokenizer import make_tokenizer
 
 
@@ -22,6 +22,12 @@ def nobody(monkeypatch: pytest.MonkeyPatch, tmp_path: Path):
 @pytest.mark.parametrize(("name", "away"), [("gpt2", True), ("openai/gpt2", True), ("/no/folder", False)])
 def test_a_name_of_the_hub_is_out_of_reach_where_nobody_answers(name: str, away: bool):
     assert out_of_reach(name) == away
+
+
+@pytest.mark.parametrize("name", ["", ".", "/none", "/etc/passwd", "/dev/zero", "../a", "a/b/c", "a[/b]", "x" * 97])
+def test_what_the_hub_cannot_have_is_not_looked_for_there(name: str):
+    assert not may_be_on_hub(name)
+    assert may_be_on_hub("openai/gpt2")
 
 
 @pytest.mark.usefixtures("nobody")

@@ -91,19 +91,21 @@ def test_code_of_a_folder_is_never_run_and_never_asked_about(saved: PreTrainedTo
     alter(tmp_path / "tokenizer_config.json", auto_map={"AutoTokenizer": ["evil.T", "evil.T"]}, tokenizer_class="Evil")
     bare = shutil.copytree(tmp_path, tmp_path / "bare")
     (bare / "tokenizer.json").unlink()
-    program = "import sys; from biogen.tokenizer import is_at_hand; print(*map(is_at_hand, sys.argv[1:]))"
-    command = [sys.executable, "-c", program, str(tmp_path), str(bare)]
-    done = subprocess.run(command, input="y\n" * 9, capture_output=True, text=True, check=True)
-    assert done.stdout == "True False\n"
+    for folder, code in ((tmp_path, 0), (bare, 1)):
+        program = "import sys; from biogen.tokenizer import is_at_hand; is_at_hand(sys.argv[1])"
+        command = [sys.executable, "-c", program, str(folder)]
+        done = subprocess.run(command, input="y\n" * 9, capture_output=True, text=True, check=False)
+        assert done.returncode == code
+        assert done.stderr.count("ValueError: tokenizer: ") == code
     assert not (tmp_path / "exploded").exists()
 
 
 @pytest.mark.parametrize("kind", ["gpt_neox", "qwen3", "llama", "bert"])
 def test_no_tokenizer_is_made_up(tmp_path: Path, kind: str):
     alter(tmp_path / "config.json", model_type=kind)
-    assert not is_at_hand(str(tmp_path))
-    with pytest.raises(ValueError, match=r"^tokenizer: '.*' (has no tokenizer.json|cannot be loaded)[^\n]*$"):
-        make_tokenizer(str(tmp_path), 0, [], COVER)
+    for load in (is_at_hand, lambda name: make_tokenizer(name, 0, [], COVER)):
+        with pytest.raises(ValueError, match=r"^tokenizer: '.*' (has no tokenizer.json|cannot be loaded)[^\n]*$"):
+            load(str(tmp_path))
 
 
 def test_half_of_the_files_are_not_enough(tmp_path: Path):

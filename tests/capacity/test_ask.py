@@ -239,7 +239,7 @@ def test_damaged_runs_take_one_line_each(sweep, runs, tmp_path):
     for content, reason in (
         ("", f"{config} {damaged} ("),
         ("{size: 1x16, form: 1}", f"{config} {damaged} ("),
-        (": :", f"{whole} cannot be read ("),
+        (": :", f"{config} {damaged} ("),
     ):
         config.write_text(content)
         (line,) = told([whole])

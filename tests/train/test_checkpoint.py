@@ -6,6 +6,7 @@ import os
 import pickle
 import signal
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 import torch
@@ -196,6 +197,20 @@ def test_a_damaged_one_is_reported_and_gone(tmp_path):
     assert checkpoints.load() is None
     assert checkpoints.paths == []
     assert len(checkpoints.damaged) == 2
+
+
+@pytest.mark.parametrize("make", [Path.mkdir, lambda path: path.symlink_to("nowhere"), os.mkfifo])
+def test_what_is_no_file_is_named_and_left_alone(tmp_path, make):
+    checkpoints = saved(tmp_path / "c", 1, 2)
+    newer = checkpoints.folder / "000000000003.safetensors"
+    make(newer)
+    assert [path.stem for path in checkpoints.paths] == ["000000000001", "000000000002"]
+    assert checkpoints.load().record == {"steps": 2}
+    assert checkpoints.damaged == [f"checkpoint: {newer} is no file; it is left alone"]
+    checkpoints.save(4, {"x": torch.ones(1)}, {"steps": 4})
+    assert [int(path.stem) for path in checkpoints.paths] == [2, 4]
+    checkpoints.clear()
+    assert list(checkpoints.folder.iterdir()) == [newer]
 
 
 @pytest.mark.parametrize("kept", [0, 1, 7, 8, 20, 0.5, -1])

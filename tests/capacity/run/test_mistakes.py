@@ -142,6 +142,7 @@ def refused(arguments, capfd):
         ("--dataset bios --locale xx_XX", ["locale: 'xx_XX' is not allowed; must be one of Faker's locales of names"]),
         ("extra words", ["extra|words"]),
         ("--dataset bios --pools.first-names 9 --tokenizer /none", ["tokenizer: '/none' cannot be loaded"]),
+        ("--dry-run --dataset bios --tokenizer /etc/passwd", ["tokenizer: '/etc/passwd' cannot be loaded"]),
     ],
 )
 def test_a_mistake_is_a_line(flags, expected, preset, tmp_path, capfd):

@@ -114,12 +114,58 @@ def test_the_dead_of_another_are_replaced_when_their_heartbeat_stands_still(tmp_
     assert acquire(tmp_path, dead_claim=1) is None  # the one that took over lives
 
 
-@pytest.mark.parametrize("content", ["", "{", "[]", '{"pid": 1}', "null"])
+def record(**changes):
+    return json.dumps({"machine": this_machine(), "pid": 1, "started": None} | changes)
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        *("", "{", "[]", '{"pid": 1}', "null", "[" * 100_000, record(pid="abc"), record(pid=10**30), record(pid=-1)),
+        *(record(pid=True), record(pid=1.0), record(machine=None), record(started=7), record(more=1)),
+    ],
+    ids=lambda content: content[:90],
+)
 def test_a_claim_that_cannot_be_read_is_taken_for_alive(tmp_path, content):
     (tmp_path / "claim-1").write_text(content)
     assert acquire(tmp_path) is None
     assert Watch().free(tmp_path) is None
     assert acquire(tmp_path, dead_claim=1).number == 2
+
+
+def make_link(path):
+    path.symlink_to("nowhere")
+
+
+@pytest.mark.parametrize("make", [make_link, lambda path: path.symlink_to(path.name), Path.mkdir, os.mkfifo])
+@pytest.mark.parametrize("kind", ["claim", "released"])
+def test_what_is_no_file_is_nobodys_claim(tmp_path, make, kind):
+    make(tmp_path / f"{kind}-7")
+    assert Watch().free(tmp_path) == 0
+    with acquire(tmp_path) as held:
+        assert held.number == 8
+        assert acquire(tmp_path) is None
+        held.finished = True
+    assert names(tmp_path) == ([f"{kind}-7"] if (tmp_path / f"{kind}-7").is_dir() else [])
+
+
+@pytest.mark.parametrize("name", ["claim-²", "claim-007", "claim-0", "claim-", "claim--1", "claim-1x", "claim-1.txt"])
+def test_files_of_other_names_are_no_claims_and_stay(tmp_path, name):
+    (tmp_path / name).write_text("precious")
+    assert Watch().free(tmp_path) == 0
+    with acquire(tmp_path) as held:
+        assert held.number == 1
+        held.finished = True
+    assert names(tmp_path) == [name]
+
+
+def test_a_claim_may_have_any_number(tmp_path, dead):
+    dead(number=9999999999999999999999999999)
+    assert Watch().free(tmp_path) == 0
+    with acquire(tmp_path) as held:
+        assert held.number == 10**28
+        held.finished = True
+    assert names(tmp_path) == []
 
 
 def test_whoever_was_replaced_knows_it_and_stops_beating(tmp_path, monkeypatch):

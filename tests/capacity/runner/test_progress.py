@@ -154,6 +154,16 @@ def test_what_workers_say_is_passed_on_once(prepare, plan_of, clock, shown):
     assert shown.printed() == f"{name}: [one]\n{name}: two\n"
 
 
+def test_what_workers_say_is_shown_and_not_obeyed(prepare, plan_of, shown):
+    plan, folder = plan_of(exposures=8), prepare(exposures=8)
+    shown.display.expect(plan, folder)
+    shown.display.start(plan, folder)
+    folder.log.write_bytes(b"\x1b[2J\x1b]0;title\x07 \xff\x00\n")
+    shown.display.end(plan)
+    name = folder.path.name.rpartition("-")[0]
+    assert shown.printed() == f"{name}: \\x1b[2J\\x1b]0;title\\x07 \ufffd\\x00\n"
+
+
 def test_the_folders_are_looked_at_once_a_second(prepare, plan_of, clock, shown, report):
     plan, folder = plan_of(exposures=8), prepare(exposures=8)
     shown.display.expect(plan, folder)

@@ -3,9 +3,9 @@
 import hashlib
 import json
 import os
+import re
 
 import pytest
-from pydantic import ValidationError
 
 from capacity.runner.progress import progress_of
 from capacity.spec.identity import run_id
@@ -41,8 +41,14 @@ def test_a_config_with_a_strange_key_is_refused(tmp_path, plan_of):
     folder = run_folder(tmp_path, config)
     folder.write_config(config)
     folder.config.write_text(folder.config.read_text() + "colour: red\n")
-    with pytest.raises(ValidationError, match="colour"):
-        folder.read_config()
+    for content, reason in [
+        (folder.config.read_text(), "colour: is not a key; see --help for all"),
+        ("[" * 50_000, "while increasing flow level exceeded maximum nesting depth .*"),
+        ("a: &a [x]\nb: *a\n", "aliases are not allowed"),
+    ]:
+        folder.config.write_text(content)
+        with pytest.raises(ValueError, match=rf"^{folder.config} is of another version or damaged \({reason}\)$"):
+            folder.read_config()
 
 
 @pytest.mark.parametrize("content", ["[" * 50_000, "5", "a: &a [x]\nb: *a", "!!python/name:os.system", "\0"], ids=repr)
@@ -101,20 +107,28 @@ def test_a_run_is_not_done_by_a_result_that_is_not_its_own(tmp_path):
         ({"config": {"exposures": 3}}, "has [2] exposures, where 3 are planned"),
         ({"rows": [{"exposures": 2}, {"exposures": 1}]}, "has [2, 1] exposures, where 2 are planned"),
         ({"rows": []}, "has [] exposures, where 2 are planned"),
-        ({"rows": 3}, "is not the result of a run (TypeError)"),
-        ({"config": None}, "is not the result of a run (TypeError)"),
+        ({"rows": 3}, "is not the result of a run (its run_id, its exposures or its rows are missing)"),
+        ({"config": None}, "is not the result of a run (its run_id, its exposures or its rows are missing)"),
     ]:
         folder.result.write_text(json.dumps(whole | change))
         assert not folder.done
         with pytest.raises(ValueError, match=r"^result\.json: ") as error:
             folder.read_result()
         assert str(error.value) == f"result.json: {folder.result} {why}; delete it to do the run again"
-    for content in ("", "[" * 100_000, "{}", "[]"):
+    for content, why in [
+        ("", "Expecting value: line 1 column 1 (char 0)"),
+        ("[" * 100_000, "it is nested too deeply"),
+        *((content, "its run_id, its exposures or its rows are missing") for content in ("{}", "[]")),
+    ]:
         folder.result.write_text(content)
         assert not folder.done
+        with pytest.raises(ValueError, match=re.escape(f"is not the result of a run ({why}); delete it")):
+            folder.read_result()
     folder.result.unlink()
     os.mkfifo(folder.result)
     assert not folder.done  # and does not wait for a writer
+    with pytest.raises(ValueError, match=r"is not the result of a run \(Not a file\); delete it"):
+        folder.read_result()
 
 
 def test_metrics_that_are_not_whole_are_named(tmp_path):
@@ -222,6 +236,10 @@ def test_a_store_knows_its_version(tmp_path, monkeypatch):
     with pytest.raises(ValueError, match=rf"^out: {out}/store.json is damaged; give another folder$"):
         open_store(out)
     (out / "store.json").unlink()
+    (out / "store.json").mkdir()
+    with pytest.raises(ValueError, match=rf"^out: {out}/store.json is a folder, where a sweep has a file; give an"):
+        open_store(out)
+    (out / "store.json").rmdir()
     (out / "run").mkdir()
     (out / "run" / "config.yaml").touch()
     with pytest.raises(ValueError, match=rf"^out: {out} was written by an earlier version"):
