@@ -1,17 +1,28 @@
 """A model that was trained on other people has no bits of these: each term is at most 0 before it is floored."""
 
 import math
+from dataclasses import replace
 
 import numpy as np
 import pytest
+import torch
 
 import eval
 from biogen.config import DataConfig
 from biogen.dataset import EVALUATION, make_dataset
+from biogen.datasets import DATASETS
 from biogen.templates import ATTRIBUTES, split_template
+from biogen.windows import Batches
 from eval.hf import load
 from eval.recall import recall_people
+from eval.record import measure_copies
 from eval.source import OwnTokens
+from tests.train.test_loop import SETTINGS
+from train.architectures import ARCHITECTURES
+from train.architectures.causal_lm import make_model
+from train.inference import Inference
+from train.loop import Trainer
+from train.sizes import parse_size
 
 PEOPLE = np.arange(30)
 TOKENIZERS = [{"vocab": 70}, {"vocab": 150}, {"vocab": 420}, {"tokenizer": "word"}]
@@ -24,6 +35,43 @@ def terms(dataset, name, value, first):
     shape = dataset.shape
     sets = shape.L * math.log(shape.T) - math.log(shape.D) - first
     return [math.log(dataset.names) - name, shape.C * math.log(shape.D) - value, sets]
+
+
+WORLDS = {
+    "bios": {"tokenizer": "word", "templates": 6},
+    "biod": {"biod": {"K": 2, "C": 2, "D": 8, "T": 8, "name_length": 3}},
+    "random": {"dataset_options": {"tokens": 8, "length": 8}},
+}
+
+
+def trained(architecture, config):
+    """A small model after 60 exposures of the people of a configuration; it knows some of them."""
+    dataset = make_dataset(config)
+    model = make_model(architecture, parse_size("1x16"), dataset.tokenizer.vocab, {})
+    model.initialize("width", 0)
+    settings = replace(SETTINGS, lr=0.03, embedding_lr=0.03, exposures=60)
+    trainer = Trainer(model, settings, torch.device("cpu"))
+    for batch in Batches(dataset, layout="rows", context=512, batch=20, exposures=60):
+        trainer.step(batch)
+    return model
+
+
+@pytest.mark.parametrize(
+    ("world", "architecture"),
+    [*((world, "gpt2") for world in DATASETS.names), *(("biod", one) for one in ARCHITECTURES.names if one != "gpt2")],
+)
+def test_every_data_set_and_architecture_has_none_of_people_it_never_saw(world, architecture):
+    config = DataConfig(dataset=world, people=20, **WORLDS[world])
+    others = config.model_copy(update={"seed": 1})
+    model = trained(architecture, config)
+    bits = {}
+    for name, people in (("its own", config), ("others", others)):
+        source = OwnTokens(make_dataset(people))
+        reader = Inference(model, torch.device("cpu"))
+        (bits[name],) = measure_copies(model, lambda _: reader, source, 1000, schemes=(), people=20)
+    found = bits["others"]
+    assert max(terms(make_dataset(others), found["loss_name"], found["loss_value"], found["loss_value1"])) <= 0
+    assert found["bits"] == 0 < bits["its own"]["bits"]
 
 
 @pytest.mark.parametrize("which", ["bios_run", "biod_run"])
