@@ -210,21 +210,28 @@ def _questions(dataset: Dataset, exposure: int) -> Iterator[dict[str, Any]]:
 
 
 def _write(path: Path, rows: Iterator[dict[str, Any]]) -> None:
-    writer = None
-    while block := list(itertools.islice(rows, _BLOCK)):
-        schema = None
-        if "spans" in block[0]:
-            schema = pa.schema(
-                [
-                    (key, _SPANS if key == "spans" else pa.int64() if key == "person" else pa.string())
-                    for key in block[0]
-                ]
-            )
-        table = pa.Table.from_pylist(block, schema=schema)
-        writer = writer or pq.ParquetWriter(path, table.schema)
-        writer.write_table(table)
-    if writer is not None:
-        writer.close()
+    """Write a table under a temporary name, then rename it: `path` is whole, or not there. No rows make no table."""
+    temporary, writer = path.with_name(f".{path.name}.tmp"), None
+    temporary.unlink(missing_ok=True)
+    try:
+        while block := list(itertools.islice(rows, _BLOCK)):
+            table = pa.Table.from_pylist(block, schema=_schema(block[0]))
+            writer = writer or pq.ParquetWriter(temporary, table.schema)
+            writer.write_table(table)
+        if writer is not None:
+            writer.close()
+            os.replace(temporary, path)
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+def _schema(row: dict[str, Any]) -> pa.Schema | None:
+    """The types of a table with spans; None where pyarrow finds them."""
+    if "spans" not in row:
+        return None
+    return pa.schema(
+        [(key, _SPANS if key == "spans" else pa.int64() if key == "person" else pa.string()) for key in row]
+    )
 
 
 def _write_pools(dataset: Dataset, folder: Path) -> None:

@@ -133,6 +133,8 @@ def _reason(error: Exception) -> str:
         return f"disk full: {text}; the last checkpoint is whole"
     if _no_memory(error):
         return f"out of memory: {text or 'on the CPU'}"
+    if isinstance(error, OSError) and error.filename and error.strerror:
+        return f"{error.filename}: {error.strerror}"
     return text if isinstance(error, Diverged | ValueError) else f"{type(error).__name__}: {text}"
 
 

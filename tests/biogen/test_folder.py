@@ -129,6 +129,22 @@ def test_an_option_that_a_folder_does_not_know_has_its_default(tmp_path: Path):
     assert "junk_people" in yaml.safe_load((tmp_path / "config.yaml").read_text())["data"]
 
 
+def test_a_table_is_whole_or_not_there(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(folder_module, "_BLOCK", 4)
+
+    def full(writer, table):
+        raise OSError("full")
+
+    with monkeypatch.context() as patched:
+        patched.setattr(pq.ParquetWriter, "write_table", full)
+        with pytest.raises(OSError, match="full"):
+            write_dataset(DataConfig(people=9, dataset="biod"), 1, tmp_path / "d")
+    assert not list((tmp_path / "d").glob("*.parquet*"))
+    assert not list((tmp_path / "d").glob(".*"))
+    assert write_dataset(DataConfig(people=9, dataset="biod"), 1, tmp_path / "d") == 9
+    assert len(pd.read_parquet(tmp_path / "d" / "data.parquet")) == 9
+
+
 def test_a_data_set_cut_off_while_it_was_written_is_written_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     def cut_off(path: Path, rows: object) -> None:
         path.write_bytes(b"half")

@@ -112,7 +112,7 @@ def test_an_interrupted_sweep_says_how_to_go_on(store, interrupted):
 def test_it_goes_on_and_names_what_fails(store, failed):
     assert failed.code == 1
     *_, line, advice = failed.said.splitlines()
-    assert line.startswith(f"failed: {store.bad.path.name}: IsADirectoryError: ")
+    assert line == f"failed: {store.bad.path.name}: {store.bad.metrics}: Is a directory"
     assert advice == "1 of 2 runs failed; --retry-failed takes them up again."
     assert store.good.done
     assert not failed.done

@@ -135,11 +135,12 @@ def test_a_training_that_diverges_says_so(prepare, capfd, monkeypatch):
     [
         (OSError(errno.ENOSPC, "No space left on device", "x"), "disk full: [Errno 28] No space left on device: 'x'"),
         (OSError(errno.EIO, "Input/output error"), "OSError: [Errno 5] Input/output error"),
+        (IsADirectoryError(errno.EISDIR, "Is a directory", "x/y"), "x/y: Is a directory"),
         (MemoryError(), "out of memory: on the CPU"),
         (torch.OutOfMemoryError("CUDA out of memory.\nTried"), "out of memory: CUDA out of memory. Tried"),
         (RuntimeError("DefaultCPUAllocator: can't allocate memory: you tried"), "out of memory: DefaultCPUAllocator"),
     ],
-    ids=["full", "broken", "memory", "cuda", "allocator"],
+    ids=["full", "broken", "in the way", "memory", "cuda", "allocator"],
 )
 def test_a_failure_is_recorded_with_its_reason(prepare, do, rows_of, capfd, monkeypatch, error, reason):
     undisturbed, folder = prepare("other"), prepare()
