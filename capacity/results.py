@@ -80,7 +80,8 @@ def block(name: str) -> str:
 
     `best FOLDER`: the best R over N; `runs FOLDER`: every run; `made FOLDER`: where its numbers come from;
     `text FILE`: a file of results/ as it is; `experiments`: all verdicts; `finding`: the law in a sentence;
-    `findings`: what each source found, beside what came out; `headlines`: the first of each experiment.
+    `findings`: what each source found, beside what came out; `headlines`: the first of each experiment;
+    `record`: its table.
     """
     from capacity.report.best import best_table
     from capacity.report.documents import made_by, runs_table
@@ -132,6 +133,12 @@ def _findings(most: int | None = None, folder: str = "") -> str:
     return table(pd.DataFrame(rows))
 
 
+def _table_of(name: str) -> str:
+    from capacity.report.markdown import table
+
+    return table(EXPERIMENTS[name].table(_selected(name)))
+
+
 def _finding() -> str:
     """The law on bioD as the source trains, in a sentence."""
     from capacity.laws.capacity import best_over_people
@@ -151,6 +158,7 @@ _OF_ALL: dict[str, Callable[[], str]] = {
     "experiments": _experiments,
     "finding": _finding,
     "findings": _findings,
+    "record": lambda: _table_of("record"),
     "headlines": lambda: _findings(most=1, folder="results/"),
 }
 """The blocks that take nothing."""

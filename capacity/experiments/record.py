@@ -86,7 +86,7 @@ class FewestExposures:
         findings, evidence = [], []
         statuses: list[Status] = []
         for (dataset, level), began in _BEGAN.items():
-            fewest = quickest_entry(frame[frame["dataset"] == dataset], level)
+            fewest = quickest(frame[frame["dataset"] == dataset], level)
             what = f"exposures to {level:g} bits per parameter, {dataset}, {SIZES[dataset]}"
             findings.append(
                 Finding(what, f"{began:,} when the record began", "" if fewest is None else f"{fewest[0]:,}")
@@ -102,7 +102,7 @@ class FewestExposures:
         return Verdict(together(statuses), evidence, findings)
 
 
-def quickest_entry(frame: pd.DataFrame, level: float) -> tuple[int, str] | None:
+def quickest(frame: pd.DataFrame, level: float) -> tuple[int, str] | None:
     """The fewest exposures of an entry whose mean R is at least `level`, and its name; None if there is none."""
     entry = frame.groupby(["setting", "exposures"])
     means = entry.agg(R=("bits_per_param", "mean"), seeds=("seed", "nunique")).reset_index()
