@@ -37,5 +37,8 @@ CITY = Comparison(
             (_NONE, _ANY, 0.97, 1.03, "no difference", _AT),
         ]
     ),
-    shared={"dataset": "bios", "recipe": "fast", "templates": 6, "junk": "0", "questions": "none", "exposures": 100},
+    shared={
+        **{"dataset": "bios", "recipe": "fast", "variant": "fresh", "templates": 6, "junk": "0", "questions": "none"},
+        **{"layout": "rows", "architecture": "gpt2", "size": "2x32x1", "people": 2000, "exposures": 100},
+    },
 )

@@ -49,11 +49,12 @@ class PaperRow:
     )
     runs: tuple[tuple[Scale, str, Mapping[str, Any]], ...] = (
         ("laptop", "reproduce/paper-row-biod", {}),
-        ("laptop", "reproduce/paper-row-bios", {}),
+        ("gpu", "reproduce/paper-row-biod", {}),
+        ("gpu", "reproduce/paper-row-bios", {}),
         ("gpu", "reproduce/paper-row-gpu", {"dataset": "biod"}),
         ("gpu", "reproduce/paper-row-gpu", {"dataset": "bios", "tokenizer": "gpt2"}),
     )
-    published: tuple[str, ...] = ("paper-row",)
+    published: tuple[str, ...] = ("comparisons",)
     figures: tuple[str, ...] = ("law",)
 
     def sweeps(self, scale: Scale) -> Sequence[Mapping[str, Any]]:
