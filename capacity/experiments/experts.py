@@ -3,12 +3,28 @@
 Source: Allen-Zhu and Li, arXiv 2404.05405, result 9 (section 9).
 """
 
+import pandas as pd
+
 from capacity.experiments.comparison import Comparison, claims
 
 _ONE = "1 expert"
 _NAMES = {4: "4 experts", 8: "8 experts", 32: "32 experts"}
 
-EXPERTS = Comparison(
+
+class _Experts(Comparison):
+    """A comparison that also knows R by the active parameters."""
+
+    def select(self, frame: pd.DataFrame) -> pd.DataFrame:
+        """The runs of its settings, with their bits per parameter that a token passes through: one expert a layer."""
+        rows = super().select(frame)
+        if rows.empty:
+            return rows
+        left_out = 2 * rows["layers"] * (rows["architecture_options.experts"] - 1) * rows["width"] ** 2
+        active = rows["params"] - left_out
+        return rows.assign(params_active=active, bits_per_active_param=rows["bits"] / active)
+
+
+EXPERTS = _Experts(
     title="mixtures of experts",
     question="How much does a mixture of experts store, a parameter of all of them?",
     source=(
@@ -31,4 +47,5 @@ EXPERTS = Comparison(
         "people": [60, 80, 100, 130, 170, 220, 280, 360, 470, 610],
     },
     best_people=True,
+    columns={"bits_per_active_param": "R by active P"},
 )
