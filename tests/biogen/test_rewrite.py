@@ -32,6 +32,11 @@ def ask(url: str, out: Path, people: int = 3, texts: int = 2, *more: str) -> int
     return main([*PEOPLE, *given, *more])
 
 
+def fit(values: Values, number: int) -> str:
+    """A faithful text that can be measured, in whatever order prompts come."""
+    return faithful(values, 4 * number)
+
+
 def lines(file: Path) -> list[dict]:
     return [json.loads(line) for line in file.read_text().splitlines()]
 
@@ -107,7 +112,7 @@ def test_an_interrupted_command_goes_on(tmp_path: Path, monkeypatch: pytest.Monk
         take(self, person, text)
 
     monkeypatch.setattr(rewrite.Rewriting, "_take", stop)
-    with rewriter(faithful) as (url, keys):
+    with rewriter(fit) as (url, keys):
         assert ask(url, tmp_path, 5, 2, "--batch", "3") == 130
         kept = (tmp_path / "texts.jsonl").read_bytes()
         assert 3 <= len(lines(tmp_path / "texts.jsonl")) <= 5
@@ -133,16 +138,16 @@ def test_the_people_may_come_from_a_bank(tmp_path: Path):
 def test_failures_are_tried_again_and_a_refusal_is_not(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys):
     monkeypatch.setattr(writers, "_PAUSE", 0.001)
     monkeypatch.setenv(writers.KEY, "secret-key")
-    with rewriter(faithful, 503, 429) as (url, keys):
+    with rewriter(fit, 503, 429) as (url, keys):
         assert ask(url, tmp_path / "one", 1, 1) == 0
     assert len(keys) == 4
     assert set(keys) == {"Bearer secret-key"}
     for status in (401, 404, 302):
-        with rewriter(faithful, *[status] * 9) as (url, keys):
+        with rewriter(fit, *[status] * 9) as (url, keys):
             with pytest.raises(UserError, match=f"^url: {url}/chat/completions answers with HTTP status {status}"):
                 ask(url, tmp_path / "two", 1, 1, "--batch", "1")
             assert len(keys) == 1
-    with rewriter(faithful, *[500] * 99) as (url, keys):
+    with rewriter(fit, *[500] * 99) as (url, keys):
         assert ask(url, tmp_path / "three", 1, 1, "--batch", "1") == 1
         assert len(keys) == 6
     printed = capsys.readouterr()
