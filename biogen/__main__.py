@@ -49,6 +49,7 @@ def main(arguments: list[str] | None = None) -> int:
         arguments,
         program=called_as("biogen"),
         description="Write synthetic biographies to a folder.",
+        examples=["biogen --people 1000 --texts 100 --out people", "biogen rewrite --help"],
         keys_of_file=_data_keys,
     )
     config = DataConfig(**{name: getattr(options, name) for name in DataConfig.model_fields})

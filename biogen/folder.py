@@ -244,7 +244,7 @@ def _describe(dataset: Dataset, texts: int, measured: bool) -> str:
     config = dataset.config
     header = {
         "license": "apache-2.0",
-        **({} if config.bank else {"language": ["en"]}),
+        **({} if dataset.carried(config) else {"language": ["en"]}),
         "tags": ["synthetic", "knowledge-capacity"],
         "configs": [{"config_name": "default", "data_files": _DATA}],
     }

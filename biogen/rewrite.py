@@ -11,6 +11,7 @@ import sys
 import time
 from collections import Counter
 from contextlib import closing
+from itertools import islice
 from pathlib import Path
 from typing import IO, Annotated, Any
 
@@ -42,7 +43,7 @@ _MOST_REJECTED = 4000
 class Options(Frozen):
     """Who the people are, which model writes, and where to."""
 
-    model: str
+    model: Annotated[str, AfterValidator(at_home)]
     """Name or folder of a model of transformers', or with --url the model's name there."""
     url: str | None = None
     """OpenAI-compatible address, such as http://localhost:8000/v1; the key is in the environment (OPENAI_API_KEY)."""
@@ -103,6 +104,7 @@ class Rewriting:
         except BaseException:
             self.close()
             raise
+        # How many texts may still be asked for, of people who lack any.
         self._tries = {person: count * options.attempts for person, count in self.lacking.items()}
 
     def close(self) -> None:
@@ -167,10 +169,10 @@ class Rewriting:
     def _next(self, count: int) -> list[tuple[int, int]]:
         """Up to `count` people whose texts come next, each with the number of the text."""
         found: list[tuple[int, int]] = []
-        for person in list(self._tries):
+        for person in list(islice(self._tries, count)):
             ask = min(self._lacking(person), self._tries[person], count - len(found))
             self._tries[person] -= ask
-            if self._tries[person] <= 0 or not self._lacking(person):
+            if not self._tries[person]:
                 del self._tries[person]
             found += [(person, self._asked[person] + number) for number in range(ask)]
             self._asked[person] += ask
@@ -201,6 +203,8 @@ class Rewriting:
         self.accepted += 1
         self._texts.setdefault(person, {})[text] = marked.fit_to_measure
         accepted.write(json.dumps(record | {"text": text}) + "\n")
+        if not self._lacking(person):
+            self._tries.pop(person, None)
 
 
 def check_folder(out: Path, config: DataConfig) -> None:

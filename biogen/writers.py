@@ -7,11 +7,12 @@ alone: redirections are refused.
 import json
 import math
 import os
+from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from http.client import HTTPException
 from threading import Event
-from typing import Any, Protocol
+from typing import Any
 from urllib.error import HTTPError, URLError
 from urllib.parse import urlsplit
 from urllib.request import HTTPRedirectHandler, Request, build_opener
@@ -36,18 +37,18 @@ class WriterFailed(Exception):
     """A model that does not answer; what it wrote before is kept."""
 
 
-class Writer(Protocol):
+class Writer(ABC):
     """A language model."""
 
     batch: int
     """Prompts that it takes at a time."""
 
+    @abstractmethod
     def write(self, prompts: Sequence[str]) -> list[str]:
         """A text for each prompt. Raises WriterFailed, and ValueError for a mistake in the options."""
-        ...
 
 
-class AddressWriter:
+class AddressWriter(Writer):
     """A model behind an address that speaks OpenAI's protocol of chat completions."""
 
     def __init__(
@@ -121,7 +122,7 @@ def _content(answer: bytes) -> str:
     return content if isinstance(content, str) else ""  # a model that refuses may say nothing
 
 
-class LocalWriter:
+class LocalWriter(Writer):
     """A model of transformers' on this machine."""
 
     def __init__(self, name: str, *, temperature: float, most_tokens: int, batch: int, seed: int, device: str) -> None:

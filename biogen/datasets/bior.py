@@ -107,7 +107,7 @@ class BioR(Dataset):
 
     @property
     def texts(self) -> int:
-        """The most texts that a person has for training; whoever has fewer is met in the same texts sooner again."""
+        """The most texts that a person has for training; those of a person with fewer come again sooner."""
         return int(self._count.max())
 
     @property

@@ -43,12 +43,14 @@ def changes(before: Any, now: dict[str, str], config: RunConfig) -> str:
     return f"{' and '.join(changed)} changed since" if changed else ""
 
 
-def changed_since(config: RunConfig, result: Mapping[str, Any]) -> str:
-    """What is no longer as it was when a run was done, if its options name files of a user's own; else empty.
+def names_files(config: RunConfig) -> bool:
+    """Whether the options name files of texts or pools, which may change."""
+    return bool(DATASETS[config.data.dataset].carried(config.data))
 
-    A result of an earlier version, which has no fingerprint, is taken as it is.
-    """
-    if "fingerprint" not in result or not DATASETS[config.data.dataset].carried(config.data):
+
+def changed_since(config: RunConfig, result: Mapping[str, Any]) -> str:
+    """What is no longer as it was when a run was done; empty if all is, or if the result does not tell."""
+    if "fingerprint" not in result:  # it is of an earlier version
         return ""
     return changes(result["fingerprint"], _data_fingerprint(config.data.model_dump_json()), config)
 

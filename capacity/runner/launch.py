@@ -18,7 +18,7 @@ from biogen.tokenizer import is_at_hand
 from capacity.runner.bracket import Bracket
 from capacity.runner.engine import Engine, LocalEngine, WorkerOptions, default_workers
 from capacity.runner.estimate import lack_of_memory
-from capacity.runner.fingerprint import changed_since
+from capacity.runner.fingerprint import changed_since, names_files
 from capacity.runner.sweep import run_all
 from capacity.spec.plan import Plan, make_sweep
 from capacity.spec.preset import Preset
@@ -69,8 +69,8 @@ class Launch:
         """Check that the folder, if there is one, can hold the results, and that those in it are of the same texts."""
         with _told(self.preset.out):
             check_store(self.preset.out)
-        lines = [line for plan in self.plans if (line := _other_texts(plan, self.preset.out))]
-        if lines:
+        reading = [plan for plan in self.plans if names_files(plan.config)]
+        if lines := [line for plan in reading if (line := _other_texts(plan, self.preset.out))]:
             raise UserError(lines)
 
     def done(self) -> tuple[int, int]:

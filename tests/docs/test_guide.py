@@ -17,6 +17,7 @@ from capacity.spec.plan import make_plans
 from capacity.spec.preset import Preset
 from capacity.spec.presets import preset_names
 from tests.biogen.banks import write_bank
+from tests.biogen.datasets.test_bior import PEOPLE, fill
 
 ROOT = Path(__file__).parents[2]
 PAGE = (ROOT / "docs" / "guide.md").read_text(encoding="utf-8")
@@ -42,6 +43,12 @@ def help_of(command, capsys):
     return capsys.readouterr().out
 
 
+def help_of_rewrite(capsys):
+    with pytest.raises(SystemExit):
+        importlib.import_module(commands()["biogen"]).main(["rewrite", "--help"])
+    return capsys.readouterr().out
+
+
 def test_every_command_is_explained():
     rows = re.findall(r"^\| `capacity (\w+)` \|", PAGE, re.MULTILINE)
     assert set(rows) == set(commands())
@@ -50,7 +57,7 @@ def test_every_command_is_explained():
 
 def test_commands_have_the_flags_that_they_are_given(capsys):
     for command in commands():
-        told = help_of(command, capsys)
+        told = help_of(command, capsys) + (help_of_rewrite(capsys) if command == "biogen" else "")
         flags = {word for words in shown() if words[0] == command for word in words if word.startswith("--")}
         assert not [flag for flag in flags if flag not in told], command
 
@@ -60,6 +67,9 @@ def test_a_sweep_can_be_planned(words, tmp_path, monkeypatch, capsys):
     monkeypatch.syspath_prepend(ROOT / "docs" / "examples")
     monkeypatch.chdir(tmp_path)
     write_bank(tmp_path / "BANK", {"last_names.txt": None})
+    if "bior" in words:
+        fill(tmp_path / "rewritten")
+        words = [str(PEOPLE) if word == "1000" else word for word in words]
     planned = []
     monkeypatch.setattr(capacity.report.plans, "show_plans", lambda plans, *_: planned.extend(plans))
     assert run.main([*words[1:], "--dry-run", "--device", "cpu"]) == 0
@@ -67,7 +77,7 @@ def test_a_sweep_can_be_planned(words, tmp_path, monkeypatch, capsys):
 
 
 def test_flags_that_the_text_names_are_there(capsys):
-    told = "".join(help_of(command, capsys) for command in commands())
+    told = "".join([*(help_of(command, capsys) for command in commands()), help_of_rewrite(capsys)])
     told = re.sub(r"\s+", " ", told)
     prose = re.sub(r"^```.*?^```$", "", PAGE, flags=re.MULTILINE | re.DOTALL)
     flags = set(re.findall(r"(?<![\w-])--[a-z][\w.-]+", prose))

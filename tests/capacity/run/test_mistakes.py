@@ -49,7 +49,10 @@ def refused(arguments, capfd):
         ),
         ("--bracket", ["bracket: True is not allowed without r_max, which says what N to begin with"]),
         ("--seeds -1", ["seeds: '-1' is not allowed; must be greater than or equal to 0"]),
-        ("--dataset biox", ["dataset: 'biox' is not allowed; must be bios, biod, random or your own as module:Name"]),
+        (
+            "--dataset biox",
+            ["dataset: 'biox' is not allowed; must be bios, bior, biod, random or your own as"],
+        ),
         ("--variant sometimes", ["variant: 'sometimes' is not allowed; must be fresh, single or multiM"]),
         ("--questions half", ["questions: half is not an option of bioD; must be none"]),
         ("--variant single", ["variant: single is not an option of bioD; must be fresh"]),

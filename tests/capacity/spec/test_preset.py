@@ -114,7 +114,7 @@ def test_a_sweep_of_nothing_is_refused(field):
 
 SAMPLES = {
     **{"architecture": "my:Own", "architecture_options": {"depth": 3}, "dataset_options": {"sides": 6}},
-    **{"mlp": "gated", "tied": True, "company_city": "none", "measured_order": "as-trained"},
+    **{"mlp": "gated", "tied": True, "company_city": "none", "measured_order": "as-trained", "bank": "my_bank"},
     **{"dataset": "biod", "variant": "multi5+permute", "templates": 48, "locale": "de_DE", "tokenizer": "word"},
     **{"vocab": 900, "junk_people": 77, "domain_token": True, "questions": "half", "recipe": "paper", "batch": 6},
     **{"layout": "packed", "context": 99, "optimizer": "adamw", "initialization": "gpt2", "lr": 0.5, "clip": 2.5},
