@@ -7,10 +7,12 @@ alone: redirections are refused.
 import json
 import math
 import os
+import re
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from http.client import HTTPException
+from pathlib import Path
 from threading import Event
 from typing import Any
 from urllib.error import HTTPError, URLError
@@ -28,6 +30,7 @@ _MOST_ANSWER = 1 << 20
 """Bytes of an answer, at most."""
 _AGAIN = frozenset({408, 409, 425, 429, 500, 502, 503, 504})
 """Statuses of HTTP after which a request is sent again."""
+_HUB_NAME = re.compile(r"[\w.-]+(/[\w.-]+)?")
 _TRIES = 6
 _PAUSE = 1.0
 """Seconds before the first repetition, which double at each."""
@@ -127,6 +130,8 @@ class LocalWriter(Writer):
 
     def __init__(self, name: str, *, temperature: float, most_tokens: int, batch: int, seed: int, device: str) -> None:
         """name: a folder, or a name on the hub. Raises ValueError with the reason in one line."""
+        if not Path(name).is_dir() and not _HUB_NAME.fullmatch(name):
+            raise ValueError(f"model: {name!r} is not a folder; must be one, or a name on the Hugging Face hub")
         if out_of_reach(name):
             raise ValueError(f"model: {name!r} is not on this machine, and the Hugging Face hub does not answer")
         from transformers import AutoModelForCausalLM, AutoTokenizer, set_seed  # slow to import

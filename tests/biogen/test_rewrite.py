@@ -164,6 +164,7 @@ def test_failures_are_tried_again_and_a_refusal_is_not(tmp_path: Path, monkeypat
         (["--people", "8001"], "^people: 8001 people need as many names; allowed is at most N0 = 8000"),
         (["--bank", "/nowhere"], "^bank: /nowhere cannot be read"),
         (["--texts", "many"], "^texts: 'many' is not allowed; must be a whole number"),
+        (["--model", "/nowhere"], "^model: '/nowhere' is not a folder; must be one, or a name on the"),
         ([], "^model: 'test' (is not on this machine|cannot be loaded)"),
     ],
 )

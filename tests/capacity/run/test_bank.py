@@ -22,8 +22,6 @@ def test_a_sweep_its_data_and_its_changes(tmp_path: Path, capsys: pytest.Capture
     out, data = tmp_path / "runs", tmp_path / "data"
     flags = [*FLAGS, "--config", "laptop", "--bank", str(bank)]
     flags += ["--sizes", "1x16", "--exposures", "2", "--quantize", "none", "--device", "cpu", "--out", str(out)]
-    assert "R max" in sweep([*flags, "--dry-run"]).said
-    assert not out.exists()
     assert sweep(flags).code == 0
     (run,) = out.glob("bios-*")
     result = json.loads((run / "result.json").read_text())

@@ -14,10 +14,11 @@ from capacity.store.folders import run_folder
 from eval.__main__ import main as measure
 from tests.biogen.datasets.test_bior import PEOPLE, fill
 
-SWEEP = {"sizes": "1x16", "exposures": 300, "lr": 0.02, "quantize": "gptq-int4", "device": "cpu"}
+SWEEP = {"sizes": "1x16", "exposures": 60, "batch": 4, "lr": 0.02, "quantize": "none", "device": "cpu"}
 
 
 def test_a_run_on_rewritten_texts(tmp_path: Path, capsys: pytest.CaptureFixture[str]):
+    torch.set_num_threads(1)
     texts = str(fill(tmp_path / "rewritten"))
     data = {"dataset": "bior", "dataset_options": {"texts": texts}, "people": PEOPLE, "tokenizer": "word"}
     (plan,) = make_plans(Preset.model_validate(data | SWEEP))
@@ -25,9 +26,8 @@ def test_a_run_on_rewritten_texts(tmp_path: Path, capsys: pytest.CaptureFixture[
     run = run_folder(tmp_path, plan.config)
     run.write_config(plan.config)
     assert Run(run, torch.device("cpu")).go(lambda: False)
-    row, quantized = json.loads(run.result.read_text())["rows"]
-    assert 0.1 * row["max_bits"] < row["bits"] <= row["max_bits"] == plan.max_bits
-    assert quantized["bits"] < row["max_bits"]
+    (row,) = json.loads(run.result.read_text())["rows"]
+    assert 0 < row["bits"] <= row["max_bits"] == plan.max_bits
 
     flags = ["--dataset", "bior", "--dataset-options", f"texts={texts}", "--people", str(PEOPLE), "--tokenizer", "word"]
     assert biogen.main([*flags, "--out", str(tmp_path / "data")]) == 0
