@@ -165,6 +165,8 @@ def _show(name: str, experiment: "Experiment", folders: Sequence[Path], out: Pat
     print(f"\n{experiment.question}\n\nSource: {experiment.source}\n")
     print(experiment.table(frame).to_string(index=False))
     print(f"\nVerdict: {verdict.status}.")
+    for one in verdict.findings:
+        print(f"- {one.what}: {one.here or 'no runs'}; the source says {one.source}: {one.status}.")
     for sentence in verdict.evidence:
         print(f"- {sentence}")
     print(f"\nPage: {page}")

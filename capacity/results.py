@@ -127,7 +127,7 @@ def _findings(most: int | None = None, folder: str = "") -> str:
         rows += [
             {"experiment": f"[{name}]({folder}{name}/README.md)", "what": one.what}
             | {"the source": one.source, "here": one.here}
-            | ({} if most is None else {"all that it says": verdict.status})
+            | ({"so": one.status} if most is None else {"all that it says": verdict.status})
             for one in found[:most]
         ]
     return table(pd.DataFrame(rows))

@@ -119,24 +119,17 @@ class Comparison:
 
     def verdict(self, frame: pd.DataFrame) -> Verdict:
         """Whether the ratios are the source's."""
-        statuses: list[Status] = []
-        evidence = []
+        evidence: list[str] = []
         findings = []
         for claim in self.claims:
             found = self._ratio(frame, claim)
-            said = claim.said
-            findings.append(Finding(said, claim.says, _less(found) if found else ""))
-            if found is None:
-                statuses.append("not enough runs")
-                evidence.append(f"{said}: no runs with the same seeds; the source says {claim.says}.")
-                continue
-            alike = self._tuned_alike(frame, claim)
-            statuses.append(judge(found, claim.low, claim.high) if alike is None else "not enough runs")
-            evidence += [] if alike is None else [f"{said}: {alike}."]
-            evidence += [f"{said}: {told(found)}.", f"The source says {claim.says}: {statuses[-1]}."]
+            wrong = self._tuned_alike(frame, claim) if found else None
+            status = judge(found, claim.low, claim.high) if found and wrong is None else "not enough runs"
+            findings.append(Finding(claim.said, claim.says, told(found) if found else "", status))
+            evidence += [] if wrong is None else [f"{claim.said}: {wrong}."]
         if (frame["bits_per_param"] < LEAST_R).any():
             evidence.append(f"R below {LEAST_R:g} count as {LEAST_R:g} in ratios.")
-        return Verdict(together(statuses), evidence, findings)
+        return Verdict(together([finding.status for finding in findings]), evidence, findings)
 
     def _tuned(self, frame: pd.DataFrame) -> list[str]:
         """The columns that are tuned and that the runs have."""
@@ -221,16 +214,9 @@ def judge(found: Ratio, low: float, high: float) -> Status:
 
 
 def told(found: Ratio) -> str:
-    """A ratio in words: "1.31 times as much (1.25 to 1.38 over 3 seeds)"."""
-    seeds = f"{found.seeds} seed{'s' if found.seeds > 1 else ''}"
-    interval = f"95 %: {_factor(found.low)} to {_factor(found.high)}, {seeds}" if found.seeds > 1 else seeds
-    return f"R is {_factor(found.value)} times as large ({interval})"
-
-
-def _less(found: Ratio) -> str:
-    """A ratio in the words of a table: "1.31 times less (1.25 to 1.38)"."""
-    interval = f" ({_factor(found.low)} to {_factor(found.high)})" if found.seeds > 1 else ""
-    return f"{_factor(found.value)} times less{interval}"
+    """A ratio in words: "1.31 times less (95 %: 1.25 to 1.38, 3 seeds)"."""
+    interval = f"95 %: {_factor(found.low)} to {_factor(found.high)}, " if found.seeds > 1 else ""
+    return f"{_factor(found.value)} times less ({interval}{found.seeds} seed{'s' if found.seeds > 1 else ''})"
 
 
 def claims(pairs: Iterable[tuple[Any, ...]]) -> tuple[Claim, ...]:

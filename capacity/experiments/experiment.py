@@ -26,7 +26,8 @@ class Finding:
     what: str
     source: str
     here: str
-    """Empty without enough runs."""
+    """Empty without runs."""
+    status: Status
 
 
 @dataclass(frozen=True)

@@ -92,10 +92,10 @@ class Law:
             inside = rows["R"].between(low, high)
             evidence += _sentences(recipe, exposures, rows, int(inside.sum()), low, high)
             if recipe == _RECIPE:
-                here = f"{rows['R'].min():.2f} to {rows['R'].max():.2f}"
-                findings.append(Finding(f"best R over N, {exposures:,} exposures", _SAYS[exposures], here))
                 statuses.append(_status(rows, inside))
-                evidence.append(f"So after {exposures:,} exposures, by recipe {recipe}: {statuses[-1]}.")
+                here = f"{rows['R'].min():.2f} to {rows['R'].max():.2f}"
+                what = f"best R over N, {exposures:,} exposures"
+                findings.append(Finding(what, _SAYS[exposures], here, statuses[-1]))
         missing = len(_CLAIMS) - len(statuses)
         if missing:
             statuses.append("not enough runs")

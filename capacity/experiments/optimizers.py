@@ -22,9 +22,9 @@ OPTIMIZERS = Comparison(
     title="optimizers",
     question="Does the capacity depend on the optimizer, and in which part: names, values or the sets of values?",
     source=(
-        "Muon's gain over Adam lies in rare facts and shrinks as facts become equally frequent (arXiv 2509.26030). "
-        "Lion is said to do as well as AdamW, with large batches better (arXiv 2302.06675), "
-        "and SOAP to need fewer steps than AdamW (arXiv 2409.11321). "
+        "Muon's gain over Adam lies in rare facts and shrinks as facts become alike (arXiv 2509.26030). "
+        "Lion is said to do as well as AdamW (arXiv 2302.06675). "
+        "SOAP is said to need fewer steps than AdamW (arXiv 2409.11321). "
         "None of the three measured bits per parameter."
     ),
     settings={
@@ -43,10 +43,10 @@ OPTIMIZERS = Comparison(
     ),
     claims=claims(
         [
-            (_MUON, _ADAMW, 0.9, 1.1, "that the gain shrinks where all facts are equally frequent", _SHORT),
-            (_MUON, _ADAMW, 0.9, 1.1, "that the gain shrinks where all facts are equally frequent", _LONG),
-            (_SOAP, _ADAMW, 1.0, math.inf, "that SOAP needs fewer steps, so it stores no less", _SHORT),
-            (_LION, _ADAMW, 0.9, math.inf, "that Lion does as well", _SHORT),
+            (_MUON, _ADAMW, 0.9, 1.1, "the gain shrinks where all facts are alike", _SHORT),
+            (_MUON, _ADAMW, 0.9, 1.1, "the gain shrinks where all facts are alike", _LONG),
+            (_SOAP, _ADAMW, 1.0, math.inf, "fewer steps, so no less", _SHORT),
+            (_LION, _ADAMW, 0.9, math.inf, "does as well", _SHORT),
         ]
     ),
     shared={

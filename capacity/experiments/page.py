@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pandas as pd
 
-from capacity.experiments.experiment import Experiment
+from capacity.experiments.experiment import Experiment, Finding
 from capacity.report.documents import made_by
 from capacity.report.markdown import table
 
@@ -30,6 +30,7 @@ def page(
         "",
         f"**Verdict: {verdict.status}.**",
         "",
+        *([table(pd.DataFrame(map(_row, verdict.findings))), ""] if verdict.findings else []),
         *(f"- {sentence}" for sentence in verdict.evidence),
         "",
         *(f"![{experiment.title}]({picture})" for picture in pictures),
@@ -48,6 +49,10 @@ def page(
         "",
     ]
     return re.sub("\n{3,}", "\n\n", "\n".join(lines))
+
+
+def _row(finding: Finding) -> dict[str, str]:
+    return {"what": finding.what, "the source": finding.source, "here": finding.here, "so": finding.status}
 
 
 def _bounds(frame: pd.DataFrame) -> bool:

@@ -87,17 +87,13 @@ class PaperRow:
     def verdict(self, frame: pd.DataFrame) -> Verdict:
         """Whether the R of every row is what the source says of it."""
         rows = list(_rows(frame))
-        evidence = [
-            f"{row.dataset}, N={row.people:,}, {row.params:,} parameters: R is {row.R.mean():.2f} of at most "
-            f"{row.r_max:.2f}, mean of {len(row.R)} seed{'s' if len(row.R) > 1 else ''}; "
-            f"the source says {row.says}: {row.status}."
-            for row in rows
-        ]
         findings = [
-            Finding(f"{row.dataset}, N={row.people:,}, R max {row.r_max:.2f}", row.says, f"{row.R.mean():.2f}")
+            Finding(
+                f"{row.dataset}, N={row.people:,}, R max {row.r_max:.2f}", row.says, f"{row.R.mean():.2f}", row.status
+            )
             for row in rows
         ]
-        return Verdict(together([row.status for row in rows]), evidence, findings)
+        return Verdict(together([row.status for row in rows]), [], findings)
 
 
 @dataclass(frozen=True)

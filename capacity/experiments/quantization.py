@@ -44,9 +44,8 @@ QUANTIZATION = Comparison(
     question="How much of what a model stores is left if its weights are quantized?",
     source=(
         "Allen-Zhu and Li (arXiv 2404.05405, result 8), by GPTQ on the matrices inside the blocks. "
-        "int8 costs nothing, int4 more than a factor of 2 (about 0.7 bits per parameter). "
-        "Newer work (Kumar et al., arXiv 2411.04330; Ouyang et al., arXiv 2411.17691): the longer the training, the "
-        "more quantization costs."
+        "With int8 nothing is lost, and with int4 more than a factor of 2 (about 0.7 bits per parameter is left). "
+        "The longer the training, the more quantization costs (arXiv 2411.04330, 2411.17691)."
     ),
     settings={_NONE: {"quantization": "none"}} | {name: {"quantization": scheme} for name, scheme in _SCHEMES.items()},
     runs=(("laptop", "reproduce/quantization", {}),),

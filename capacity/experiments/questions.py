@@ -76,7 +76,7 @@ class Questions:
             found: Status = "reproduced" if other >= asked / _MOST_LOSS else "not reproduced"
             statuses.append("reproduced in part" if found == "reproduced" and seeds < LEAST_SEEDS else found)
             falls, by = f"falls by at most a factor of {_MOST_LOSS}", f"by {asked / max(other, 1e-9):.2f}"
-            findings.append(Finding(f"accuracy on people never asked about, {name}", falls, by))
+            findings.append(Finding(f"accuracy on people never asked about, {name}", falls, by, statuses[-1]))
             evidence += [
                 f"Questions, {name}: about people never asked about {other:.1%} are answered exactly.",
                 f"About the others {asked:.1%} are, a factor of {asked / max(other, 1e-9):.2f}.",

@@ -13,10 +13,12 @@ from typing import Any
 from zlib import crc32
 
 import matplotlib.style
+import numpy as np
 import pandas as pd
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.backends.backend_svg import FigureCanvasSVG
 from matplotlib.figure import Figure
+from PIL import Image
 
 from basis.files import replace_file
 from basis.folders import refuse_links
@@ -153,7 +155,10 @@ def _save(figure: Figure, stem: Path) -> list[Path]:
     paths = [stem.with_name(f"{stem.name}.{extension}") for extension in ("png", "svg")]
     png, svg = io.BytesIO(), io.BytesIO()
     # Each canvas by itself, as `savefig` draws everything twice; neither date nor version, to give the same bytes.
-    FigureCanvasAgg(figure).print_png(png, metadata={"Software": None})
+    canvas = FigureCanvasAgg(figure)
+    canvas.draw()
+    colors = Image.fromarray(np.asarray(canvas.buffer_rgba())).convert("RGB").quantize(256, dither=Image.Dither.NONE)
+    colors.save(png, "PNG", optimize=True, dpi=(figure.dpi, figure.dpi))  # a third of the bytes of all colors
     FigureCanvasSVG(figure).print_svg(svg, metadata={"Date": None, "Creator": None})
     for path, content in zip(paths, (png, svg), strict=True):
         replace_file(path, content.getvalue())
