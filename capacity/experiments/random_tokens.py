@@ -24,7 +24,7 @@ RANDOM = Comparison(
     ),
     claims=claims(
         [
-            (_RANDOM, _BIOD, 1.5, 2.2, "1.8 times as much", {"exposures": 1000}),
+            (_RANDOM, _BIOD, 1.5, 2.2, "1.8 times less", {"exposures": 1000}),
         ]
     ),
     shared={

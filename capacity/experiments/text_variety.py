@@ -31,6 +31,5 @@ TEXT_VARIETY = Comparison(
             (_FRESH, _ORDER, 0.95, 1.2, "about the same", _AT),
         ]
     ),
-    shared={"dataset": "bios", "recipe": "fast", "templates": 6, "junk": "0", "questions": "none", "exposures": 300},
-    best_people=True,
+    shared={"dataset": "bios", "recipe": "fast", "templates": 6, "junk": "0", "questions": "none", "exposures": 200},
 )

@@ -86,7 +86,7 @@ def test_a_verdict_takes_three_values_of_what_is_tuned_with_three_seeds_each(kee
     selected = FACTOR.select(frame.query(f"junk == '0' or {keep}"))
     verdict = FACTOR.verdict(selected)
     assert verdict.status == "not enough runs"
-    assert verdict.evidence[0] == f"clean against junk, 100 exposures: {tried} values of lr were tried, too few."
+    assert verdict.evidence[1] == f"clean against junk, 100 exposures: {tried} values of lr were tried, too few."
 
 
 def test_settings_with_values_of_their_own_need_as_many():
@@ -96,7 +96,7 @@ def test_settings_with_values_of_their_own_need_as_many():
     assert own.verdict(own.select(frame)).status == "reproduced"
     fewer = own.verdict(own.select(frame.query("junk == '0' or lr < 0.02")))
     assert fewer.status == "not enough runs"
-    assert fewer.evidence[0].endswith("3 and 2 values of lr were tried, which is not alike.")
+    assert fewer.evidence[1].endswith("3 and 2 values of lr were tried, which is not alike.")
 
 
 def test_sizes_are_paired_and_none_outweighs_another():
