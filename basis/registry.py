@@ -4,6 +4,7 @@ In: a name from a preset or a flag. Out: the object, imported only on access, so
 starts fast.
 """
 
+import difflib
 import importlib
 import re
 import sys
@@ -33,7 +34,9 @@ class Registry(Generic[Thing]):
     def check(self, name: str) -> str:
         """Returns the name. Raises ValueError if it is neither known nor of the form `module:Name`."""
         if name not in self._entries and not _OWN.fullmatch(name):
-            raise ValueError(f"must be {', '.join(self._entries)} or your own as module:Name")
+            near = difflib.get_close_matches(name, self._entries, n=1)
+            hint = f"; did you mean {near[0]}?" if near else ""
+            raise ValueError(f"must be {', '.join(self._entries)} or your own as module:Name{hint}")
         return name
 
     def __getitem__(self, name: str) -> Thing:

@@ -200,11 +200,12 @@ class Dataset(ABC):
     @classmethod
     def mistakes(cls, config: DataConfig) -> list[str]:
         """Lines about options that do not fit this data set."""
-        given = {"questions": config.questions, "variant": config.variant, "bank": config.bank}
+        fields = DataConfig.model_fields
         return [
-            f"{option}: {value} is not an option of {cls.title}; must be {DataConfig.model_fields[option].default}"
-            for option, value in given.items()
-            if option not in cls.options and value != DataConfig.model_fields[option].default
+            f"{option}: {getattr(config, option)} is not an option of {cls.title}; "
+            f"must be {'left out' if fields[option].default is None else fields[option].default}"
+            for option in ("questions", "variant", "bank", "company_city", "measured_order")
+            if option not in cls.options and getattr(config, option) != fields[option].default
         ]
 
     @classmethod

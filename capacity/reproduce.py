@@ -48,7 +48,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return 0
     names = list(EXPERIMENTS.names) if options.name == ["all"] else options.name
     if not names:
-        raise UserError([f"name: is required; must be {', '.join(EXPERIMENTS.names)} or all"])
+        raise UserError([f"name: is required; must be all, {', '.join(EXPERIMENTS.names)} or your own as module:Name"])
     try:
         experiments = {name: EXPERIMENTS[name] for name in names}
         for experiment in experiments.values():
@@ -61,6 +61,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
             _plan(experiment, options.scale, _home(options.out, experiment))
         elif options.published:
             folders = [RESULTS / folder for folder in experiment.published]
+            if not all(folder.is_dir() for folder in folders):
+                raise UserError([f"name: {name!r} has no published results; capacity reproduce {name} makes some"])
             _show(name, experiment, folders, _page_folder(options.out, name))
         else:
             page = _page_folder(options.out, name)
@@ -112,15 +114,18 @@ def _is_page(path: Path, experiment: "Experiment") -> bool:
 
 
 def _show_list() -> None:
+    import pandas as pd
+
     from capacity.store.records import load
 
     for name in EXPERIMENTS.names:
         experiment = EXPERIMENTS[name]
         print(f"{name}\n  {experiment.question}\n  {experiment.source}")
         folders = [RESULTS / folder for folder in experiment.published]
-        if all(folder.is_dir() for folder in folders):
-            verdict = experiment.verdict(experiment.select(load(*folders)))
-            print(f"  Published results: {verdict.status}.")
+        there = all(folder.is_dir() for folder in folders)
+        selected = experiment.select(load(*folders)) if there else pd.DataFrame()
+        verdict = "none yet" if selected.empty else experiment.verdict(selected).status
+        print(f"  Published results: {verdict}.")
 
 
 def _plan(experiment: "Experiment", scale: str, out: Path) -> None:
@@ -159,7 +164,7 @@ def _show(name: str, experiment: "Experiment", folders: Sequence[Path], out: Pat
     except ValueError as error:
         raise UserError([str(error)]) from None
     if frame.empty:
-        raise UserError([f"name: {name!r} has no finished run in {', '.join(map(str, folders))}"])
+        raise UserError([f"name: {name!r} has no finished run in {', '.join(map(str, folders))}; run it first"])
     page = write_page(name, experiment, frame, folders, out / _PAGE)
     verdict = experiment.verdict(frame)
     print(f"\n{experiment.question}\n\nSource: {experiment.source}\n")

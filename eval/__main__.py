@@ -92,7 +92,7 @@ def make_table(records: list[dict[str, Any]]) -> Table:
         f"R max is all that there is to know. Losses in nats, over {records[0]['people_measured']:,} people.",
     )
     table.add_column("quantization", no_wrap=True)
-    for heading in ("R", "interval", "R max", "loss\nname", "loss\nvalue", "values\nright", "bits\nstored"):
+    for heading in ("R", "interval", "R max", "loss\nname", "loss\nvalue", "values\nright", "bits of\nweights"):
         table.add_column(heading, justify="right", no_wrap=True)
     for row in records:
         low, high = row.get("bits_per_param_low"), row.get("bits_per_param_high")

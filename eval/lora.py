@@ -33,7 +33,7 @@ STEPS = 600
 def check_peft() -> None:
     """Raises ValueError where peft is not installed."""
     if find_spec("peft") is None:
-        raise ValueError("questions: lora needs peft; must be none or half, or pip install 'knowledge-capacity[lora]'")
+        raise ValueError("questions: lora needs peft; must be none or half, or pip install peft")
 
 
 def lora_record(

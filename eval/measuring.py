@@ -127,7 +127,8 @@ def read_data(folder: Path) -> DataConfig:
     """The data of a folder's config.yaml. Raises ValueError."""
     file = folder / "config.yaml"
     if not file.is_file():
-        raise ValueError(f"data: {folder} has no config.yaml; must be a data set of biogen or a run of capacity.run")
+        there = "has no config.yaml" if folder.is_dir() else "is not a folder"
+        raise ValueError(f"data: {folder} {there}; must be a data set of biogen or a run of capacity.run")
     try:
         content = read_yaml(file)
     except UserError as error:

@@ -108,7 +108,7 @@ class Passes:
                 if found == found
                 else f"at most {near['share'].max():.0%} are known"
             )
-            what = f"{near['x'].iloc[0]:.2f} parameters a bit"
+            what = f"with {near['x'].iloc[0]:.2f} parameters a bit"
             findings.append(Finding(what, f"about {passes:,} pass{'es' if passes > 1 else ''}", best, statuses[-1]))
         return Verdict(together(statuses), [*evidence, *_law(shares)], findings)
 

@@ -194,6 +194,6 @@ def _how_to_read(lines: pd.DataFrame) -> str:
             "their capacity."
         )
     return (
-        "R = bits per parameter: the law is 2 after 1,000 exposures, 1 after 100. R max is all that there is to learn, "
-        "so R never exceeds it."
+        "R = bits per parameter; the paper has about 2 after 1,000 exposures, 1 after 100. "
+        "R max is all that there is to learn, so R never exceeds it."
     )

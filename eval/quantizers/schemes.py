@@ -83,7 +83,8 @@ def parse_scheme(text: str) -> Scheme:
     match = _TEXT.fullmatch(text)
     if match is None:
         formats = ", ".join(FORMAT_BITS)
-        raise ValueError(f"must be one of none, {formats}, or such as gptq-int4, rtn-int4-g32, rtn-int4+embedding")
+        examples = "gptq-int4, rtn-int4-g32, rtn-int4+embedding, gptq-int4+temperature"
+        raise ValueError(f"must be one of none, {formats}, or such as {examples}")
     method = "rtn" if match["method"] is None else QUANTIZERS.check(match["method"])
     embedding = match["embedding"] is not None or match["method"] is None
     group = int(match["group"]) if match["group"] else None

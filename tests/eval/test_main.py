@@ -125,7 +125,7 @@ def refused(arguments, capfd):
         ({"--peopel": "9"}, "--peopel: is not a flag; did you mean --people?"),
         ({"--model": None}, "model: is required"),
         ({"--data": None}, "data: is required"),
-        ({"--data": "/nowhere"}, "data: /nowhere has no config.yaml"),
+        ({"--data": "/nowhere"}, "data: /nowhere is not a folder"),
         ({"--model": "{tmp}"}, "model: '{tmp}' cannot be loaded"),
         ({"--model": "{tmp}/none/such"}, "model: '{tmp}/none/such' is not a folder"),
         ({"--model": "{run}"}, "model: '{run}' has no config.json; did you mean {run}/model?"),

@@ -127,7 +127,7 @@ def test_a_model_that_cannot_be_measured_is_refused_in_one_line(biod_run, loaded
         ({"data": ""}, "data: '' is not allowed; must be a path"),
         ({"quantize": ["int9"]}, "quantize: 'int9' is not allowed; must be one of none"),
         ({"quantize": ["nowhere:Mine-int4"]}, "quantize: 'nowhere:Mine' cannot be imported"),
-        ({"data": "/nowhere"}, "data: /nowhere has no config.yaml"),
+        ({"data": "/nowhere"}, "data: /nowhere is not a folder"),
     ],
 )
 def test_mistakes_are_value_errors(biod_run, loaded, changes, expected):

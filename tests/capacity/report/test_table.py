@@ -44,7 +44,7 @@ def test_every_setting_has_one_line_with_its_quantized_capacities():
     lines = printed(rows, width=200).splitlines()
     assert lines[-2].startswith("Data bioD, no junk, recipe paper.")
     assert lines[-2].endswith("Range: the 95 % interval over people.")
-    assert lines[-1].startswith("R = bits per parameter: the law is 2")
+    assert lines[-1].startswith("R = bits per parameter; the paper has about 2")
 
 
 def test_seeds_have_one_line_with_their_mean_and_its_range():
@@ -101,7 +101,7 @@ def test_columns_appear_where_runs_differ_and_fit_a_terminal():
 def test_the_law_is_named_only_where_the_data_can_show_it(exposures, r_max, limited):
     learned = {"exposures": exposures, "max_bits_per_param": r_max, "bits_per_param": 0.9 * r_max}
     text = " ".join(printed([make_row("a", **learned)]).split())
-    assert ("the law is 2" in text) != limited
+    assert ("the paper has about 2" in text) != limited
     assert (f"with R max at most {r_max:.2g} the data are the limit here" in text) == limited
     little = " ".join(printed([make_row("a", **learned | {"bits_per_param": 0.5 * r_max})]).split())
     assert ("so training was too short" in little) == limited

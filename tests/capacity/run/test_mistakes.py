@@ -131,7 +131,10 @@ def refused(arguments, capfd):
             ["mlp: 'gated' is not allowed with architecture llama; its options"],
         ),
         ("--mlp wide", ["mlp: 'wide' is not allowed; must be 'gelu', 'gated', 'quarter' or 'none'"]),
-        ("--optimizer sgd", ["optimizer: 'sgd' is not allowed; must be adamw, muon or your own as module:Name"]),
+        (
+            "--optimizer sgd",
+            ["optimizer: 'sgd' is not allowed; must be adamw, muon, lion, soap or your own as module:Name"],
+        ),
         ("--layout columns", ["layout: 'columns' is not allowed; must be 'rows' or 'packed'"]),
         ("--precision fp16", ["precision: 'fp16' is not allowed; must be 'auto', 'fp32' or 'bf16'"]),
         ("--r-max 3 1", ["r_max: .* is not allowed; must be two numbers, the smaller first"]),
