@@ -4,14 +4,14 @@ In: settings by name, each with the options that make it, and claims about pairs
 """
 
 import math
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
 import pandas as pd
 
-from capacity.experiments.experiment import Finding, Scale, Status, Verdict, sweeps_of, together
+from capacity.experiments.experiment import GPU, Finding, Scale, Status, Verdict, sweeps_of, together
 from capacity.laws.groups import phrase
 from capacity.laws.ratios import LEAST_R, LEAST_SEEDS, Ratio, best_setting, ratio_over_seeds, tried_by_all
 from capacity.spec.identity import DEFAULTS
@@ -79,12 +79,20 @@ class Comparison:
 
     def sweeps(self, scale: Scale) -> Sequence[Mapping[str, Any]]:
         """Options of the sweeps. Raises ValueError for a scale that it does not have."""
-        return sweeps_of(self.runs, scale)
+        larger = () if any(at == "gpu" for at, _, _ in self.runs) else tuple(_on_gpu(self.runs))
+        return sweeps_of((*self.runs, *larger), scale)
+
+    @property
+    def _shared(self) -> dict[str, Any]:
+        """The options of all its runs, with sizes and N on a GPU among those of two cores."""
+        larger = {"people": GPU["people"], "size": GPU["sizes"]}
+        several = {name: value if isinstance(value, list) else [value] for name, value in self.shared.items()}
+        return dict(self.shared) | {name: [*several[name], *larger[name]] for name in larger.keys() & several.keys()}
 
     def select(self, frame: pd.DataFrame) -> pd.DataFrame:
         """The runs of its settings, with the setting's name in a column, each at the best of what is tuned."""
         named = [
-            matching(frame, _PLAIN | dict(self.shared) | dict(options)).assign(setting=name)
+            matching(frame, _PLAIN | self._shared | dict(options)).assign(setting=name)
             for name, options in self.settings.items()
         ]
         rows = pd.concat([rows for rows in named if len(rows)] or [frame.iloc[:0].assign(setting="")])
@@ -167,6 +175,11 @@ class Comparison:
             return None
         base, other = (pd.Series({key: one[key] for key in both}).groupby(_seed).mean().map(math.exp) for one in logs)
         return ratio_over_seeds(dict(base), dict(other))
+
+
+def _on_gpu(runs: Iterable[tuple[Scale, str, Mapping[str, Any]]]) -> Iterator[tuple[Scale, str, Mapping[str, Any]]]:
+    """The sweeps of two cores with the sizes and N of a GPU."""
+    return (("gpu", name, {**changes, **GPU}) for at, name, changes in runs if at == "laptop")
 
 
 def _sides(frame: pd.DataFrame, claim: Claim) -> tuple[pd.DataFrame, pd.DataFrame]:

@@ -9,6 +9,12 @@ import pandas as pd
 Scale = Literal["laptop", "gpu", "paper"]
 SCALES: tuple[Scale, ...] = ("laptop", "gpu", "paper")
 """laptop: two cores and about an hour; gpu: one GPU and a day; paper: the source's own settings."""
+GPU: Mapping[str, Any] = {
+    "sizes": ["2-2", "4-4"],
+    "people": [1000, 1400, 2000, 2800, 4000, 5600, 8000, 11_000, 16_000, 22_000, 32_000, 45_000, 64_000],
+    "r_max": [1.2, 2.2],
+}
+"""What one GPU trains in place of the sizes and N of two cores: 0.4 and 3.2 million parameters, N about capacity."""
 Status = Literal["reproduced", "reproduced in part", "not reproduced", "not enough runs"]
 
 

@@ -8,6 +8,7 @@ from capacity.experiments.comparison import Comparison, claims
 _CLEAN, _FRESH = "no junk", "7/8 new people"
 _AGAIN, _TOKEN = "7/8 few people again", "7/8 new people, token in front"
 _HUNDRED, _THREE = {"exposures": 100}, {"exposures": 300}
+_GPU = {"sizes": "2-2", "people": 5600, "exposures": [100, 300, 600, 1000]}
 
 JUNK = Comparison(
     title="junk between the useful texts",
@@ -22,13 +23,16 @@ JUNK = Comparison(
     settings={
         _CLEAN: {"junk": "0", "domain_token": False},
         _FRESH: {"junk": "7/8", "junk_people": None, "domain_token": False},
-        _AGAIN: {"junk": "7/8", "junk_people": 8, "domain_token": False},
+        _AGAIN: {"junk": "7/8", "junk_people": [8, 110], "domain_token": False},
         _TOKEN: {"junk": "7/8", "junk_people": None, "domain_token": True},
     },
     runs=(
         ("laptop", "reproduce/junk", {"junk": "0"}),
         ("laptop", "reproduce/junk", {"junk": "7/8", "junk_people": ["none", 8]}),
         ("laptop", "reproduce/junk", {"junk": "7/8", "domain_token": True}),
+        ("gpu", "reproduce/junk", _GPU | {"junk": "0"}),
+        ("gpu", "reproduce/junk", _GPU | {"junk": "7/8", "junk_people": ["none", 110]}),
+        ("gpu", "reproduce/junk", _GPU | {"junk": "7/8", "domain_token": True}),
         ("paper", "paper/junk-fresh", {}),
         ("paper", "paper/junk-repeated", {}),
         ("paper", "paper/junk-domain", {}),

@@ -9,7 +9,7 @@ from typing import Any
 
 import pandas as pd
 
-from capacity.experiments.experiment import Finding, Scale, Status, Verdict, sweeps_of, together
+from capacity.experiments.experiment import GPU, Finding, Scale, Status, Verdict, sweeps_of, together
 from capacity.laws.capacity import best_over_people
 
 _KIND = ["recipe", "exposures"]
@@ -133,6 +133,7 @@ LAW_BIOD = Law(
         ("laptop", "law-laptop/biod", {"recipe": "paper", "layout": "rows", "exposures": 1000}),
         ("laptop", "law-laptop/biod", {"recipe": "paper", "layout": "rows", "exposures": 100, "r_max": [0.5, 1]}),
         ("laptop", "law-laptop/biod", {"recipe": "fast", "exposures": 100, "r_max": [1.2, 2.5]}),
+        ("gpu", "law-laptop/biod", {**GPU, "recipe": "paper", "layout": "rows"}),
         ("paper", "paper/biod", {}),
     ),
 )
@@ -142,6 +143,7 @@ LAW_BIOS = Law(
     runs=(
         ("laptop", "law-laptop/bios", {}),
         ("laptop", "law-laptop/bios-100", {}),
+        ("gpu", "law-laptop/bios", {**GPU, "exposures": [100, 1000]}),
         ("paper", "paper/exposures-1000", {}),
         ("paper", "paper/exposures-100", {}),
     ),

@@ -6,6 +6,7 @@ Sources: Muon and the tail of associative memories, arXiv 2509.26030; Lion, arXi
 import math
 
 from capacity.experiments.comparison import Comparison, claims
+from capacity.experiments.experiment import GPU
 
 _RATES = {  # each a factor of two about the best of trials with seed 0 (docs/notebook.md)
     "adamw": [0.004, 0.008, 0.016],
@@ -40,6 +41,7 @@ OPTIMIZERS = Comparison(
             ("laptop", "reproduce/optimizers", _NARROW | {"optimizer": name, "lr": _RATES[name]})
             for name in ("adamw", "muon")
         ),
+        *(("gpu", "reproduce/optimizers", {**GPU, "optimizer": name, "lr": _RATES[name]}) for name in _RATES),
     ),
     claims=claims(
         [

@@ -15,8 +15,8 @@ RANDOM = Comparison(
         "They find 3.5 bits per parameter in bf16 and 3.8 in fp32; the law on people is about 2, 1.8 times less."
     ),
     settings={
-        _RANDOM: {"dataset": "random", "people": [160, 220]},
-        _BIOD: {"dataset": "biod", "people": [450, 600], "biod.name_length": 3},
+        _RANDOM: {"dataset": "random"},
+        _BIOD: {"dataset": "biod", "biod.name_length": 3},
     },
     runs=(
         ("laptop", "reproduce/random", {}),
@@ -30,6 +30,7 @@ RANDOM = Comparison(
     shared={
         **{"recipe": "fast", "weight_decay": 0.1, "precision": "fp32", "junk": "0", "layout": "rows"},
         **{"architecture": "gpt2", "size": "2x32", "exposures": 1000},
+        "people": [160, 220, 450, 600],
     },
     best_people=True,
 )

@@ -25,13 +25,15 @@ TEMPLATES = Comparison(
         "The law here is measured with six templates and small pools; if it is theirs, this makes no difference."
     ),
     settings={
-        _FEW: {"templates": 6, **_pools(first_names=40, last_names=100, employers=32), "people": 2500},
-        _MANY: {"templates": 200, **_pools(first_names=400, last_names=1000, employers=263), "people": 3500},
+        _FEW: {"templates": 6, **_pools(first_names=40, last_names=100, employers=32)},
+        _MANY: {"templates": 200, **_pools(first_names=400, last_names=1000, employers=263)},
     },
     runs=(("laptop", "reproduce/templates-few", {}), ("laptop", "reproduce/templates-many", {})),
     claims=claims([(_FEW, _MANY, 0.9, 1.1, "the same law", {"exposures": 100})]),
     shared={
         **{"dataset": "bios", "recipe": "fast", "variant": "fresh", "junk": "0", "questions": "none"},
         **{"layout": "rows", "architecture": "gpt2", "tokenizer": "word", "size": "2x48x2", "exposures": 100},
+        "people": [2500, 3500],
     },
+    best_people=True,
 )

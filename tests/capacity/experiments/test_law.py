@@ -92,4 +92,4 @@ def test_every_experiment_says_what_it_is_and_its_sweeps_are_presets(name):
 
 def test_a_scale_that_an_experiment_lacks_is_refused():
     with pytest.raises(ValueError, match=r"^scale: 'gpu' is not allowed"):
-        LAW_BIOD.sweeps("gpu")
+        EXPERIMENTS["questions"].sweeps("gpu")
