@@ -11,6 +11,7 @@ import pytest
 from tests.pins import ENVIRONMENT, FILE, RUNS
 from train.native.library import built
 
+pytestmark = pytest.mark.xdist_group("pins")  # they share runs
 KEPT = json.loads(FILE.read_text())
 
 

@@ -97,7 +97,7 @@ def _migrate_published(folder: Path) -> tuple[int, list[str]]:
     return len(ids), lines
 
 
-def _new_ids(configs: Mapping[str, Mapping[str, Any]]) -> tuple[dict[str, str], list[str]]:
+def _new_ids(configs: Mapping[str, Any]) -> tuple[dict[str, str], list[str]]:
     """The new id of each run by its old one; and a line for each whose new id is taken."""
     ids: dict[str, str] = {}
     lines = []

@@ -163,6 +163,7 @@ def notice_of(path):
     return False
 
 
+@pytest.mark.faults
 def test_two_drivers_share_the_work(sweeps, tmp_path):
     out, changes = tmp_path / "out", SHORT | {"people": [50, 60, 70]}
     drivers = [sweeps.start(out, changes, "--workers", "1") for _ in range(2)]

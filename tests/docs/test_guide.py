@@ -87,8 +87,8 @@ def test_flags_that_the_text_names_are_there(capsys):
 def test_presets_of_the_table_are_those_that_there_are():
     section = PAGE.partition("\n## Presets")[2].partition("\n## ")[0]
     named = [name for row in re.findall(r"^\| (`.*?) \|", section, re.MULTILINE) for name in re.findall("`(.*?)`", row)]
-    shown = {name for name in preset_names() if not name.startswith(("paper/", "reproduce/"))}
-    assert shown == set(named) - {"paper/*", "reproduce/*"}
+    shown = {name for name in preset_names() if not name.startswith(("paper/", "reproduce/", "record/"))}
+    assert shown == set(named) - {"paper/*", "reproduce/*", "record/*"}
 
 
 def test_the_preset_of_the_page_is_one():
