@@ -52,8 +52,8 @@ def draw_figures() -> None:
         if folder.name != _OF_EXPERIMENTS:
             draw(folder)
     for name in EXPERIMENTS.names:
-        if len(rows := _selected(name)):
-            draw(RESULTS / name, rows, _published(name), EXPERIMENTS[name].figures)
+        if _has_page(name):
+            draw(RESULTS / name, _selected(name), _published(name), EXPERIMENTS[name].figures)
 
 
 def documents() -> Iterator[tuple[Path, str]]:
@@ -62,7 +62,7 @@ def documents() -> Iterator[tuple[Path, str]]:
     from capacity.report.markdown import fill
 
     for name in EXPERIMENTS.names:
-        if _selected(name).empty:
+        if not _has_page(name):
             continue
         folder = RESULTS / name
         pictures = [f"plots/{picture.name}" for picture in sorted((folder / "plots").glob("*.png"))]
@@ -108,7 +108,7 @@ def _experiments() -> str:
     for name in EXPERIMENTS.names:
         experiment = EXPERIMENTS[name]
         selected = _selected(name)
-        page = f"[{name}]({name}/README.md)" if len(selected) else name
+        page = f"[{name}]({name}/README.md)" if _has_page(name) else name
         verdict = experiment.verdict(selected)
         rows.append({"experiment": page, "question": experiment.question, "verdict": verdict.status})
     return table(pd.DataFrame(rows))
@@ -171,6 +171,11 @@ def _folders() -> list[Path]:
 
 def _published(name: str) -> list[Path]:
     return [RESULTS / folder for folder in EXPERIMENTS[name].published]
+
+
+def _has_page(name: str) -> bool:
+    """Whether the published runs say anything about what the source says; some belong to several experiments."""
+    return any(finding.here for finding in EXPERIMENTS[name].verdict(_selected(name)).findings)
 
 
 def _selected(name: str) -> "pd.DataFrame":
