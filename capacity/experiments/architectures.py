@@ -24,8 +24,8 @@ ARCHITECTURES = Comparison(
         _GATED: {"architecture": "gpt2", "mlp": "gated"},
         _QUARTER: {"architecture": "gpt2", "mlp": "quarter"},
         _NONE: {"architecture": "gpt2", "mlp": "none"},
-        _LLAMA: {"architecture": "llama", "tied": True},
-        _UNTIED: {"architecture": "llama", "tied": False},
+        _LLAMA: {"architecture": "llama", "mlp": None, "tied": True},
+        _UNTIED: {"architecture": "llama", "mlp": None, "tied": False},
     },
     runs=(
         ("laptop", "reproduce/architectures", {"mlp": ["gelu", "gated", "quarter", "none"]}),

@@ -35,7 +35,8 @@ CITY = Comparison(
             (_AFTER, _ANY, 0.97, 1.03, "no difference", _AT),
             (_AFTER, _BEFORE, 0.97, 1.03, "no difference", _AT),
             (_NONE, _ANY, 0.97, 1.03, "no difference", _AT),
-        ]
+        ],
+        ours=True,
     ),
     shared={
         **{"dataset": "bios", "recipe": "fast", "variant": "fresh", "templates": 6, "junk": "0", "questions": "none"},

@@ -5,7 +5,7 @@ In: settings by name, each with the options that make it, and claims about pairs
 
 import math
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -16,8 +16,8 @@ from capacity.laws.groups import phrase
 from capacity.laws.ratios import LEAST_R, LEAST_SEEDS, Ratio, best_setting, ratio_over_seeds, tried_by_all
 from capacity.spec.identity import DEFAULTS
 
-_PLAIN = {"quantization": "none"}
-"""Models as trained, unless an experiment is about quantized copies."""
+_PLAIN = {"quantization": "none", "architecture": "gpt2", "optimizer": "muon", "precision": "auto"}
+"""What all runs have in common unless an experiment says otherwise; experiments share a folder."""
 _LEAST_TRIED = 3
 """Values of what is tuned that a verdict takes at least."""
 
@@ -38,6 +38,8 @@ class Claim:
     """Values of the columns in `by`."""
     other_at: Mapping[str, Any] | None = None
     """Those of the other setting, if they differ."""
+    ours: bool = False
+    """It is our own guess, no source's, and does not count in the verdict."""
 
     @property
     def said(self) -> str:
@@ -82,28 +84,28 @@ class Comparison:
         larger = () if any(at == "gpu" for at, _, _ in self.runs) else tuple(_on_gpu(self.runs))
         return sweeps_of((*self.runs, *larger), scale)
 
-    @property
-    def _shared(self) -> dict[str, Any]:
-        """The options of all its runs, with sizes and N on a GPU among those of two cores."""
-        larger = {"people": GPU["people"], "size": GPU["sizes"]}
-        several = {name: value if isinstance(value, list) else [value] for name, value in self.shared.items()}
-        return dict(self.shared) | {name: [*several[name], *larger[name]] for name in larger.keys() & several.keys()}
+    def _fitting(self, frame: pd.DataFrame, options: Mapping[str, Any]) -> pd.DataFrame:
+        """The runs of a setting: those of two cores, then those of a GPU."""
+        shared = _PLAIN | dict(self.shared)
+        large = {**shared, "size": GPU["sizes"]} | ({"people": GPU["people"]} if "people" in shared else {})
+        each = [
+            matching(frame, one | dict(options))
+            for one in ((shared, large) if {"people", "size"} & shared.keys() else (shared,))
+        ]
+        return pd.concat(each)
 
     def select(self, frame: pd.DataFrame) -> pd.DataFrame:
         """The runs of its settings, with the setting's name in a column, each at the best of what is tuned."""
-        named = [
-            matching(frame, _PLAIN | self._shared | dict(options)).assign(setting=name)
-            for name, options in self.settings.items()
-        ]
+        named = [self._fitting(frame, options).assign(setting=name) for name, options in self.settings.items()]
         rows = pd.concat([rows for rows in named if len(rows)] or [frame.iloc[:0].assign(setting="")])
         points = self._points(rows)
-        rows = rows if self.own_values else tried_by_all(rows, "setting", points, self.tuned)
+        rows = tried_by_all(rows, "setting", ["setting", *points] if self.own_values else points, self.tuned)
         own = rows.groupby(["setting", *points], dropna=False)
         tuned = self._tuned(rows)
         rows = rows.assign(
             tried=own[tuned].transform("nunique").prod(axis=1),
-            **{f"least {name}": own[name].transform("min") for name in tuned},
-            **{f"most {name}": own[name].transform("max") for name in tuned},
+            **{f"least {name}": own[name].transform("min") for name in self._over(rows)},
+            **{f"most {name}": own[name].transform("max") for name in self._over(rows)},
         )
         return best_setting(rows, ["setting", *points], self._over(rows))
 
@@ -118,7 +120,7 @@ class Comparison:
                 {name: _text(first[name]) for name in several}
                 | {"setting": first["setting"], "R": f"{R.mean():.3f}"}
                 | {name: f"{(rows[bits] / rows['params']).mean():.3f}" for name, bits in self.parts.items()}
-                | {"lowest to highest seed": f"{R.min():.3f} to {R.max():.3f}", "seeds": str(len(R))}
+                | {"lowest to highest seed": f"{R.min():.3f} to {R.max():.3f}", "seeds": str(rows["seed"].nunique())}
                 | {heading: f"{rows[name].mean():.3f}" for name, heading in self.columns.items()}
                 | {"P": f"{round(rows['params'].mean()):,}", "R max": f"{rows['max_bits_per_param'].mean():.2f}"}
                 | {f"best {name}": _best(first, name) for name in chosen}
@@ -133,11 +135,17 @@ class Comparison:
             found = self._ratio(frame, claim)
             wrong = self._tuned_alike(frame, claim) if found else None
             status = judge(found, claim.low, claim.high) if found and wrong is None else "not enough runs"
-            findings.append(Finding(claim.said, claim.says, told(found) if found else "", status))
+            if found and self._at_end(frame, claim) and status in _AT_END:
+                status = _AT_END[status]
+                evidence.append(f"{claim.said}: the best N is the largest or the smallest that was tried.")
+            says = f"our guess: {claim.says}" if claim.ours else claim.says
+            findings.append(Finding(claim.said, says, told(found) if found else "", status))
             evidence += [] if wrong is None else [f"{claim.said}: {wrong}."]
         if (frame["bits_per_param"] < LEAST_R).any():
             evidence.append(f"R below {LEAST_R:g} count as {LEAST_R:g} in ratios.")
-        return Verdict(together([finding.status for finding in findings]), evidence, findings)
+        both = list(zip(self.claims, findings, strict=True))
+        counted = [finding.status for claim, finding in both if not claim.ours] or [one.status for one in findings]
+        return Verdict(together(counted), evidence, findings)
 
     def _tuned(self, frame: pd.DataFrame) -> list[str]:
         """The columns that are tuned and that the runs have."""
@@ -151,7 +159,7 @@ class Comparison:
         """What is wrong with the tuning of a claim's two settings; None if nothing is."""
         if not self._tuned(frame):
             return None
-        counts = [int(rows["tried"].min()) for rows in _sides(frame, claim)]
+        counts = [int(rows["tried"].min()) for rows in self._paired(frame, claim)]
         what = ", ".join(self._tuned(frame))
         if counts[0] != counts[1]:
             return f"{counts[0]} and {counts[1]} values of {what} were tried, which is not alike"
@@ -163,18 +171,37 @@ class Comparison:
         varied = {name for options in self.settings.values() for name in options}
         return [name for name in names if name in frame and name not in varied]
 
+    def _at_end(self, frame: pd.DataFrame, claim: Claim) -> bool:
+        """Whether the best N of one side is the last that was tried, so that more N could change the ratio."""
+        if not self.best_people:
+            return False
+        ends = [(rows["people"] == rows[end]).any() for rows in self._paired(frame, claim) for end in _ENDS]
+        return any(ends)
+
+    def _paired(self, frame: pd.DataFrame, claim: Claim) -> list[pd.DataFrame]:
+        """The runs of a claim's two settings at the points that both have, with the same seeds."""
+        keys = [*(point for point in self._points(frame) if point not in claim.at), "seed"]
+        sides = _sides(frame, claim)
+        common = sides[0][keys].merge(sides[1][keys]).drop_duplicates()
+        return [side.merge(common) for side in sides]
+
     def _ratio(self, frame: pd.DataFrame, claim: Claim) -> Ratio | None:
         """The ratio over seeds, over all sizes and N together; None without pairs."""
-        logs: list[dict[Any, float]] = []
-        for own in _sides(frame, claim):
-            points = [point for point in self._points(frame) if point not in claim.at]
-            R = own.assign(log=own["bits_per_param"].clip(lower=LEAST_R).map(math.log))
-            logs.append(R.groupby([*points, "seed"])["log"].mean().to_dict())
-        both = logs[0].keys() & logs[1].keys()
-        if not both:
-            return None
-        base, other = (pd.Series({key: one[key] for key in both}).groupby(_seed).mean().map(math.exp) for one in logs)
-        return ratio_over_seeds(dict(base), dict(other))
+        base, other = (
+            rows.assign(log=rows["bits_per_param"].clip(lower=LEAST_R).map(math.log))
+            .groupby([*(point for point in self._points(frame) if point not in claim.at), "seed"])["log"]
+            .mean()
+            .groupby("seed")
+            .mean()
+            .map(math.exp)
+            for rows in self._paired(frame, claim)
+        )
+        return ratio_over_seeds(dict(base), dict(other)) if len(base) else None
+
+
+_ENDS = ("least people", "most people")
+_AT_END: dict[Status, Status] = {"reproduced": "reproduced in part", "not reproduced": "not enough runs"}
+"""What a status becomes where more N could change the ratio."""
 
 
 def _on_gpu(runs: Iterable[tuple[Scale, str, Mapping[str, Any]]]) -> Iterator[tuple[Scale, str, Mapping[str, Any]]]:
@@ -201,6 +228,8 @@ def matching(frame: pd.DataFrame, options: Mapping[str, Any]) -> pd.DataFrame:
     """
     fits = np.ones(len(frame), dtype=bool)
     for name, value in options.items():
+        if name not in frame and name not in DEFAULTS:
+            continue  # unknown of all of them
         found = frame[name] if name in frame else pd.Series([DEFAULTS.get(name)] * len(frame), index=frame.index)
         if value is None:
             fits &= found.isna().to_numpy()
@@ -217,13 +246,14 @@ def _is(value: Any, wanted: Any) -> bool:
 def judge(found: Ratio, low: float, high: float) -> Status:
     """Whether a ratio is the one that a source gives as `low` to `high`.
 
-    In part: only one of the mean and the interval over seeds is where the source has it. For a source that speaks of a
-    difference, the interval has to leave 1 out.
+    Reproduced: the mean is there, and the interval over seeds is there too (for a source that speaks of no difference),
+    or leaves 1 out (for one that speaks of a difference). In part: one of the two, or the interval reaches it.
     """
     if found.seeds < LEAST_SEEDS:
         return "not enough runs"
     if low <= found.value <= high:
-        return "reproduced in part" if low > 1 and found.low <= 1 else "reproduced"
+        sure = found.low > 1 if low >= 1 else low <= found.low and found.high <= high
+        return "reproduced" if sure else "reproduced in part"
     return "reproduced in part" if found.low <= high and found.high >= low else "not reproduced"
 
 
@@ -233,17 +263,13 @@ def told(found: Ratio) -> str:
     return f"{_factor(found.value)} times less ({interval}{found.seeds} seed{'s' if found.seeds > 1 else ''})"
 
 
-def claims(pairs: Iterable[tuple[Any, ...]]) -> tuple[Claim, ...]:
+def claims(pairs: Iterable[tuple[Any, ...]], *, ours: bool = False) -> tuple[Claim, ...]:
     """Claims from their fields in order: base, other, low, high, says, at, and perhaps other_at."""
-    return tuple(Claim(*fields) for fields in pairs)
+    return tuple(replace(Claim(*fields), ours=ours) for fields in pairs)
 
 
 def _factor(value: float) -> str:
     return f"{value:,.0f}" if value >= 100 else f"{value:#.3g}".rstrip(".")
-
-
-def _seed(key: Any) -> int:
-    return int(key[-1] if isinstance(key, tuple) else key)
 
 
 def _best(row: pd.Series, name: str) -> str:

@@ -46,5 +46,5 @@ JUNK = Comparison(
             (_CLEAN, _TOKEN, 0.9, 1.15, "no loss", _THREE),
         ]
     ),
-    shared={"dataset": "biod", "recipe": "fast", "biod.name_length": 5},
+    shared={"dataset": "biod", "recipe": "fast", "biod.name_length": 5, "biod.K": 4, "biod.C": 4},
 )

@@ -16,6 +16,7 @@ LAYOUT = Comparison(
     claims=claims([(_ROWS, _PACKED, 0.9, 1.1, "the same law", {"exposures": 100})]),
     shared={
         **{"dataset": "biod", "recipe": "fast", "biod.name_length": 3, "exposures": 100, "junk": "0"},
+        "mlp": "gelu",
         "people": [200, 400, 900, 1600],
     },
 )

@@ -45,8 +45,8 @@ OPTIMIZERS = Comparison(
     ),
     claims=claims(
         [
-            (_MUON, _ADAMW, 0.9, 1.1, "the gain shrinks where all facts are alike", _SHORT),
-            (_MUON, _ADAMW, 0.9, 1.1, "the gain shrinks where all facts are alike", _LONG),
+            (_MUON, _ADAMW, 0.9, 1.1, "little gain where all facts are alike", _SHORT),
+            (_MUON, _ADAMW, 0.9, 1.1, "little gain where all facts are alike", _LONG),
             (_SOAP, _ADAMW, 1.0, math.inf, "fewer steps, so no less", _SHORT),
             (_LION, _ADAMW, 0.9, math.inf, "does as well", _SHORT),
         ]

@@ -20,7 +20,7 @@ def page(
     experiment: Experiment, frame: pd.DataFrame, folders: Sequence[Path], pictures: Sequence[str], command: str
 ) -> str:
     """The page of an experiment: question, source, verdict, table, figure, and where the numbers come from."""
-    verdict = experiment.verdict(frame)
+    verdict, shown = experiment.verdict(frame), table(experiment.table(frame))
     lines = [
         f"{heading(experiment)}: {verdict.status}",
         "",
@@ -35,9 +35,9 @@ def page(
         "",
         *(f"![{experiment.title}]({picture})" for picture in pictures),
         "",
-        table(experiment.table(frame)),
+        shown,
         "",
-        "≥ marks a lower bound: the best N is the smallest or the largest that was tried." if _bounds(frame) else "",
+        "≥ marks a lower bound: the best N is the smallest or the largest that was tried." if "≥" in shown else "",
         "",
         "```sh",
         command,
@@ -53,7 +53,3 @@ def page(
 
 def _row(finding: Finding) -> dict[str, str]:
     return {"what": finding.what, "the source": finding.source, "here": finding.here, "so": finding.status}
-
-
-def _bounds(frame: pd.DataFrame) -> bool:
-    return bool(frame["people"].nunique() > 1)

@@ -91,7 +91,7 @@ def tried_by_all(frame: pd.DataFrame, setting: str, of: Sequence[str], over: Seq
     over = [name for name in over if name in frame]
     if frame.empty or not over:
         return frame
-    each = [*of, setting, *over]
+    each = list(dict.fromkeys((*of, setting, *over)))
     runs = frame.groupby([*each, *({"people"} - set(of))], dropna=False)
     seeds = runs.agg(seeds=("seed", "nunique")).reset_index()
     least = seeds.groupby(each, dropna=False)["seeds"].min().reset_index()

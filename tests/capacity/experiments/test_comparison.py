@@ -158,3 +158,33 @@ def test_every_run_of_its_sweeps_belongs_to_one_setting(name):
     assert sorted(selected["run_id"]) == sorted(plan.run_id for plan in plans)
     assert selected["setting"].tolist() == list(experiment.settings)
     assert {side for claim in experiment.claims for side in (claim.base, claim.other)} <= set(experiment.settings)
+
+
+def test_a_best_N_at_the_end_of_what_was_tried_is_no_full_verdict():
+    best = replace(FACTOR, best_people=True)
+    several = [runs([2 * R] * 3, [R] * 3, people=people) for people, R in ((100, 0.9), (200, 1.0), (400, 0.8))]
+    inside, at_end = (best.verdict(best.select(pd.concat(some))) for some in (several, several[:2]))
+    assert inside.status == "reproduced"
+    assert at_end.status == "reproduced in part"
+    assert "the best N is the largest or the smallest that was tried." in at_end.evidence[1]
+
+
+def test_our_own_guesses_do_not_count():
+    guess = claims([("clean", "junk", 0.9, 1.1, "no difference", {"exposures": 100})], ours=True)
+    frame = runs([2, 2, 2], [1, 1, 1])
+    verdict = replace(FACTOR, claims=FACTOR.claims + guess).verdict(FACTOR.select(frame))
+    assert verdict.status == "reproduced"
+    assert [finding.source for finding in verdict.findings] == ["2 times", "our guess: no difference"]
+    assert replace(FACTOR, claims=guess).verdict(FACTOR.select(frame)).status == "not reproduced"
+
+
+def test_no_difference_takes_an_interval_that_has_none():
+    assert judge(Ratio(1.0, 0.95, 1.05, 3), 0.9, 1.1) == "reproduced"
+    assert judge(Ratio(1.0, 0.5, 2.0, 3), 0.9, 1.1) == "reproduced in part"
+
+
+def test_runs_of_other_experiments_do_not_count():
+    frame = pd.concat(
+        [runs([2, 2, 2], [1, 1, 1]).assign(optimizer="muon"), runs([9] * 3, [9] * 3).assign(optimizer="soap")]
+    )
+    assert set(FACTOR.select(frame)["optimizer"]) == {"muon"}
