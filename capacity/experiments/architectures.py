@@ -46,7 +46,7 @@ ARCHITECTURES = Comparison(
     ),
     shared={
         **{"dataset": "biod", "recipe": "fast", "biod.name_length": 3, "junk": "0", "layout": "rows", "size": "2x32"},
-        "people": [200, 260, 340, 440, 560, 720],
+        "people": [150, 200, 260, 340, 440, 560, 720, 940],
     },
     best_people=True,
 )

@@ -51,7 +51,7 @@ EXPERTS = _Experts(
             "junk": "0",
             "layout": "rows",
         },
-        "people": [60, 80, 100, 130, 170, 220, 280, 360, 470, 610],
+        "people": [45, 60, 80, 100, 130, 170, 220, 280, 360, 470, 610, 790],
     },
     best_people=True,
     columns={"bits_per_active_param": "R by active P"},

@@ -20,7 +20,7 @@ RANDOM = Comparison(
     },
     runs=(
         ("laptop", "reproduce/random", {}),
-        ("laptop", "reproduce/random", {"dataset": "random", "people": [160, 220]}),
+        ("laptop", "reproduce/random", {"dataset": "random", "people": [160, 220, 300, 400]}),
     ),
     claims=claims(
         [
@@ -30,7 +30,7 @@ RANDOM = Comparison(
     shared={
         **{"recipe": "fast", "weight_decay": 0.1, "precision": "fp32", "junk": "0", "layout": "rows"},
         **{"architecture": "gpt2", "size": "2x32", "exposures": 1000},
-        "people": [160, 220, 450, 600],
+        "people": [160, 220, 300, 400, 450, 600, 800],
     },
     best_people=True,
 )

@@ -33,7 +33,7 @@ TEMPLATES = Comparison(
     shared={
         **{"dataset": "bios", "recipe": "fast", "variant": "fresh", "junk": "0", "questions": "none"},
         **{"layout": "rows", "architecture": "gpt2", "tokenizer": "word", "size": "2x48x2", "exposures": 100},
-        "people": [2500, 3500],
+        "people": [2500, 4200],
     },
     best_people=True,
 )
