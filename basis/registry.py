@@ -34,7 +34,7 @@ class Registry(Generic[Thing]):
     def check(self, name: str) -> str:
         """Returns the name. Raises ValueError if it is neither known nor of the form `module:Name`."""
         if name not in self._entries and not _OWN.fullmatch(name):
-            near = difflib.get_close_matches(name, self._entries, n=1)
+            near = difflib.get_close_matches(name, self._entries, n=1, cutoff=0.7)
             hint = f"; did you mean {near[0]}?" if near else ""
             raise ValueError(f"must be {', '.join(self._entries)} or your own as module:Name{hint}")
         return name
