@@ -178,10 +178,13 @@ class Comparison:
         ends = [(rows["people"] == rows[end]).any() for rows in self._paired(frame, claim) for end in _ENDS]
         return any(ends)
 
+    def _keys(self, frame: pd.DataFrame, claim: Claim) -> list[str]:
+        """The columns by which the runs of a claim's two settings are paired."""
+        return [*(point for point in self._points(frame) if point not in claim.at), "seed"]
+
     def _paired(self, frame: pd.DataFrame, claim: Claim) -> list[pd.DataFrame]:
         """The runs of a claim's two settings at the points that both have, with the same seeds."""
-        keys = [*(point for point in self._points(frame) if point not in claim.at), "seed"]
-        sides = _sides(frame, claim)
+        keys, sides = self._keys(frame, claim), _sides(frame, claim)
         common = sides[0][keys].merge(sides[1][keys]).drop_duplicates()
         return [side.merge(common) for side in sides]
 
@@ -189,7 +192,7 @@ class Comparison:
         """The ratio over seeds, over all sizes and N together; None without pairs."""
         base, other = (
             rows.assign(log=rows["bits_per_param"].clip(lower=LEAST_R).map(math.log))
-            .groupby([*(point for point in self._points(frame) if point not in claim.at), "seed"])["log"]
+            .groupby(self._keys(frame, claim))["log"]
             .mean()
             .groupby("seed")
             .mean()

@@ -34,6 +34,7 @@ def test_the_aim_is_reached_or_not(R, status):
     verdict = RECORD.verdict(frame)
     assert verdict.status == status
     assert len(verdict.findings) == 2 * len(LEVELS)
+    assert [finding.status for finding in verdict.findings[2:]] == ["not enough runs"] * 2  # none of bioS
 
 
 @pytest.mark.parametrize("name", entries())
