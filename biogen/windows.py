@@ -7,6 +7,7 @@ texts joined in random order, cut into windows of `context` tokens (the paper's)
 The work is done in chunks, parts of an exposure, so that memory does not grow with the number of people.
 """
 
+import math
 from collections.abc import Iterator
 from dataclasses import dataclass, fields, replace
 from fractions import Fraction
@@ -26,6 +27,8 @@ IGNORE = -1
 
 _CHUNK_PEOPLE = 8192
 _MOST_COUNTED = 20_000
+_SPARE = 1.1
+"""How many times the expected exposures there are for a number of tokens; texts may be shorter than expected."""
 _SAMPLE = 4096
 """Number of questions from which the mean length is estimated."""
 _END = 0
@@ -54,14 +57,16 @@ class Batches:
         layout: Literal["rows", "packed"],
         context: int,
         batch: int,
-        exposures: int,
+        exposures: int | None = None,
+        tokens: int | None = None,
     ) -> None:
         """batch: windows in a batch. context: tokens in a window (packed), or at most in a row (rows).
 
+        exposures: how often every person is seen; or tokens: as many exposures as that takes, and some more.
         Raises ValueError if there are not enough names for the junk, or if a text may be longer than a row.
         """
         self.dataset, self.layout, self.context = dataset, layout, context
-        self.batch, self.exposures = batch, exposures
+        self.batch = batch
         config = dataset.config
         self.people = config.people
         self._odds: Fraction = config.junk / (1 - config.junk)
@@ -75,7 +80,13 @@ class Batches:
         self._junk_each = self._odds * Fraction(self._useful_length) / Fraction(self._junk_length)
         if layout == "rows" and dataset.longest_text > context:
             raise ValueError(f"context: {context} is too short; a text may have {dataset.longest_text} tokens")
-        config.check_junk(self._all_junk(), exposures)
+        self._tokens = tokens
+        if tokens is not None:
+            exposures = 1 + math.ceil(tokens / self._tokens_each * _SPARE)
+        if exposures is None:
+            raise ValueError("exposures: is required where no tokens are given")
+        self.exposures = exposures
+        config.check_junk(self._all_junk(), self.exposures)
 
     def __iter__(self) -> Iterator[Batch]:
         while self._cursor.chunk < self._chunks_each * self.exposures:
@@ -127,12 +138,22 @@ class Batches:
             counted = max(1, _MOST_COUNTED // self._chunks_each) if self._odds else 1  # else all exposures are equal
             chunks = self._chunks_each * min(counted, self.exposures)
             steps = sum(-(-self._rows_in(chunk) // self.batch) for chunk in range(chunks))
-            return -(-steps * self._chunks_each * self.exposures // chunks)
+            return math.ceil(steps * self._chunks_each * self.expected_exposures / chunks)
         return -(-self.expected_tokens() // (self.batch * self.context))
 
     def expected_tokens(self) -> int:
-        """Targets of the whole training, from the mean length of the texts."""
-        return round(self.people * self.exposures * self._useful_length * (1 + float(self._odds)))
+        """Targets of the whole training: those that are asked for, or from the mean length of the texts."""
+        return self._tokens or round(self.exposures * self._tokens_each)
+
+    @property
+    def expected_exposures(self) -> float:
+        """How often every person is seen in the whole training; from the mean length of the texts for tokens."""
+        return self._tokens / self._tokens_each if self._tokens else float(self.exposures)
+
+    @property
+    def _tokens_each(self) -> float:
+        """Targets of an exposure, from the mean length of the texts."""
+        return self.people * self._useful_length * (1 + float(self._odds))
 
     def _useful_tokens(self, length: float) -> float:
         """Mean tokens per person and exposure: a biography, and a question for people who are asked."""

@@ -246,7 +246,9 @@ def _with_flags(words: list[str]) -> list[str]:
 
 def _introduction(run: TrainedRun) -> str:
     chosen = f", the most accurate of {run.chosen_from} finished runs" if run.chosen_from > 1 else ""
-    seen = f"each of {run.config.data.people:,} people {run.config.exposures:,} times"
+    exposures, budget = run.config.exposures, run.config.budget
+    often = f"{exposures:,} times" if budget is None else f"in {budget:,} tokens"
+    seen = f"each of {run.config.data.people:,} people {often}"
     return f"Run {run.name}{chosen}:\na model of {run.params:,} parameters that saw {seen}.\n"
 
 

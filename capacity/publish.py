@@ -25,7 +25,7 @@ from capacity.store.folders import count_runs
 from capacity.store.parquet import CURVES, RECORDS, write_curves, write_records
 from capacity.store.record import Record
 from capacity.store.records import load
-from capacity.store.sources import RECALL, TRAIN, load_curves, records_in
+from capacity.store.sources import HELDOUT, RECALL, TRAIN, load_curves, records_in
 
 
 def publish(folder: Path, stores: Sequence[Path] = ()) -> int:
@@ -48,9 +48,9 @@ def publish(folder: Path, stores: Sequence[Path] = ()) -> int:
     for source in sources:
         for _, record in records_in(source, _refuse):
             records.setdefault(record["run_id"], record)
-    recall, losses = (load_curves(*sources, runs=records, kind=kind) for kind in (RECALL, TRAIN))
+    recall, losses, heldout = (load_curves(*sources, runs=records, kind=kind) for kind in (RECALL, TRAIN, HELDOUT))
     folder.mkdir(parents=True, exist_ok=True)
-    write_curves(recall, losses, folder / CURVES)
+    write_curves(recall, losses, folder / CURVES, heldout)
     write_records(list(records.values()), folder / RECORDS)
     _remove_old(folder, records)
     return len(records)

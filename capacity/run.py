@@ -48,7 +48,7 @@ def main(arguments: list[str] | None = None) -> int:
         examples=[f"{program} {example}" for example in EXAMPLES],
         default_file=preset_path(DEFAULT),
         find_file=preset_path,
-        adjust=lambda values, given: notes.extend(_what_is_given_is_run(values, given)),
+        adjust=lambda values, given: notes.extend(_one_unit(values, given) + _what_is_given_is_run(values, given)),
     )
     for note in notes:
         print(note, file=sys.stderr)
@@ -115,6 +115,14 @@ def run(preset: "Preset | Mapping[str, Any] | Path | str" = DEFAULT, *, quiet: b
     if failures := launch.do():
         raise RunsFailed(failures)
     return load(out)
+
+
+def _one_unit(values: dict[str, Any], given: set[str]) -> list[str]:
+    """Leave out the preset's exposures if flags ask for tokens, and the other way round; returns what to tell."""
+    units = {"exposures", "tokens"}
+    if len(by_hand := given & units) != 1 or values.get(other := (units - by_hand).pop()) is None:
+        return []
+    return [f"--{by_hand.pop()} given, in place of the preset's {other} {values.pop(other)}."]
 
 
 def _what_is_given_is_run(values: dict[str, Any], given: set[str]) -> list[str]:

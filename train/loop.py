@@ -1,14 +1,14 @@
 """The training loop: a model and batches of windows come in, a trained model and metrics go out.
 
-Exposures are the unit of progress: each batch says how many are done after it, and the learning rate follows them. The
-loop waits for a GPU only when it writes a metric.
+Exposures are the unit of progress: each batch says how many are done after it, and the learning rate follows them; or
+tokens are, which then end the training. The loop waits for a GPU only when it writes a metric.
 """
 
 import math
 import queue
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol, runtime_checkable
 
@@ -22,6 +22,7 @@ from train.native.library import library
 from train.native.update import NativeUpdate
 from train.optimizers import OPTIMIZERS
 from train.ranks import ALONE, Ranks
+from train.schedules import left_of_peak
 from train.settings import Settings
 
 _AHEAD = 4
@@ -80,10 +81,10 @@ def read_progress(state: object) -> tuple[int, int, float, Since]:
 
 
 def learning_rate(settings: Settings, step: int, exposures: float) -> float:
-    """The share of the peak: linear warm-up over steps (from 0), cosine over exposures down to `final_lr`."""
+    """The share of the peak: linear warm-up over steps (from 0), then the schedule's over exposures to `final_lr`."""
     warm = min(1.0, (step + 1) / max(1, settings.warmup_steps))
-    cosine = 0.5 * (1 + math.cos(math.pi * min(1.0, exposures / settings.exposures)))
-    return warm * (settings.final_lr + (1 - settings.final_lr) * cosine)
+    left = left_of_peak(settings.schedule, exposures / settings.exposures, settings.decay_share)
+    return warm * (settings.final_lr + (1 - settings.final_lr) * left)
 
 
 def make_optimizers(model: CausalLM, settings: Settings) -> list[torch.optim.Optimizer]:
@@ -143,17 +144,34 @@ class Trainer:
     @property
     def lr(self) -> float:
         """Learning rate of the blocks' matrices in the next step."""
-        return self.settings.lr * learning_rate(self.settings, self.steps, self.exposures)
+        return self.settings.lr * self._share_of_peak()
+
+    @property
+    def trained(self) -> bool:
+        """Whether all tokens have been predicted; False where exposures end the training."""
+        return self.settings.tokens is not None and self.tokens >= self.settings.tokens
+
+    def _share_of_peak(self) -> float:
+        """The learning rate of the next step, as a share of the peak."""
+        total, tokens = self.settings.exposures, self.settings.tokens
+        return learning_rate(self.settings, self.steps, self.tokens / tokens * total if tokens else self.exposures)
 
     def step(self, batch: WindowBatch) -> Tensor | float:
-        """One update; returns the batch's mean loss in nats a token, on the device, so as not to wait for it."""
-        share = learning_rate(self.settings, self.steps, self.exposures)
+        """One update; returns the batch's mean loss in nats a token, on the device, so as not to wait for it.
+
+        Of the last batch only so many tokens are predicted as are left.
+        """
+        share = self._share_of_peak()
         for optimizer in self.optimizers:
             for group in optimizer.param_groups:
                 group["lr"] = group["initial_lr"] * share
-        predicted = int((batch.targets != IGNORE).sum())
+        targets, predicted = batch.targets, int((batch.targets != IGNORE).sum())
+        if self.settings.tokens is not None and self.tokens + predicted > self.settings.tokens:
+            predicted = self.settings.tokens - self.tokens
+            targets = _first(targets, predicted)
         count = max(1, predicted)
-        loss = self._native(batch.inputs, batch.targets, count) if self._native else self._update(batch, count)
+        update = self._native or self._update
+        loss = update(batch.inputs, targets, count)
         self.steps += 1
         self.tokens += predicted
         self.exposures = batch.exposures
@@ -161,14 +179,14 @@ class Trainer:
         self.since.loss = self.since.loss + loss
         return loss
 
-    def _update(self, batch: WindowBatch, count: int) -> Tensor:
-        ours = self.ranks.share(batch.inputs, 0), self.ranks.share(batch.targets, IGNORE)
+    def _update(self, inputs: np.ndarray, targets: np.ndarray, count: int) -> Tensor:
+        ours = self.ranks.share(inputs, 0), self.ranks.share(targets, IGNORE)
         if self.settings.compile:
             ours = _few_lengths(ours[0], 0), _few_lengths(ours[1], IGNORE)
-        inputs, targets = _to_device(*ours, self.device)
-        rows = max(1, _MICRO_TOKENS // inputs.shape[1])
+        tokens, wanted = _to_device(*ours, self.device)
+        rows = max(1, _MICRO_TOKENS // tokens.shape[1])
         loss = torch.zeros((), device=self.device)
-        for part, expected in zip(inputs.split(rows), targets.split(rows), strict=True):
+        for part, expected in zip(tokens.split(rows), wanted.split(rows), strict=True):
             share = self._total_loss(part, expected) / count
             (share * self.ranks.size).backward()  # gradients are averaged over the processes
             loss += share.detach()
@@ -196,6 +214,13 @@ class _TotalLoss(nn.Module):
             return linear_cross_entropy(hidden, self.model.head_weight, targets.flatten(), self._chunk)
 
 
+def _first(targets: np.ndarray, count: int) -> np.ndarray:
+    """The first `count` targets; the others become IGNORE."""
+    cut = targets.ravel().copy()
+    cut[np.flatnonzero(cut != IGNORE)[count:]] = IGNORE
+    return cut.reshape(targets.shape)
+
+
 def _few_lengths(rows: np.ndarray, value: int) -> np.ndarray:
     """Rows filled up to one of four lengths an octave (multiples of 8), for each of which a graph is compiled once."""
     time = rows.shape[1]
@@ -214,8 +239,8 @@ def train(
     trainer: Trainer,
     batches: BatchSource,
     *,
-    marks: list[int],
-    observe: Callable[[int], None],
+    marks: Sequence[int | float],
+    observe: Callable[[int | float], None],
     log: Callable[[dict[str, Any]], None],
     save: Callable[[dict[str, np.ndarray]], None],
     show: Callable[[dict[str, Any]], None] = lambda record: None,
@@ -224,18 +249,20 @@ def train(
     save_seconds: float = 60.0,
     stop: Callable[[], bool] = lambda: False,
 ) -> bool:
-    """Train until the batches end; returns whether they did.
+    """Train until the batches or the tokens end; returns whether they did.
 
     observe(mark): called once each number of exposures in `marks` is reached. log(record): every `log_steps` steps
     and at the end, with loss (nats a token, mean since the last record), lr, exposures, steps and tokens: an
     interrupted training has the same records. show(record): the same and tokens a second, about every
-    `show_seconds`. save(state): about every `save_seconds` and before stopping early, with the batches' state.
+    `show_seconds`. save(state): about every `save_seconds`, before stopping early and at the end, with the batches'
+    state.
     Raises Diverged when the loss is not finite, or explodes.
     """
     clock, record = _Clock(trainer), {}
     saved = time.monotonic()
     due = sorted({mark for mark in marks if not _reached(trainer, mark)})
-    for batch, state in _ahead(batches):
+    state: dict[str, np.ndarray] | None = None
+    for batch, state in () if trainer.trained else _ahead(batches):
         trainer.step(batch)
         if trainer.steps % log_steps == 0:
             log(record := _record(trainer))
@@ -257,13 +284,17 @@ def train(
             _check_finite(trainer)  # a checkpoint with a loss that is not finite is useless
             save(state)
             saved = time.monotonic()
+        if trainer.trained:
+            break
     if trainer.since.steps:
         log(_record(trainer))
         trainer.since = Since()
+    if state is not None:  # else nothing was left to train
+        save(state)
     return True
 
 
-def _reached(trainer: Trainer, mark: int) -> bool:
+def _reached(trainer: Trainer, mark: int | float) -> bool:
     """Whether a number of exposures is done, up to the rounding error of a sum of parts."""
     return trainer.exposures >= mark - 1e-9
 

@@ -2,12 +2,15 @@
 
 from dataclasses import dataclass
 
+from train.schedules import ScheduleName
+
 
 @dataclass(frozen=True)
 class Settings:
     """How a model is trained."""
 
-    exposures: int
+    exposures: int | float
+    """How often every person is seen; with `tokens`, about how often."""
     optimizer: str
     """A name of `OPTIMIZERS`."""
     lr: float
@@ -27,3 +30,9 @@ class Settings:
     compile: bool
     native: bool
     """Whether the compiled kernels of train/native take the place of PyTorch's operators (CPU)."""
+    tokens: int | None = None
+    """Tokens to predict in the whole training, which then end it and are its clock in place of exposures."""
+    schedule: ScheduleName = "cosine"
+    """How the learning rate falls."""
+    decay_share: float = 0.2
+    """wsd: the share of the training in which the learning rate falls."""

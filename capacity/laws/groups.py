@@ -11,7 +11,7 @@ import pandas as pd
 
 from biogen.datasets import title_of
 
-PRIMARY = ("dataset", "size", "people", "exposures", "junk", "architecture", "recipe")
+PRIMARY = ("dataset", "size", "people", "exposures", "budget", "junk", "architecture", "recipe")
 """Options that tell runs apart whenever they differ; the recipe decides most others from them."""
 
 AXES = ("size", "people")
@@ -30,7 +30,10 @@ def differing(frame: pd.DataFrame, options: Sequence[str]) -> list[str]:
         options: names in canonical order; names without a column are skipped.
 
     """
-    values = frame[[name for name in options if name in frame and name != "seed"]].drop_duplicates()
+    values = frame[[name for name in options if name in frame and name != "seed"]]
+    if {"budget", "exposures"} <= set(values):  # exposures follow from tokens, a little differently for each seed
+        values = values.assign(exposures=values["exposures"].where(values["budget"].isna()))
+    values = values.drop_duplicates()
     several = [name for name in map(str, values) if values[name].nunique(dropna=False) > 1]
     found = [name for name in PRIMARY if name in several]
     for name in several:
@@ -63,6 +66,8 @@ def phrase(name: str, value: Any) -> str:
             return str(value)
         case "exposures":
             return f"{value:,.10g} exposure{'s' if value != 1 else ''}"
+        case "budget":
+            return f"{value:,.10g} tokens"
         case "junk":
             return "no junk" if str(value) == "0" else f"{value} junk"
         case _:

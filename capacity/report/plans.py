@@ -51,7 +51,7 @@ def _runs(plans: Sequence[Plan], seconds: Sequence[float], workers: int) -> Tabl
     for plan, name, time_needed in zip(plans, _names(plans), seconds, strict=True):
         table.add_row(
             plan.config.size,
-            Text(printable(f"N={_short(plan.config.data.people)} ×{plan.config.exposures}{name}")),  # no markup
+            Text(printable(f"N={_short(plan.config.data.people)} ×{plan.exposures:.3g}{name}")),  # no markup
             _short(plan.parameters),
             f"{plan.r_max:.2f}",
             _short(plan.tokens),
@@ -66,7 +66,7 @@ def _names(plans: Sequence[Plan]) -> list[str]:
     """The options that tell runs apart, without size, people and exposures."""
     frame = pd.DataFrame([options_of({"config": stored(plan.config)}) for plan in plans])
     several_seeds = frame["seed"].nunique() > 1
-    names = [name for name in kinds(frame, OPTIONS) if name != "exposures"] + ["seed"] * several_seeds
+    names = [name for name in kinds(frame, OPTIONS) if name not in ("exposures", "budget")] + ["seed"] * several_seeds
     return [f" {label({name: row[name] for name in names})}" if names else "" for row in frame.to_dict("records")]
 
 

@@ -107,12 +107,13 @@ class Bracket:
 def _ladders(plans: Sequence[Plan]) -> dict[str, _Ladder]:
     """The runs of each size and kind, by a name in words."""
     options = pd.DataFrame([options_of({"config": stored(plan.config)}) for plan in plans])
-    kind = [name for name in differing(options, OPTIONS) if name not in ("size", "people", "exposures")]
+    kind = [name for name in differing(options, OPTIONS) if name not in ("size", "people", "exposures", "budget")]
     ladders: dict[str, _Ladder] = {}
     for plan, values in sorted(
         zip(plans, options.to_dict("records"), strict=True), key=lambda one: one[0].config.data.people
     ):
-        name = f"{values['size']} after {phrase('exposures', values['exposures'])}"
+        unit = "exposures" if values.get("exposures") is not None else "budget"
+        name = f"{values['size']} after {phrase(unit, values[unit])}"
         name += f" with {label({key: values[key] for key in kind})}" if kind else ""
         ladders.setdefault(name, {}).setdefault(plan.config.data.people, []).append(plan)
     return ladders

@@ -103,7 +103,7 @@ class _UnderWay:
 
     name: str
     run: _Run
-    exposures: int
+    exposures: float
     folder: RunFolder
     since: float
     share_before: float
@@ -152,7 +152,7 @@ class Display:
         """Add a run to the total. folder: where it may have been begun; None: it is done."""
         run = self._runs[plan.run_id] = _Run(float(plan.flops), 1.0)
         if folder is not None:
-            run.share = _share_before(folder, plan.config.exposures)
+            run.share = _share_before(folder, plan.exposures)
 
     def start(self, plan: Plan, folder: RunFolder) -> None:
         """A worker has started."""
@@ -162,7 +162,7 @@ class Display:
         self._under_way[run_id] = _UnderWay(
             name=folder.path.name.rpartition("-")[0],
             run=run,
-            exposures=plan.config.exposures,
+            exposures=plan.exposures,
             folder=folder,
             since=self._clock(),
             share_before=run.share,
@@ -224,11 +224,11 @@ class Display:
             self.print(f"{one.name}: {line}")
 
 
-def _share(reached: int | float, exposures: int) -> int | float:
+def _share(reached: int | float, exposures: float) -> int | float:
     return min(1.0, max(0.0, reached / exposures))
 
 
-def _share_before(folder: RunFolder, exposures: int) -> float:
+def _share_before(folder: RunFolder, exposures: float) -> float:
     """The share of a run's training that was done before this driver began, from its metrics."""
     if not folder.checkpoints.paths:
         return 0.0

@@ -22,10 +22,11 @@ from biogen.config import DataConfig
 from biogen.dataset import EVALUATION, Dataset, make_dataset
 from capacity.runner.claim import Claim
 from capacity.runner.fingerprint import changes, fingerprint_of
+from capacity.runner.heldout import HeldOut, of_the_end
 from capacity.runner.metrics import Metrics
 from capacity.runner.saved import read_saved
 from capacity.spec.build import build_batches, build_model, flops_per_token
-from capacity.spec.config import RunConfig
+from capacity.spec.config import MeasureOptions, RunConfig
 from capacity.spec.identity import run_id, stored
 from capacity.spec.recipes import settings_of
 from capacity.store.folders import MOST_METRICS, RunFolder, trained_alike, write_json
@@ -49,9 +50,9 @@ _RECORDS = 500
 _BATCHES, _RANDOM = "batches.", "random"
 
 
-def log_spaced(exposures: int) -> list[int]:
+def log_spaced(exposures: float) -> list[int]:
     """1, 2, 5, 10, 20, 50, ... below `exposures`: where a learning curve is measured."""
-    marks = [digit * 10**power for power in range(len(str(exposures))) for digit in (1, 2, 5)]
+    marks = [digit * 10**power for power in range(len(str(int(exposures)))) for digit in (1, 2, 5)]
     return [mark for mark in marks if mark < exposures]
 
 
@@ -76,15 +77,19 @@ class Run:
         self.size = parse_size(self.config.size)
         self.model = build_model(self.config, self.dataset.tokenizer.vocab)
         self.model.initialize(self.config.training.initialization, self.config.data.seed)
+        self.batches = build_batches(self.dataset, self.config)
+        self.exposures = self.batches.expected_exposures
         self.settings = settings_of(
             self.config.training,
-            self.config.exposures,
+            self.exposures,
+            tokens=self.config.budget,
             form=self.model.kernel_form(),
             on_gpu=device.type == "cuda",
             processes=ranks.size,
         )
         self.trainer = Trainer(self.model, self.settings, device, ranks)
-        self.batches = build_batches(self.dataset, self.config.training, self.config.exposures)
+        self.marks = log_spaced(self.exposures)
+        self.heldout = HeldOut(self.dataset, self.config, self.exposures)
         self.log_steps = max(1, self.batches.expected_steps() // _RECORDS)
         self.counts = self.model.parameter_counts()
         self.seconds = 0.0
@@ -104,7 +109,7 @@ class Run:
                 finished = train(
                     self.trainer,
                     self.batches,
-                    marks=log_spaced(self.config.exposures),
+                    marks=[*self.marks, *self.heldout.marks],
                     observe=self._observe,
                     log=lambda record: self._write({"kind": "train", **record}),
                     log_steps=self.log_steps,
@@ -116,7 +121,6 @@ class Run:
                 if not finished:
                     return False
                 self.seconds = time.monotonic() - self.started
-                self._save(self.batches.state())  # a measurement that fails does not cost the training
             self.measuring = True
             if stop():
                 return False
@@ -199,7 +203,7 @@ class Run:
         trainer = self.trainer
         if self.metrics.restore(record, trainer.exposures):
             return
-        marks = [mark for mark in log_spaced(self.config.exposures) if mark <= trainer.exposures + 1e-9]
+        marks = [mark for mark in self.marks if mark <= trainer.exposures + 1e-9]
         lacking = self.metrics.lacking(range(self.log_steps, trainer.steps + 1, self.log_steps), marks)
         print(
             f"warning: {self.folder.metrics} is not the file of the checkpoint (were folders merged?); "
@@ -215,9 +219,9 @@ class Run:
                 measured = RunConfig.model_validate(result["config"]).measure
                 *curve, end = read_file(other.metrics, MOST_METRICS).splitlines(keepends=True)
                 last = parse_json(end)
-                if (last["kind"], last["exposures"]) != ("recall", self.config.exposures):
+                if (last["kind"], last["exposures"]) != ("recall", row["exposures"]):
                     continue
-                if self._curve_people(measured.eval_people) != self._curve_people(self.config.measure.eval_people):
+                if not self._same_curve(measured):
                     continue
                 counts = {name: row[name] for name in ("steps", "tokens", "exposures")} | {"loss_since": [0, 0.0]}
                 parts = made["parts"][:-1] if "training_of" in made else made.get("parts") or [{"from": 0.0, **made}]
@@ -244,6 +248,12 @@ class Run:
         if changed := other.changed(result, other.model.name):
             return f"{changed[0]} is not the file that was measured"
         return None
+
+    def _same_curve(self, measured: MeasureOptions) -> bool:
+        """Whether a training that was measured in this way has the learning curve of this run."""
+        ours = self.config.measure
+        same_people = self._curve_people(measured.eval_people) == self._curve_people(ours.eval_people)
+        return same_people and measured.heldout_tokens == ours.heldout_tokens
 
     def _curve_people(self, eval_people: int) -> int:
         """People measured at each point of the learning curve."""
@@ -285,17 +295,35 @@ class Run:
         """Reads a model with adapters, which the kernels do not know."""
         return Inference(model, self.device)
 
-    def _observe(self, exposures: int) -> None:
+    def _observe(self, mark: int | float) -> None:
+        """Measure at a number of exposures: recall at whole ones, the held-out loss at its own."""
+        if mark in self.marks:
+            self._measure_recall(int(mark))
+        if mark in self.heldout.marks:
+            self._measure_heldout()
+
+    def _measure_heldout(self) -> dict[str, float]:
+        """The held-out loss now; empty if none is measured."""
+        record = self.heldout.measure(self._inference(self.model), self.trainer)
+        if record:
+            self._write({"kind": "heldout", **record})
+        return record
+
+    def _measure_recall(self, exposures: int) -> None:
         people = np.arange(self._curve_people(self.config.measure.eval_people))
         recall = recall_people(self._inference(self.model), OwnTokens(self.dataset), people, EVALUATION)
         record = make_record(recall, self.dataset, sum(self.counts.values()), interval=False)
         self._write({"kind": "recall", "exposures": exposures, **record})
 
     def _finish(self) -> None:
-        options = self.config.measure
-        if not math.isclose(self.trainer.exposures, self.config.exposures):
-            raise ValueError(f"exposures: the training ended at {self.trainer.exposures} of {self.config.exposures}")
-        self._report({"exposures": self.config.exposures, "measuring": True})
+        options, trainer = self.config.measure, self.trainer
+        planned, reached = self.config.exposures, trainer.exposures
+        if planned is not None and not math.isclose(reached, planned):
+            raise ValueError(f"exposures: the training ended at {reached} of {planned}")
+        if planned is None and not trainer.trained:
+            raise ValueError(f"tokens: the training ended at {trainer.tokens} of {self.config.budget}")
+        exposures = planned or reached
+        self._report({"exposures": exposures, "measuring": True})
         records = measure_copies(
             self.model,
             self._inference,
@@ -307,7 +335,8 @@ class Run:
         if self.config.data.questions == "lora":
             records[0] |= lora_record(self.model, self._reader, OwnTokens(self.dataset), self.device)
         self._check_claim()
-        self._write({"kind": "recall", "exposures": self.config.exposures, **records[0]})
+        records[0] |= of_the_end(self._measure_heldout())
+        self._write({"kind": "recall", "exposures": exposures, **records[0]})
         self.metrics.save()
         self.folder.write_model(self._write_model)
         logged = {*range(self.log_steps, self.trainer.steps, self.log_steps), self.trainer.steps}
@@ -318,7 +347,7 @@ class Run:
                 "config": stored(self.config),
                 "fingerprint": self.fingerprint,
                 "files": hash_files(self.folder.path, self.folder.model.name, self.folder.metrics.name),
-                "records_lacking": self.metrics.lacking(logged, log_spaced(self.config.exposures)),
+                "records_lacking": self.metrics.lacking(logged, self.marks),
                 "provenance": self._provenance(),
                 "rows": [self._description() | record for record in records],
             },
@@ -355,7 +384,7 @@ class Run:
             "vocab": self.dataset.tokenizer.vocab,
             "dataset": data.dataset,
             "people": data.people,
-            "exposures": self.config.exposures,
+            "exposures": self.config.exposures or self.trainer.exposures,
             "junk": str(data.junk),
             "recipe": self.config.training.recipe,
             "steps": self.trainer.steps,

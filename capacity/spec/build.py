@@ -12,9 +12,17 @@ def build_model(config: RunConfig, vocab: int) -> CausalLM:
     return make_model(config.model.architecture, parse_size(config.size), vocab, config.model.options)
 
 
-def build_batches(dataset: Dataset, training: Training, exposures: int) -> Batches:
+def build_batches(dataset: Dataset, config: RunConfig) -> Batches:
     """The batches of a training. Raises ValueError as `Batches` does."""
-    return Batches(dataset, layout=training.layout, context=training.context, batch=training.batch, exposures=exposures)
+    training = config.training
+    return Batches(
+        dataset,
+        layout=training.layout,
+        context=training.context,
+        batch=training.batch,
+        exposures=config.exposures,
+        tokens=config.budget,
+    )
 
 
 def flops_per_token(model: CausalLM, training: Training, dataset: Dataset) -> int:

@@ -5,13 +5,14 @@ In a `RunConfig` every number is decided. A run is its config: see `capacity/spe
 
 from typing import Annotated, Any, Literal
 
-from pydantic import AfterValidator, BeforeValidator, Field, field_validator
+from pydantic import AfterValidator, BeforeValidator, Field, field_validator, model_validator
 
 from basis.fields import split_values
 from biogen.config import EVALUATION, MAX_PEOPLE, DataConfig, Frozen, Mapped
 from eval.quantizers.schemes import SchemeText
 from train.architectures import ARCHITECTURES
 from train.optimizers import OPTIMIZERS
+from train.schedules import ScheduleName
 from train.sizes import parse_size
 
 FORMAT = 3
@@ -30,9 +31,19 @@ def _size(text: object) -> str:
         raise ValueError(str(error).partition("allowed: ")[2] or str(error)) from None
 
 
+def _whole(value: object) -> object:
+    """A number such as 1e7, which YAML and the shell give as a text or a float, as the integer that it is."""
+    try:
+        number = float(str(value).replace("_", ""))
+    except ValueError:
+        return value
+    return int(number) if number.is_integer() and not isinstance(value, bool) else value
+
+
 SizeText = Annotated[str, BeforeValidator(_size)]
 MOST_STEPS = 10**9
 Exposures = Annotated[int, Field(ge=1, lt=EVALUATION)]
+Tokens = Annotated[int, BeforeValidator(_whole), Field(ge=1, le=10**13)]
 Batch = Annotated[int, Field(ge=1, le=MOST_STEPS)]
 Rate = Annotated[float, Field(gt=0, le=1)]
 OptimizerName = Annotated[str, AfterValidator(OPTIMIZERS.check)]
@@ -47,6 +58,9 @@ class MeasureOptions(Frozen):
     fp8, int8 ... int2; without a method it is rtn (round to nearest) with the embedding."""
     eval_people: int = Field(50_000, ge=2, le=MAX_PEOPLE)
     """Largest number of people measured."""
+    heldout_tokens: int = Field(0, ge=0, le=10**9, json_schema_extra={"since": "0.3"})
+    """Tokens of held-out texts whose loss is measured at log-spaced points of the training, by role and by position (0:
+    none)."""
 
 
 class TrainingOptions(Frozen):
@@ -84,6 +98,11 @@ class TrainingOptions(Frozen):
     """The learning rate at the end, as a share of the peak."""
     clip: float | None = Field(None, gt=0)
     """Largest norm of the gradient."""
+    schedule: ScheduleName = Field("cosine", json_schema_extra={"since": "0.3"})
+    """How the learning rate falls to final_lr after the warm-up: cosine, constant (it does not), or wsd (constant, then
+    a straight line)."""
+    decay_share: float = Field(0.2, gt=0, le=1, json_schema_extra={"since": "0.3"})
+    """wsd: the share of the training in which the learning rate falls."""
     precision: Literal["auto", "fp32", "bf16"] = "auto"
     """bf16: inputs of matrix products are rounded; auto: on a GPU, and on a CPU with kernels for it, else fp32."""
     compile: Literal["auto", "on", "off"] = "auto"
@@ -132,8 +151,16 @@ class RunOptions(DataConfig, ArchitectureOptions, TrainingOptions, MeasureOption
 
     size: SizeText = "2x48"
     """layers-heads such as 12-12 (width 64 a head), LxW such as 2x48, or LxWxH with H heads."""
-    exposures: Exposures = 100
-    """How often every person is seen."""
+    exposures: Exposures | None = None
+    """How often every person is seen (default: 100, or as often as tokens take)."""
+    budget: Tokens | None = Field(None, json_schema_extra={"since": "0.3"})
+    """Tokens to train on, in place of exposures; a training may end within an exposure."""
+
+    @model_validator(mode="after")
+    def _one_unit(self) -> "RunOptions":
+        if self.budget is not None and self.exposures is not None:
+            raise ValueError(f"tokens: {self.budget} is not allowed with exposures {self.exposures}; give one of them")
+        return self
 
     def part(self, model: type[Frozen]) -> dict[str, Any]:
         """The values of the fields that these options share with another configuration."""
@@ -158,8 +185,10 @@ class RunConfig(Frozen):
 
     size: SizeText
     """Layers and width of the model."""
-    exposures: Exposures
-    """How often every person is seen."""
+    exposures: Exposures | None = None
+    """How often every person is seen; None where tokens end the training."""
+    budget: Tokens | None = Field(None, json_schema_extra={"since": "0.3"})
+    """Tokens to train on; None where exposures end the training."""
     data: DataConfig
     """The people and their texts; its seed is also the model's."""
     model: ArchitectureOptions = ArchitectureOptions()

@@ -24,7 +24,7 @@ _LABELS = {"training": "recipe"}
 _FIRST_VERSION = "0.1"
 """The version of options that name none."""
 _SECTIONS = ("data", "model", "training")
-_FIRST = ("dataset", "architecture", "size", "people", "exposures", "seed", "junk", "recipe")
+_FIRST = ("dataset", "architecture", "size", "people", "exposures", "budget", "seed", "junk", "recipe")
 
 
 def stored(config: RunConfig) -> dict[str, Any]:
@@ -40,7 +40,8 @@ def run_id(config: RunConfig) -> str:
     digest = hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()[:10]
     data = config.data
     dataset = re.sub("[^A-Za-z0-9_]+", "-", data.dataset)
-    return f"{dataset}-{config.size}-n{data.people}-e{config.exposures}-{digest}"
+    unit = f"e{config.exposures}" if config.budget is None else f"t{config.budget}"
+    return f"{dataset}-{config.size}-n{data.people}-{unit}-{digest}"
 
 
 def training_of(content: Mapping[str, Any]) -> dict[str, Any]:
@@ -73,7 +74,8 @@ def idle_options(config: RunConfig) -> set[str]:
     data, training = config.data, config.training
     idle = _idle_data(DATASETS[data.dataset].options, dict(data))
     settings = {"lr", "embedding_lr", "weight_decay", "beta1", "beta2", "eps", "momentum"}
-    return idle | (settings - OPTIMIZERS[training.optimizer].uses)
+    unused = settings - OPTIMIZERS[training.optimizer].uses
+    return idle | unused | ({"decay_share"} if training.schedule != "wsd" else set())
 
 
 def _idle_data(of_dataset: Iterable[str], options: Mapping[str, Any]) -> set[str]:

@@ -19,7 +19,7 @@ from capacity.spec.build import build_batches, flops_per_token
 from capacity.spec.config import NAMED, ArchitectureOptions, MeasureOptions, RunConfig, RunOptions, TrainingOptions
 from capacity.spec.identity import normal, run_id
 from capacity.spec.preset import Preset
-from capacity.spec.recipes import resolve, settings_of
+from capacity.spec.recipes import resolve, settings_of, tokens_an_exposure
 from eval.lora import check_peft
 from eval.quantizers import QUANTIZERS
 from eval.quantizers.schemes import parse_scheme
@@ -30,6 +30,10 @@ from train.sizes import parse_size
 
 GPU_RATE, GPU_UTILISATION = 989e12, 0.17
 """Dense bf16 FLOP/s of an H100 SXM by its data sheet, and the share of it that 12-12 reached (docs/performance.md)."""
+
+
+_EXPOSURES = 100
+"""Exposures where neither they nor tokens are given."""
 
 
 @dataclass(frozen=True)
@@ -43,6 +47,8 @@ class Plan:
     """Weights of the matrices inside the blocks, without biases (Kaplan's N)."""
     tokens: int
     """Expected number of training tokens."""
+    exposures: float
+    """How often every person is seen; where tokens are given, about how often."""
     flops: int
     """Floating-point operations of the training, forward and backward."""
     max_bits: float
@@ -192,15 +198,18 @@ class _Planner:
         architecture = _applicable(ArchitectureOptions(**options.part(ArchitectureOptions)), self._preset.architecture)
         vocab = like.tokenizer.vocab
         model = self._outline(architecture.model_dump_json(), options.size, vocab)
-        weights, exposures = model.non_embedding, options.exposures
+        weights = model.non_embedding
+        exposures = options.exposures or _EXPOSURES
+        often = float(exposures) if options.budget is None else options.budget / tokens_an_exposure(data, text_tokens)
         training = resolve(
             TrainingOptions(**options.part(TrainingOptions)),
-            size=size, weights=weights, data=data, exposures=exposures, text_tokens=text_tokens,
+            size=size, weights=weights, data=data, text_tokens=text_tokens, exposures=often,
         )  # fmt: skip
         config = normal(
             RunConfig(
                 size=options.size,
-                exposures=exposures,
+                exposures=exposures if options.budget is None else None,
+                budget=options.budget,
                 data=data,
                 model=_changed(architecture),
                 training=training,
@@ -210,16 +219,17 @@ class _Planner:
         if not self._preset.dry_run:  # refuses kernels that this machine lacks
             on_gpu = pick_device(self._preset.device).type == "cuda"
             processes = self._preset.processes
-            settings_of(training, exposures, form=model.kernel_form(), on_gpu=on_gpu, processes=processes)
+            settings_of(training, 1, form=model.kernel_form(), on_gpu=on_gpu, processes=processes)
         dataset = copy(like)
         dataset.config = data  # its texts have the same tokens and lengths
-        batches = build_batches(dataset, training, exposures)
+        batches = build_batches(dataset, config)
         tokens = batches.expected_tokens()
         return Plan(
             config=config,
             params=model.parameter_counts(),
             weights=weights,
             tokens=tokens,
+            exposures=batches.expected_exposures,
             flops=tokens * flops_per_token(model, training, dataset),
             max_bits=dataset.max_bits().total,
             vocab=vocab,

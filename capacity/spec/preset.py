@@ -20,7 +20,7 @@ from biogen.config import DataConfig, Frozen
 from capacity.spec.config import ArchitectureOptions, MeasureOptions, RunOptions, TrainingOptions
 from train.sizes import parse_size
 
-PLURAL = {"size": "sizes", "seed": "seeds"}
+PLURAL = {"size": "sizes", "seed": "seeds", "budget": "tokens"}
 """Options whose axis has another name."""
 
 MOST_RUNS, MOST_LAYERS = 5_000, 5_000
@@ -149,7 +149,7 @@ class Preset(_Axes):
     """A sweep: one run for every combination of the axes, and how they are done."""
 
     groups: ClassVar[dict[str, list[str]]] = {
-        "sweep": ["sizes", "people", "exposures", "seeds", "r_max", "bracket", "dry_run"],
+        "sweep": ["sizes", "people", "exposures", "tokens", "seeds", "r_max", "bracket", "dry_run"],
         "model": list(ArchitectureOptions.model_fields),
         "data": [name for name in DataConfig.model_fields if name not in ("people", "seed")],
         "training": list(TrainingOptions.model_fields),
@@ -198,7 +198,7 @@ class Preset(_Axes):
         return RunOptions.model_validate(values)
 
 
-_LAST = ("sizes", "people", "exposures", "junk", "seeds")
+_LAST = ("sizes", "people", "exposures", "tokens", "junk", "seeds")
 """The axes that come last, in this order, so that their values vary fastest."""
 
 

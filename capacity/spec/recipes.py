@@ -41,14 +41,14 @@ _WIDE = 512
 
 
 def resolve(
-    options: TrainingOptions, *, size: Size, weights: int, data: DataConfig, exposures: int, text_tokens: float
+    options: TrainingOptions, *, size: Size, weights: int, data: DataConfig, exposures: int | float, text_tokens: float
 ) -> Training:
     """Decide what the options leave open. weights: non-embedding ones; text_tokens: mean tokens of a biography."""
     layout = options.layout or ("packed" if options.recipe == "paper" else "rows")
     decided = _paper(size, data, exposures) if options.recipe == "paper" else _fast(weights, data)
     if options.recipe == "fast":
         decided |= _FAST_WITH.get(options.optimizer or "", {})
-    tokens = data.people * exposures * text_tokens / (1 - float(data.junk))
+    tokens = exposures * tokens_an_exposure(data, text_tokens)
     window = options.context if layout == "packed" else text_tokens
     batch_tokens = decided.pop("batch_tokens")
     if (least_steps := decided.pop("least_steps", None)) is not None:
@@ -63,13 +63,25 @@ def resolve(
     return Training(**{"layout": layout, **decided, **given, "batch": batch})
 
 
+def tokens_an_exposure(data: DataConfig, text_tokens: float) -> float:
+    """About how many tokens there are in an exposure, without questions."""
+    return data.people * text_tokens / (1 - float(data.junk))
+
+
 def settings_of(
-    training: Training, exposures: int, *, form: KernelForm | None, on_gpu: bool, processes: int = 1
+    training: Training,
+    exposures: int | float,
+    *,
+    form: KernelForm | None,
+    on_gpu: bool,
+    processes: int = 1,
+    tokens: int | None = None,
 ) -> Settings:
     """The settings of the training loop from a recipe.
 
     `auto` means bf16 and compiled on a GPU; elsewhere native kernels if they fit the model, in bf16 if the CPU can.
-    form: the model as the kernels see it; None if they cannot train it. Raises ValueError for native kernels that
+    exposures, tokens: those of the whole training; tokens end it if they are given. form: the model as the kernels see
+    it; None if they cannot train it. Raises ValueError for native kernels that
     cannot be used.
     """
     same = Settings.__dataclass_fields__.keys() & Training.model_fields.keys() - {"compile"}
@@ -100,11 +112,12 @@ def settings_of(
         bf16=bf16,
         compile=compiled,
         native=native,
+        tokens=tokens,
         **values,
     )
 
 
-def _paper(size: Size, data: DataConfig, exposures: int) -> dict[str, Any]:
+def _paper(size: Size, data: DataConfig, exposures: int | float) -> dict[str, Any]:
     """The paper's protocol, read off its table at the nearest N.
 
     Where it has no row we extend it and say how: below N = 10,000, see `_below_the_paper`; at 100 exposures the batch

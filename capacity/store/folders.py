@@ -94,21 +94,24 @@ class RunFolder:
         """The result of the run; None if there is none yet. Raises ValueError for any other file of this name."""
         try:
             result: dict[str, Any] = read_json(self.result)
-            run, planned = result["run_id"], result["config"]["exposures"]
-            exposures = [row["exposures"] for row in result["rows"]]
+            run, config = result["run_id"], result["config"]
+            unit, planned = "tokens", config.get("budget")
+            if planned is None:
+                unit, planned = "exposures", config["exposures"]
+            trained = [row[unit] for row in result["rows"]]
         except FileNotFoundError:
             return None
         except OSError as error:
             why = f"is not the result of a run ({error.strerror})"
         except ValueError as error:
             why = f"is not the result of a run ({short(' '.join(str(error).split()))})"
-        except (LookupError, TypeError):
+        except (LookupError, TypeError, AttributeError):
             why = "is not the result of a run (its run_id, its exposures or its rows are missing)"
         else:
             if run != self.path.name:
                 why = f"is the result of run {run!r:.100}"
-            elif not exposures or any(found != planned for found in exposures):
-                why = f"has {exposures!r:.100} exposures, where {planned!r:.100} are planned"
+            elif not trained or any(found != planned for found in trained):
+                why = f"has {trained!r:.100} {unit}, where {planned!r:.100} are planned"
             else:
                 return result
         raise ValueError(f"{self.result.name}: {self.result} {why}; delete it to do the run again")

@@ -2,8 +2,8 @@
 
 In: records and metrics as a sweep's folder holds them. Out: two small files, and the same records from them.
 `records.parquet` has a row for each run and quantization: all that its result.json says of it, and what it says of the
-run (`OF_RUN`) as JSON. `curves.parquet` has a row for each measurement during training (`kind` "recall"), and
-about `LOSSES` means of the training loss for each run ("train").
+run (`OF_RUN`) as JSON. `curves.parquet` has a row for each measurement during training (`kind` "recall", or "heldout"
+of the loss on held-out text), and about `LOSSES` means of the training loss for each run ("train").
 """
 
 import io
@@ -38,6 +38,10 @@ MEASURED = (
 """The columns of a measurement during training that are kept, in single precision."""
 
 
+PROGRESS = ("tokens", "steps", "lr")
+"""Columns of a held-out loss that say when it was measured, besides the exposures."""
+
+
 def write_records(records: Sequence[dict[str, Any]], path: Path) -> None:
     """Write the records of runs, sorted by run. `read_records` returns them without values that are null."""
     rows = [
@@ -67,11 +71,14 @@ def record_of(rows: Sequence[dict[str, Any]]) -> dict[str, Any]:
     return {"run_id": rows[0]["run_id"], **parts, "rows": measured}
 
 
-def write_curves(recall: pd.DataFrame, train: pd.DataFrame, path: Path) -> None:
+def write_curves(recall: pd.DataFrame, train: pd.DataFrame, path: Path, heldout: pd.DataFrame | None = None) -> None:
     """Write learning curves in single precision: measurements, and losses of training thinned to about `LOSSES`."""
     thinned = [thin(losses) for _, losses in train.groupby("run_id")]
-    curves = pd.concat([recall.assign(kind="recall"), *(losses.assign(kind="train") for losses in thinned)])
-    columns = {name: curves[name].astype(np.float32) for name in ("exposures", "loss", *MEASURED) if name in curves}
+    held = [] if heldout is None or heldout.empty else [heldout.assign(kind="heldout")]
+    curves = pd.concat([recall.assign(kind="recall"), *held, *(losses.assign(kind="train") for losses in thinned)])
+    kept = ["exposures", "loss", *MEASURED]
+    kept += [name for name in (*PROGRESS, *curves) if held and (name in PROGRESS or name.startswith("heldout_loss"))]
+    columns = {name: curves[name].astype(np.float32) for name in dict.fromkeys(kept) if name in curves}
     frame = pd.DataFrame({"run_id": curves["run_id"], "kind": curves["kind"], **columns})
     _write(frame.sort_values(["run_id", "kind"], kind="stable"), path)
 

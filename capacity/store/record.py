@@ -1,8 +1,8 @@
 """The record of a run as a file may hold it, checked: whatever passes can be tabled, drawn and printed.
 
-In: a value from JSON or Parquet. Out: the same record, the texts of its rows fit to print. A row needs `TEXTS` and
-`COUNTS`; its other measurements are finite numbers or missing, and what a later version adds is a number, a text or
-missing.
+In: a value from JSON or Parquet. Out: the same record, the texts of its rows fit to print. A row needs `TEXTS`,
+`COUNTS` and `exposures`; its other measurements are finite numbers or missing, and what a later version adds is a
+number, a text or missing.
 """
 
 from collections.abc import Mapping
@@ -15,8 +15,8 @@ Record = dict[str, Any]
 
 TEXTS = ("run_id", "size", "dataset", "junk", "recipe", "quantization")
 """Columns of a row that are texts."""
-COUNTS = ("params", "people", "exposures")
-"""Columns of a row that are at least 1."""
+COUNTS = ("params", "people")
+"""Columns of a row that are whole numbers from 1 on."""
 NUMBERS = (
     *("layers", "width", "heads", "params_embedding", "params_attention", "params_mlp", "params_norm"),
     *("stored_bits", "bits_per_stored_bit", "tokens", "flops", "seconds", "loss_name", "loss_value", "loss_value1"),
@@ -87,8 +87,10 @@ def _checked_row(row: Mapping[str, Any]) -> dict[str, Any]:
         if not isinstance(row[name], str):
             raise ValueError(f"{name}: {shown(row[name])} is not allowed; must be a text")
     for name in COUNTS:
-        if not is_number(row[name]) or not 1 <= row[name] < 2**63 or (name != "exposures" and row[name] % 1):
+        if not is_number(row[name]) or not 1 <= row[name] < 2**63 or row[name] % 1:
             raise ValueError(f"{name}: {shown(row[name])} is not allowed; must be a number of at least 1")
+    if not is_number(row["exposures"]) or not 0 < row["exposures"] < 2**63:
+        raise ValueError(f"exposures: {shown(row['exposures'])} is not allowed; must be a number above 0")
     for name, value in row.items():
         if value is None or is_number(value) or (isinstance(value, str | bool) and name not in NUMBERS):
             continue

@@ -28,8 +28,8 @@ _LOG = logging.getLogger("capacity")
 _LONGEST_LINE = 1 << 16
 """Bytes of a line of metrics, at most; the parts of a longer one are no lines."""
 
-TRAIN, RECALL = "train", "recall"
-"""Kinds of lines in metrics.jsonl: a loss of training, and a measurement."""
+TRAIN, RECALL, HELDOUT = "train", "recall", "heldout"
+"""Kinds of lines in metrics.jsonl: a loss of training, a measurement, and a loss on held-out text."""
 
 
 def left_out(line: str) -> None:
@@ -100,14 +100,15 @@ def load_curves(*folders: Path | str, runs: Collection[str] | None = None, kind:
     """The measurements of runs during training: a row for each, sorted by run and exposures.
 
     Columns are `run_id`, `exposures`, and with kind "recall" losses, `bits_per_param`, `qa_accuracy` and all other
-    measurements; with kind "train" the `loss` of training (nats a token). If a run measured twice at the
+    measurements; with kind "train" the `loss` of training (nats a token); with kind "heldout" tokens, steps, lr and the
+    losses on held-out text (`eval.heldout`). If a run measured twice at the
     same exposures, after it resumed from a checkpoint, the later line counts. If several folders have a run, the first
     folder's lines count. Incomplete lines are left out; a run that measured nothing has no rows.
 
     Args:
         folders: of sweeps, or of published results (which keep about 100 losses a run).
         runs: ids of the runs (default: all).
-        kind: "recall" or "train".
+        kind: "recall", "train" or "heldout".
 
     """
     lines: dict[tuple[str, float], dict[str, Any]] = {}

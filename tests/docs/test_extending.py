@@ -118,12 +118,12 @@ def test_all_of_them_are_part_of_the_project(changed, tmp_path):
     """With short names, in one sweep."""
     root, _ = changed
     flags = ["--dataset", "coins", "--architecture", "mingru", "--architecture-options", "gain=0.5,1"]
-    flags += ["--optimizer", "signum", "--lr", "0.003", "--schedule", "linear"]
+    flags += ["--optimizer", "signum", "--lr", "0.003", "--warmup", "square"]
     flags += ["--quantize", "least_error-int4", *SMALL, "--out", "out"]
     call(["capacity", "run", *flags], at=tmp_path, root=root)
     rows = pd.read_csv(tmp_path / "out" / "results.csv")
-    assert set(zip(rows["schedule"], rows["quantization"], strict=True)) == {
-        ("linear", scheme) for scheme in ("none", "least_error-int4")
+    assert set(zip(rows["warmup"], rows["quantization"], strict=True)) == {
+        ("square", scheme) for scheme in ("none", "least_error-int4")
     }
     assert set(rows["architecture_options.gain"]) == {0.5, 1.0}
     assert (tmp_path / "out" / "plots" / "known.png").exists()
@@ -143,9 +143,9 @@ def evaluated(expressions, root):
         "def ids(**options):\n"
         "    return [run_id(plan.config) for plan in make_plans(Preset(dataset='biod', r_max=None, **options))]\n"
         "def shares(**options):\n"
-        "    others = dict.fromkeys(set(Settings.__dataclass_fields__) - {'schedule'}, 0)\n"
-        "    settings = Settings(**{**others, 'final_lr': 0.2, 'exposures': 4, **options})\n"
-        "    return [learning_rate(settings, 9, seen) for seen in (0, 1, 2, 4)]\n"
+        "    others = dict.fromkeys(set(Settings.__dataclass_fields__) - {'schedule', 'warmup'}, 0)\n"
+        "    settings = Settings(**{**others, 'warmup_steps': 4, 'exposures': 4, **options})\n"
+        "    return [learning_rate(settings, step, 0) for step in (0, 1, 2, 4)]\n"
         f"import json; print(json.dumps([{expressions}]))"
     )
     found = os.environ | {"PYTHONPATH": str(root)}
@@ -156,11 +156,11 @@ def evaluated(expressions, root):
 
 def test_the_option_does_what_it_says_and_changes_no_id(changed):
     root, _ = changed
-    straight, fallen, before, same, other = evaluated(
-        "shares(schedule='linear'), shares(), ids(), ids(schedule='cosine'), ids(schedule=['linear', 'cosine'])", root
+    square, straight, before, same, other = evaluated(
+        "shares(warmup='square'), shares(), ids(), ids(warmup='linear'), ids(warmup=['square', 'linear'])", root
     )
-    assert straight == pytest.approx([1, 0.8, 0.6, 0.2])
-    assert [fallen, before] == evaluated("shares(), ids()", ROOT)
+    assert square == pytest.approx([1 / 16, 1 / 4, 9 / 16, 1])
+    assert [straight, before] == evaluated("shares(), ids()", ROOT)
     assert same == before
     assert len(set(other)) == 2
     assert set(before) < set(other)

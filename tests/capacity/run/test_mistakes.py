@@ -286,6 +286,29 @@ def test_a_fresh_process_prints_mistakes_and_no_traceback(preset, tmp_path):
     assert list(tmp_path.iterdir()) == []
 
 
+def test_tokens_and_exposures_are_not_both_given(preset, tmp_path):
+    options = yaml.safe_load(preset.read_text()) | {"out": tmp_path / "never", "tokens": "1e5"}
+    with pytest.raises(UserError, match=r"^tokens: 100000 is not allowed with exposures 400; give one of them$"):
+        run.run(options)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_flag_for_tokens_takes_the_place_of_the_presets_exposures(preset, tmp_path, capfd):
+    flags = ["--config", str(preset), "--tokens", "1e5", "2.5e5", "--out", str(tmp_path / "never"), "--dry-run"]
+    assert run.main(flags) == 0
+    said = capfd.readouterr()
+    assert "--tokens given, in place of the preset's exposures 400." in said.err
+    assert "100K" in said.out
+    assert "250K" in said.out
+
+
+@pytest.mark.parametrize("tokens", ["0", "-5", "1.5", "many", "1e30", "true"])
+def test_tokens_are_a_whole_number(preset, tmp_path, tokens):
+    flags = ["--config", str(preset), "--tokens", tokens, "--out", str(tmp_path / "never")]
+    with pytest.raises(UserError, match=rf"tokens: '?{re.escape(tokens)}"):
+        run.main(flags)
+
+
 def test_a_dry_run_from_python_does_nothing_either(preset, tmp_path, capfd):
     options = yaml.safe_load(preset.read_text()) | {"out": tmp_path / "never", "dry_run": True}
     assert run.run(options).empty

@@ -23,8 +23,10 @@ from train.native.library import instruction_set
         {"layout": "rows", "quantize": "int8"},
         {"layout": "packed", "context": 16, "junk": "1/4"},
         {"dataset": "bios", "layout": "rows", "questions": "half"},
+        {"layout": "rows", "exposures": "none", "tokens": 1305, "schedule": "wsd", "heldout_tokens": 300},
+        {"layout": "packed", "context": 16, "exposures": "none", "tokens": 1305, "junk": "1/4"},
     ],
-    ids=["rows", "packed with junk", "bios with questions"],
+    ids=["rows", "packed with junk", "bios with questions", "tokens and held-out loss", "tokens, packed with junk"],
 )
 @pytest.mark.parametrize("optimizer", ["adamw", "muon"])
 def test_an_interrupted_run_has_the_result_of_an_undisturbed_one(prepare, do, rows_of, changes, optimizer):
@@ -92,6 +94,24 @@ def test_a_damaged_checkpoint_costs_time_alone(prepare, do, rows_of, capfd, dama
     assert said[0].startswith(f"warning: checkpoint: {parts.checkpoints.folder}/000000000005.safetensors is damaged")
     assert said[-1].endswith(f"going on from {0.0 if damaged == 2 else 0.7} exposures")
     alike(whole, parts, rows_of)
+
+
+def test_tokens_end_a_run_within_an_exposure(prepare, do, rows_of):
+    folder = prepare(exposures="none", tokens=1305, heldout_tokens=300, quantize="int8")
+    assert "-t1305-" in folder.path.name
+    assert do(folder)
+    row, copy = rows_of(folder)
+    assert row["tokens"] == copy["tokens"] == 1305
+    assert row["exposures"] == pytest.approx(1305 / 400, abs=0.2)
+    assert folder.done
+    curve = [record for record in metrics_of(folder.path) if record["kind"] == "heldout"]
+    assert curve[-1]["tokens"] == 1305
+    assert curve[-1]["heldout_loss"] == row["heldout_loss"] < curve[0]["heldout_loss"]
+    assert [record["tokens"] for record in curve] == sorted(record["tokens"] for record in curve)
+    assert len({record["steps"] for record in curve}) > 4
+    assert "heldout_loss_at_1_1" in curve[0]
+    assert not any("_at_" in name for name in row)
+    assert "heldout_loss" not in copy
 
 
 def test_a_result_names_the_parts_of_a_run_that_differ(prepare, do, monkeypatch):

@@ -37,6 +37,7 @@ OTHER = {
     **{"kernels": "pytorch", "quantize": ["gptq-int4"], "questions": "half", "recipe": "paper", "dataset": "bios"},
     **{"architecture": "my_models:Mine", "architecture_options": {"depth": 3}, "dataset_options": {"sides": 6}},
     **{"mlp": "gated", "tied": True, "company_city": "before", "measured_order": "as-trained", "bank": "my_bank"},
+    **{"budget": 5000, "schedule": "wsd"},
 }
 """Another value of each field that is no number."""
 
@@ -69,6 +70,7 @@ def changed(config: RunConfig, path: tuple[str, ...]) -> RunConfig:
     return RunConfig.model_construct(**{
         "size": content["size"],
         "exposures": content["exposures"],
+        "budget": content["budget"],
         "data": DataConfig.model_construct(**config.data.model_copy(update=_section(content, config, "data")).__dict__),
         "model": config.model.model_copy(update=_section(content, config, "model")),
         "training": config.training.model_copy(update=_section(content, config, "training")),

@@ -20,7 +20,7 @@ TINY = {"dataset": "biod", "sizes": ["1x16"], "people": 20, "exposures": 2, "bio
 
 def test_every_option_that_decides_a_result_is_an_axis():
     axes = Preset().axes()
-    assert {PLURAL.get(name, name) for name in OPTIONS} == axes.keys() - {"eval_people"}
+    assert {PLURAL.get(name, name) for name in OPTIONS} == axes.keys() - {"eval_people", "heldout_tokens"}
     assert all(len(values) == 1 for values in axes.values())
     assert axes.keys().isdisjoint(SweepOptions.model_fields)
 
@@ -123,6 +123,10 @@ SAMPLES = {
     **{
         "kernels": "pytorch",
         "eval_people": 12,
+        "heldout_tokens": 500,
+        "schedule": "wsd",
+        "decay_share": 0.5,
+        "tokens": (5000, 6000),
         "sizes": ("1x16", "2x32"),
         "people": (5, 6),
         "workers": 3,

@@ -75,6 +75,7 @@ GIVEN = {
     **{"layout": "packed", "context": 99, "batch": 7, "optimizer": "adamw", "initialization": "gpt2", "lr": 0.123},
     **{"embedding_lr": 0.456, "weight_decay": 0.321, "beta1": 0.11, "beta2": 0.22, "eps": 0.33, "momentum": 0.44},
     **{"warmup_steps": 17, "final_lr": 0.55, "clip": 6.6, "precision": "bf16", "compile": "on"},
+    **{"schedule": "wsd", "decay_share": 0.77},
     "kernels": "pytorch",
 }
 

@@ -1,0 +1,47 @@
+"""The held-out loss of a run, along its training: at which points, on which windows, as which records."""
+
+from functools import cached_property
+from typing import Any
+
+from biogen.dataset import Dataset
+from capacity.spec.config import RunConfig
+from eval.heldout import AT, HeldOutWindows, heldout_record, heldout_windows
+from eval.recall import LanguageModel
+from train.loop import Trainer
+
+_DECADES, _A_DECADE = 3, 8
+"""The points: so many powers of ten of a training, and so many points in each."""
+
+
+class HeldOut:
+    """What a run measures on held-out text; nothing if its options ask for no tokens."""
+
+    def __init__(self, dataset: Dataset, config: RunConfig, exposures: float) -> None:
+        """exposures: those of the whole training, about."""
+        self._dataset, self._config = dataset, config
+        asked = config.measure.heldout_tokens > 0
+        points = range(1, _DECADES * _A_DECADE + 1) if asked else ()
+        self.marks = [exposures * 10 ** (-point / _A_DECADE) for point in points]
+        """Exposures at which to measure, besides the end."""
+
+    def measure(self, model: LanguageModel, trainer: Trainer) -> dict[str, Any]:
+        """The losses now, with the progress and the learning rate (of the next step)."""
+        if not self.marks:
+            return {}
+        now = {"exposures": trainer.exposures, "tokens": trainer.tokens, "steps": trainer.steps, "lr": trainer.lr}
+        return now | heldout_record(model, self._windows, self._dataset)
+
+    @cached_property
+    def _windows(self) -> HeldOutWindows:
+        training = self._config.training
+        return heldout_windows(
+            self._dataset,
+            layout=training.layout,
+            context=training.context,
+            tokens=self._config.measure.heldout_tokens,
+        )
+
+
+def of_the_end(record: dict[str, Any]) -> dict[str, Any]:
+    """The losses that the result of a run holds: overall and by role."""
+    return {name: value for name, value in record.items() if name.startswith("heldout") and AT not in name}

@@ -1,0 +1,147 @@
+"""The loss on held-out texts: overall, by role, and by position in the window.
+
+In: a data set and a `LanguageModel`. Out: nats a token. Held-out texts are drawn as those of a training are, and no
+training draws them. Packed windows begin at a random place in a text, as those of a training do.
+"""
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+from jaxtyping import Float, Int, UInt8
+
+from biogen.dataset import EVALUATION, Dataset
+from biogen.pieces import Role, Texts
+from biogen.rng import Stream, permute
+from eval.recall import IGNORE, LanguageModel
+
+_END = 0
+_BATCH_TOKENS = 1 << 13
+_BLOCK = 8192
+"""Texts that are drawn at a time."""
+_EXACT, _AN_OCTAVE = 16, 8
+"""Positions up to the first number have a bin each, later ones so many an octave."""
+LOSS, AT = "heldout_loss", "heldout_loss_at_"
+"""The overall loss in a record, and the beginning of the names of losses by position: `heldout_loss_at_17_18`."""
+
+
+@dataclass(frozen=True)
+class HeldOutWindows:
+    """Windows of held-out text, one a row."""
+
+    inputs: Int[np.ndarray, "windows time"]
+    targets: Int[np.ndarray, "windows time"]
+    """The token after each input, or IGNORE behind the end of a text."""
+    roles: UInt8[np.ndarray, "windows time"]
+    """The role of each target."""
+
+
+def heldout_windows(
+    dataset: Dataset, *, layout: Literal["rows", "packed"], context: int, tokens: int
+) -> HeldOutWindows:
+    """About so many tokens of held-out text, one window at least.
+
+    rows: one text a window, with the end behind it. packed: texts one after another, cut every `context` tokens from a
+    random place on.
+    """
+    if layout == "packed":
+        offset = int(np.random.default_rng(dataset.config.seed).integers(context))
+        return _packed(dataset, context, max(1, tokens // context), offset)
+    return _rows(next(_texts(dataset, tokens)))
+
+
+def _packed(dataset: Dataset, context: int, count: int, offset: int) -> HeldOutWindows:
+    needed = offset + count * context + 1
+    parts: list[Texts] = []
+    for texts in _texts(dataset, needed):
+        parts.append(texts)
+        if sum(len(part.tokens) for part in parts) >= needed:
+            break
+    tokens, roles = (np.concatenate([getattr(part, name) for part in parts]) for name in ("tokens", "roles"))
+    shape = (count, context)
+    inputs, targets = (tokens[first : first + count * context].reshape(shape) for first in (offset, offset + 1))
+    return HeldOutWindows(inputs.astype(np.int64), targets.astype(np.int64), roles[offset + 1 : needed].reshape(shape))
+
+
+def _rows(texts: Texts) -> HeldOutWindows:
+    places = np.arange(texts.lengths.max())
+    inside = places < texts.lengths[:, None]
+    behind = places == texts.lengths[:, None] - 1
+    at = (texts.offsets[:-1, None] + places)[inside]
+    inputs = np.full(inside.shape, _END, dtype=np.int64)
+    inputs[inside] = texts.tokens[at]
+    roles = np.zeros(inside.shape, dtype=np.uint8)
+    targets = np.full(inside.shape, IGNORE, dtype=np.int64)
+    within = inside & ~behind
+    targets[within] = inputs[:, 1:][within[:, :-1]]
+    targets[behind] = _END
+    every_role = np.zeros(inside.shape, dtype=np.uint8)
+    every_role[inside] = texts.roles[at]
+    roles[within] = every_role[:, 1:][within[:, :-1]]
+    return HeldOutWindows(inputs, targets, roles)
+
+
+def _texts(dataset: Dataset, tokens: int) -> Iterator[Texts]:
+    """Held-out texts without end, in parts of about so many tokens, or of a block."""
+    config, number = dataset.config, 0
+    each = max(1, min(_BLOCK, -(-tokens // dataset.longest_text)))
+    while True:
+        places = np.arange(number, number + each)
+        parts = []
+        for exposure in np.unique(places // config.people):
+            place = places[places // config.people == exposure] % config.people
+            held = EVALUATION + int(exposure)
+            index = permute(place, config.people, config.seed, Stream.EXPOSURE, 2 * held)
+            parts.append(dataset.outlines(index, held))
+        yield dataset.pieces.splice(np.concatenate(parts))
+        number += each
+
+
+def heldout_record(model: LanguageModel, windows: HeldOutWindows, dataset: Dataset) -> dict[str, float]:
+    """The mean losses of a model in nats a token.
+
+    Keys: `heldout_loss`, `heldout_loss_ROLE` for the name, each value and all else ("other"), and
+    `heldout_loss_at_FIRST_LAST` for the targets that stand behind so many tokens of their window.
+    """
+    nats = _score(model, windows)
+    there = windows.targets != IGNORE
+    names = dataset.role_names
+    roles = np.array([names.get(role, "other") for role in range(256)])[windows.roles]
+    found = {LOSS: float(nats[there].mean())}
+    for name in dict.fromkeys((names[Role.NAME], *names.values(), "other")):
+        if (of_role := there & (roles == name)).any():
+            found[f"{LOSS}_{name}"] = float(nats[of_role].mean())
+    for first, last in position_bins(windows.targets.shape[1]):
+        at = (slice(None), slice(first - 1, last))
+        if there[at].any():
+            found[f"{AT}{first}_{last}"] = float(nats[at][there[at]].mean())
+    return found
+
+
+def position_bins(context: int) -> list[tuple[int, int]]:
+    """The first and last position of each bin, 1 to `context`; a target at position i stands behind i tokens."""
+    octaves = max(0.0, np.log2(context / _EXACT)) if context > _EXACT else 0.0
+    later = _EXACT * 2 ** (np.arange(1, 2 + int(octaves * _AN_OCTAVE)) / _AN_OCTAVE)
+    ends = [*range(1, min(context, _EXACT) + 1), *(int(end) for end in later if end < context), context]
+    ends = sorted(set(ends))
+    return list(zip([1, *(end + 1 for end in ends[:-1])], ends, strict=True))
+
+
+def by_position(record: Mapping[str, object]) -> list[tuple[int, int, float]]:
+    """The losses by position in a record: first and last position of each bin, and its loss, in order."""
+    bins = []
+    for name, value in record.items():
+        if name.startswith(AT) and isinstance(value, int | float):
+            first, last = name.removeprefix(AT).split("_")
+            bins.append((int(first), int(last), float(value)))
+    return sorted(bins)
+
+
+def _score(model: LanguageModel, windows: HeldOutWindows) -> Float[np.ndarray, "windows time"]:
+    rows = max(1, _BATCH_TOKENS // windows.inputs.shape[1])
+    parts = [
+        model.score(windows.inputs[first : first + rows], windows.targets[first : first + rows])[0]
+        for first in range(0, len(windows.inputs), rows)
+    ]
+    return np.concatenate(parts).astype(np.float64)
