@@ -1,5 +1,6 @@
 """The loss on held-out text: against models made by hand, and against texts put together anew."""
 
+import itertools
 import math
 
 import numpy as np
@@ -63,9 +64,9 @@ def test_packed_windows_are_one_line_of_whole_texts_cut_at_a_random_place(datase
     assert (line[1:] == windows.targets.ravel()).all()
     people = np.arange(dataset.config.people)
     texts = draw_texts(dataset, people, EVALUATION)
-    known = {tuple(texts.tokens[start:end]) for start, end in zip(texts.offsets, texts.offsets[1:], strict=False)}
+    known = {tuple(texts.tokens[start:end]) for start, end in itertools.pairwise(texts.offsets)}
     ends = np.flatnonzero(line == 0)
-    inside = [tuple(line[start:end]) for start, end in zip(ends, ends[1:], strict=False)]
+    inside = [tuple(line[start:end]) for start, end in itertools.pairwise(ends)]
     first_round = [text for text in inside if text in known][:20]
     assert len(set(first_round)) == 20  # each person once a round
     assert set(windows.roles.ravel()) > {Role.OTHER, Role.NAME}
