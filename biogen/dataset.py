@@ -113,13 +113,20 @@ class Dataset(ABC):
         """An upper bound on the tokens of a text, with its special tokens."""
 
     @abstractmethod
-    def outlines(self, index: Int[np.ndarray, " n"], exposure: int) -> Int[np.ndarray, "n slots"]:
-        """The text of each person at an exposure, as rows of pieces that begin with `head`."""
+    def outlines(
+        self, index: Int[np.ndarray, " n"], exposure: int | Int[np.ndarray, " n"]
+    ) -> Int[np.ndarray, "n slots"]:
+        """The text of each person at an exposure, as rows of pieces that begin with `head`.
+
+        exposure: the number of the text, one for all or (population zipf) one for each. Where some are from EVALUATION
+        or HELD_OUT on, all are.
+        """
 
     def head(self, index: Int[np.ndarray, " n"]) -> Int[np.ndarray, "n head"]:
         """The beginning of every text: the end token, and the domain token of useful people if there is one."""
         head = np.tile(np.arange(1, 1 + len(special_tokens(self.config))), (len(index), 1))
-        head[index >= self.config.people, 1:] = EMPTY
+        if self.config.population != "fresh":
+            head[index >= self.config.people, 1:] = EMPTY
         return head
 
     def content(self) -> bytes:
@@ -241,7 +248,7 @@ def special_tokens(config: DataConfig) -> list[str]:
     return [END, DOMAIN] if config.domain_token else [END]
 
 
-def draw_texts(dataset: Dataset, index: Int[np.ndarray, " n"], exposure: int) -> Texts:
+def draw_texts(dataset: Dataset, index: Int[np.ndarray, " n"], exposure: int | Int[np.ndarray, " n"]) -> Texts:
     """The texts of people at an exposure as tokens, each after its end token."""
     return dataset.pieces.splice(dataset.outlines(index, exposure))
 

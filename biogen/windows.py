@@ -1,4 +1,4 @@
-"""Batches of token windows for training: every useful person once an exposure, junk and questions mixed in.
+"""Batches of token windows for training: N useful texts an exposure, junk and questions mixed in.
 
 In: a data set and a layout. Out: an iterator of `Batch`es that can be stopped anywhere and continued exactly.
 
@@ -19,6 +19,7 @@ from biogen.config import trained_on_questions
 from biogen.cursor import NO_TEXT, Cursor, Line, Windows, from_arrays, to_arrays
 from biogen.dataset import Dataset, mean_length
 from biogen.pieces import Texts, stack_outlines
+from biogen.population import draw
 from biogen.rng import Stream, permute, random_words
 
 IGNORE = -1
@@ -58,7 +59,8 @@ class Batches:
     ) -> None:
         """batch: windows in a batch. context: tokens in a window (packed), or at most in a row (rows).
 
-        Raises ValueError if there are not enough names for the junk, or if a text may be longer than a row.
+        Raises ValueError if there are not enough names for the junk or new people, or if a text may be longer than a
+        row.
         """
         self.dataset, self.layout, self.context = dataset, layout, context
         self.batch, self.exposures = batch, exposures
@@ -75,6 +77,7 @@ class Batches:
         self._junk_each = self._odds * Fraction(self._useful_length) / Fraction(self._junk_length)
         if layout == "rows" and dataset.longest_text > context:
             raise ValueError(f"context: {context} is too short; a text may have {dataset.longest_text} tokens")
+        config.check_population(exposures)
         config.check_junk(self._all_junk(), exposures)
 
     def __iter__(self) -> Iterator[Batch]:
@@ -169,8 +172,8 @@ class Batches:
         exposure = chunk // self._chunks_each
         seed = self.dataset.config.seed
         biographies, questions = self._parts(chunk)
-        order = permute(_array(biographies), self.people, seed, Stream.EXPOSURE, 2 * exposure)
-        parts = [self.dataset.outlines(order, exposure)]
+        index, number = draw(self.dataset.config, biographies.start, len(biographies), exposure)
+        parts = [self.dataset.outlines(index, number)]
         if questions:
             asked = permute(_array(questions), self._asked, seed, Stream.EXPOSURE, 2 * exposure + 1)
             parts.append(self.dataset.question_outlines(asked, exposure))

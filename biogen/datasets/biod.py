@@ -42,7 +42,7 @@ class BioD(Dataset):
         self.shape = config.biod
         self._chunk_strings = [_distinct_strings(config, attribute) for attribute in range(self.shape.K)]
         self._lay_out_pieces()
-        kept = config.people <= min(MOST_KEPT, _MOST_KEPT_PIECES // self.longest_text)
+        kept = config.population != "fresh" and config.people <= min(MOST_KEPT, _MOST_KEPT_PIECES // self.longest_text)
         self._known = self._pieces_of(np.arange(config.people)) if kept else None
 
     @classmethod
@@ -61,7 +61,9 @@ class BioD(Dataset):
         K, C, _, L, _ = self._sizes
         return len(special_tokens(self.config)) + self.shape.name_length + K * (1 + C * L)
 
-    def outlines(self, index: Int[np.ndarray, " n"], exposure: int) -> Int[np.ndarray, "n slots"]:
+    def outlines(
+        self, index: Int[np.ndarray, " n"], exposure: int | Int[np.ndarray, " n"]
+    ) -> Int[np.ndarray, "n slots"]:
         """The paragraph of each person at an exposure."""
         if self._known is not None and are_kept(index, self.config.people):
             name, sentences = (pieces.take(index, axis=0) for pieces in self._known)
@@ -140,11 +142,11 @@ class BioD(Dataset):
         return name, chunks.reshape(len(index), K, C)
 
     def _symbols_in_use(self) -> Int[np.ndarray, " used"]:
-        """Symbols that can occur: of every chunk string and every useful name (any name, with junk)."""
+        """Symbols that can occur: of every chunk string and every useful name (any name, with junk or new people)."""
         T, config = self.shape.T, self.config
         used = np.zeros(T, dtype=bool)
         used[np.concatenate([strings.ravel() for strings in self._chunk_strings])] = True
-        if config.junk:
+        if config.junk or config.population == "fresh":
             used[:] = True
         for first in range(0, config.people, _BLOCK):
             if used.all():

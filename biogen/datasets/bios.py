@@ -13,8 +13,8 @@ import numpy as np
 from jaxtyping import Int
 
 from biogen.bank import bank_files, bank_mistakes, read_bank
-from biogen.config import DataConfig, Variant
-from biogen.dataset import EVALUATION, Dataset, special_tokens
+from biogen.config import EVALUATION, HELD_OUT, DataConfig, Variant
+from biogen.dataset import Dataset, special_tokens
 from biogen.people import Attributes, are_kept, describe, draw_attributes, draw_kept, draw_names, find_names
 from biogen.pieces import EMPTY, PieceList, Role, in_order
 from biogen.pools import load_pools, pool_files
@@ -32,6 +32,7 @@ _ALSO_ASKED = {
     "employer": ("What is the company of?",),
 }
 """Other words of users for the questions of the bank."""
+_STAND_IN = {"seed": 0, "junk": 0, "population": "fixed", "zipf": DataConfig.model_fields["zipf"].default}
 _CORPUS_PEOPLE = 4000
 """People whose biographies a BPE is trained on."""
 
@@ -75,7 +76,7 @@ class BioS(Dataset):
     @classmethod
     def stand_in(cls, config: DataConfig) -> DataConfig:
         """The same texts about other people: who they are decides neither tokens nor lengths."""
-        return config.model_copy(update={"people": min(1000, config.names), "seed": 0, "junk": 0})
+        return config.model_copy(update=_STAND_IN | {"people": min(1000, config.names)})
 
     @classmethod
     def mistakes(cls, config: DataConfig) -> list[str]:
@@ -140,7 +141,9 @@ class BioS(Dataset):
         name = sum(int(lengths[numbers].max()) for numbers in self._name)
         return len(special_tokens(self.config)) + name + (len(self.attributes) - 1) * subject + sentences
 
-    def outlines(self, index: Int[np.ndarray, " n"], exposure: int) -> Int[np.ndarray, "n slots"]:
+    def outlines(
+        self, index: Int[np.ndarray, " n"], exposure: int | Int[np.ndarray, " n"]
+    ) -> Int[np.ndarray, "n slots"]:
         """The biography of each person at an exposure."""
         return self._outlines(index, exposure, self.config.seed)
 
@@ -152,7 +155,9 @@ class BioS(Dataset):
             return names.take(index, axis=0), attributes.take(index)
         return draw_names(seed, pools, index), draw_attributes(seed, pools, index)
 
-    def _outlines(self, index: Int[np.ndarray, " n"], exposure: int, seed: int) -> Int[np.ndarray, "n slots"]:
+    def _outlines(
+        self, index: Int[np.ndarray, " n"], exposure: int | Int[np.ndarray, " n"], seed: int
+    ) -> Int[np.ndarray, "n slots"]:
         variant, sentences = self.variant, len(self.attributes)
         text = exposure if variant.texts is None else exposure % variant.texts
         words = random_words(seed, Stream.SENTENCES, index, sentences, text)
@@ -166,10 +171,11 @@ class BioS(Dataset):
         order = _place_city(order, self._city_place(exposure))
         return self._assemble(self.head(index), *self._people(index, seed), templates, order)
 
-    def _city_place(self, exposure: int) -> str:
+    def _city_place(self, exposure: int | Int[np.ndarray, " n"]) -> str:
         """Where the company city stands in the texts of an exposure: an option `company_city`."""
         fixed = self.variant.texts is not None  # and so measured as it was learned
-        if exposure < EVALUATION or fixed or self.config.measured_order == "as-trained":
+        measured = bool(np.all((np.asarray(exposure) >= EVALUATION) & (np.asarray(exposure) < HELD_OUT)))
+        if not measured or fixed or self.config.measured_order == "as-trained":
             return self.config.company_city
         return "none" if self.config.company_city == "none" else "after"
 

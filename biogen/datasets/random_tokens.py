@@ -77,7 +77,9 @@ class RandomTokens(Dataset):
         """Tokens of every text, with its special tokens."""
         return len(special_tokens(self.config)) + self.length
 
-    def outlines(self, index: Int[np.ndarray, " n"], exposure: int) -> Int[np.ndarray, "n slots"]:
+    def outlines(
+        self, index: Int[np.ndarray, " n"], exposure: int | Int[np.ndarray, " n"]
+    ) -> Int[np.ndarray, "n slots"]:
         """The text of each person, the same at every exposure."""
         seed = self.config.seed
         powers = self.tokens ** np.arange(self.name_length, dtype=np.int64)

@@ -37,6 +37,7 @@ OTHER = {
     **{"kernels": "pytorch", "quantize": ["gptq-int4"], "questions": "half", "recipe": "paper", "dataset": "bios"},
     **{"architecture": "my_models:Mine", "architecture_options": {"depth": 3}, "dataset_options": {"sides": 6}},
     **{"mlp": "gated", "tied": True, "company_city": "before", "measured_order": "as-trained", "bank": "my_bank"},
+    **{"population": "zipf", "zipf": 1.2},
 }
 """Another value of each field that is no number."""
 
