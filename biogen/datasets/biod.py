@@ -16,6 +16,7 @@ from jaxtyping import Float, Int
 
 from biogen.config import DataConfig
 from biogen.dataset import Dataset, special_tokens
+from biogen.entropy import OTHER
 from biogen.information import Bits, biod_bits, biod_lower_bound
 from biogen.people import MOST_KEPT, are_kept
 from biogen.pieces import PieceList, Role, in_order
@@ -93,6 +94,15 @@ class BioD(Dataset):
     def pool_files(self) -> dict[str, list[str]]:
         """The D strings that each attribute draws its chunks from, in symbols."""
         return {f"a{k}.txt": [_write(string) for string in strings] for k, strings in enumerate(self._chunk_strings)}
+
+    def text_nats(self, *, known: bool) -> dict[str, float]:
+        """Chunks out of sets that are known, and the order of the attributes."""
+        K, C, D, _, _ = self._sizes
+        chunks = 0.0 if known else math.log(D)
+        values = {
+            f"a{k}{part}": nats for k in range(K) for part, nats in (("_first", chunks), ("_rest", (C - 1) * chunks))
+        }
+        return values | {OTHER: math.lgamma(K + 1)}
 
     @property
     def log2_values(self) -> float:

@@ -15,10 +15,11 @@ from jaxtyping import Int
 from biogen.bank import bank_files, bank_mistakes, read_bank
 from biogen.config import EVALUATION, HELD_OUT, DataConfig, Variant
 from biogen.dataset import Dataset, special_tokens
+from biogen.entropy import OTHER, biography_nats, fixed_texts_nats
 from biogen.people import Attributes, are_kept, describe, draw_attributes, draw_kept, draw_names, find_names
 from biogen.pieces import EMPTY, PieceList, Role, in_order
 from biogen.pools import load_pools, pool_files
-from biogen.questions import find_attribute, find_name
+from biogen.questions import find_attribute, find_name, phrases
 from biogen.rng import Stream, below, random_order, random_words
 from biogen.templates import ATTRIBUTES, load_bank, split_template
 from biogen.tokenizer import make_tokenizer
@@ -26,12 +27,6 @@ from biogen.tokenizer import make_tokenizer
 ROLES = {attribute: Role.VALUES + place for place, attribute in enumerate(("pronoun", *ATTRIBUTES))}
 """The role of each attribute's tokens."""
 
-_ALSO_ASKED = {
-    "birth_date": ("What year was born?",),
-    "birth_city": ("Where is from?",),
-    "employer": ("What is the company of?",),
-}
-"""Other words of users for the questions of the bank."""
 _STAND_IN = {"seed": 0, "junk": 0, "population": "fixed", "zipf": DataConfig.model_fields["zipf"].default}
 _CORPUS_PEOPLE = 4000
 """People whose biographies a BPE is trained on."""
@@ -126,6 +121,22 @@ class BioS(Dataset):
         values = self.config.pools.values
         return sum(math.log2(values[attribute]) for attribute in self.value_roles)
 
+    def text_nats(self, *, known: bool) -> dict[str, float]:
+        """Values, and templates with their order; a known person who has M texts has one of these."""
+        config, variant, sentences = self.config, self.variant, len(self.attributes)
+        templates = [len(self.bank.templates[name]) for name in self.attributes]
+        values = {name: config.pools.values[name] for name in self.value_roles}
+        cities = np.unique(self.pools.company_cities, return_inverse=True)[1]
+        city_first = {"before": 1.0, "any": 0.5 if variant.permute else 0.0}.get(config.company_city, 0.0)
+        nats = biography_nats(values, templates, cities, city_first)
+        halved = config.company_city in ("after", "before")
+        nats[OTHER] += (math.lgamma(sentences + 1) - math.log(2) * halved) if variant.permute else 0.0
+        nats = {role: nats[role] for role in (*self.role_names.values(), OTHER) if role != "name"}
+        if not known:
+            return nats
+        other = nats[OTHER] if variant.texts is None else fixed_texts_nats(variant.texts, nats[OTHER])
+        return dict.fromkeys(nats, 0.0) | {OTHER: other}
+
     @property
     def longest_text(self) -> int:
         """An upper bound on the tokens of a biography, with its special tokens."""
@@ -211,20 +222,9 @@ class BioS(Dataset):
                 f"{example!r}"
             )
         names, rest = found
-        written = {name: name.replace("_", " ") for name in self.attributes}
-        attribute = find_attribute(
-            rest,
-            {
-                name: [
-                    written[name],
-                    *_ALSO_ASKED.get(name, ()),
-                    *(q.format(name="") for q in self.bank.questions[name]),
-                ]
-                for name in self.attributes
-            },
-        )
+        attribute = find_attribute(rest, phrases({name: self.bank.questions[name] for name in self.attributes}))
         if attribute is None:
-            allowed = ", ".join(written.values())
+            allowed = ", ".join(name.replace("_", " ") for name in self.attributes)
             raise ValueError(f"question: {question!r} does not tell what it asks for; must be one of {allowed}")
         return int(find_names(self.config.seed, self.config.pools, np.array([names]))[0]), attribute
 
