@@ -35,6 +35,11 @@ EVALUATION = 1 << 31
 
 A training can have drawn the same words all the same: with few templates, or fixed texts, there are few texts a person.
 """
+HELD_OUT = 3 << 30
+"""Exposures from this number on are for held-out text: no training draws texts at them, which are as in training.
+
+Those for measuring, from EVALUATION on, may differ in the order of sentences: `measured_order`.
+"""
 
 
 _NUMBER = re.compile(r"[-+.\d/]{1,60}(e[-+]?\d{1,3})?", re.IGNORECASE | re.ASCII)
@@ -169,7 +174,9 @@ def _bank_of(info: Any) -> Lines:
         return {}
 
 
-COMMON = frozenset({"dataset", "dataset_options", "people", "seed", "junk", "junk_people", "domain_token"})
+COMMON = frozenset(
+    {"dataset", "dataset_options", "people", "population", "zipf", "seed", "junk", "junk_people", "domain_token"}
+)
 """The options that apply to every data set; `Dataset.options` names the others that it reads."""
 
 
@@ -200,6 +207,11 @@ class DataOptions(Frozen):
     """bios, bior: bpe, word, or the name or folder of a Hugging Face tokenizer. biod has a token a symbol."""
     vocab: int = Field(1024, ge=1, le=200_000)
     """bios, bior: tokens in use at most, for the tokenizer bpe."""
+    population: Literal["fixed", "fresh", "zipf"] = Field("fixed", json_schema_extra={"since": "0.3"})
+    """The people whom texts are about: fixed, each once an exposure; fresh, new ones for ever, `people` an exposure;
+    zipf, that of rank i with probability ∝ i^-s, `people` draws an exposure."""
+    zipf: float = Field(1.35, gt=0, allow_inf_nan=False, json_schema_extra={"since": "0.3"})
+    """The exponent s of the population zipf."""
     junk_people: int | None = Field(None, ge=1)
     """Number of people that the junk repeats (default: new people as long as there are names)."""
     domain_token: bool = False
@@ -247,6 +259,20 @@ class DataConfig(DataOptions):
         """How many people the junk may be about: `junk_people`, or everyone else for whom there is a name."""
         return self.junk_people or self.names - self.people
 
+    @property
+    def held_out_people(self) -> int:
+        """People with new names who are kept for held-out text where the population is fresh: the last sixteenth."""
+        return self.names // 16
+
+    def check_population(self, exposures: int) -> None:
+        """Refuse new people for ever where names are too few for them. Raises ValueError."""
+        texts, allowed = self.people * exposures, self.names - self.held_out_people
+        if self.population == "fresh" and texts > allowed:
+            raise ValueError(
+                f"population: fresh for {exposures} exposures of {self.people} people takes {texts} new people; "
+                f"allowed are at most {allowed}: of N0 = {self.names} names a sixteenth is kept for held-out text"
+            )
+
     def check_junk(self, texts: int, exposures: int) -> None:
         """Refuse new people as junk where names are too few for them: at most one text each in 100 exposures.
 
@@ -278,6 +304,7 @@ class DataConfig(DataOptions):
         if refused := _refused(kind.own_options, self.dataset_options):
             raise ValueError("\n".join(f"dataset_options.{line}" for line in refused))
         mistakes, names = kind.mistakes(self), kind.count_names(self)
+        mistakes += self._population_mistakes()
         if self.people > names:
             mistakes += [f"people: {self.people} people need as many names; allowed is at most N0 = {names}"]
         elif self.people + (self.junk_people or 0) > names and self.junk:
@@ -288,6 +315,16 @@ class DataConfig(DataOptions):
         if mistakes:
             raise ValueError("\n".join(mistakes))
         return self
+
+    def _population_mistakes(self) -> list[str]:
+        """Lines about options that no world without end can have."""
+        if self.population == "fixed":
+            return []
+        with_it = f"is not allowed with population {self.population}"
+        lines = [f"questions: {self.questions} {with_it}; must be none"] if self.questions != "none" else []
+        if self.population == "fresh" and self.junk:
+            lines.append(f"junk: {self.junk} {with_it}, whose people are all new; must be 0")
+        return lines
 
 
 def _lacking(kind: object) -> str:

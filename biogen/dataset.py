@@ -5,7 +5,7 @@ In: a `DataConfig`. Out: a `Dataset`, which outlines texts about people by index
 
 import math
 from abc import ABC, abstractmethod
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from hashlib import sha256
 from pathlib import Path
 from typing import ClassVar
@@ -17,6 +17,7 @@ from biogen.config import EVALUATION, DataConfig, Frozen
 from biogen.datasets import DATASETS
 from biogen.information import Bits, bios_bits, bios_lower_bound
 from biogen.pieces import EMPTY, Pieces, Role, Texts
+from biogen.population import draw
 from biogen.tokenizer import DOMAIN, END, Tokenizer
 
 __all__ = ["EVALUATION", "Dataset", "draw_texts", "fingerprint", "make_dataset", "mean_length", "special_tokens"]
@@ -113,13 +114,20 @@ class Dataset(ABC):
         """An upper bound on the tokens of a text, with its special tokens."""
 
     @abstractmethod
-    def outlines(self, index: Int[np.ndarray, " n"], exposure: int) -> Int[np.ndarray, "n slots"]:
-        """The text of each person at an exposure, as rows of pieces that begin with `head`."""
+    def outlines(
+        self, index: Int[np.ndarray, " n"], exposure: int | Int[np.ndarray, " n"]
+    ) -> Int[np.ndarray, "n slots"]:
+        """The text of each person at an exposure, as rows of pieces that begin with `head`.
+
+        exposure: the number of the text, one for all or (population zipf) one for each. Where some are from EVALUATION
+        or HELD_OUT on, all are.
+        """
 
     def head(self, index: Int[np.ndarray, " n"]) -> Int[np.ndarray, "n head"]:
         """The beginning of every text: the end token, and the domain token of useful people if there is one."""
         head = np.tile(np.arange(1, 1 + len(special_tokens(self.config))), (len(index), 1))
-        head[index >= self.config.people, 1:] = EMPTY
+        if self.config.population != "fresh":
+            head[index >= self.config.people, 1:] = EMPTY
         return head
 
     def content(self) -> bytes:
@@ -171,6 +179,14 @@ class Dataset(ABC):
     @abstractmethod
     def log2_values(self) -> float:
         """log2 S0, the bits of one person's attributes."""
+
+    def text_nats(self, *, known: bool) -> dict[str, float] | None:
+        """The entropy of a text whose name is given, nats, by the names of roles and `other`; see `biogen/entropy.py`.
+
+        known: whether the person's values (and fixed texts) are known, or nothing of the person. None where a data set
+        does not say.
+        """
+        return None
 
     def value_loss(self, losses: Mapping[str, Float[np.ndarray, " people"]]) -> Float[np.ndarray, " people"]:
         """A person's value loss from the losses of the attributes, nats: their sum, so that p2 is its mean."""
@@ -241,14 +257,24 @@ def special_tokens(config: DataConfig) -> list[str]:
     return [END, DOMAIN] if config.domain_token else [END]
 
 
-def draw_texts(dataset: Dataset, index: Int[np.ndarray, " n"], exposure: int) -> Texts:
+def draw_texts(dataset: Dataset, index: Int[np.ndarray, " n"], exposure: int | Int[np.ndarray, " n"]) -> Texts:
     """The texts of people at an exposure as tokens, each after its end token."""
     return dataset.pieces.splice(dataset.outlines(index, exposure))
 
 
 def mean_length(dataset: Dataset, people: int = 4096) -> float:
-    """Mean tokens of a text with its end token, over the first useful people."""
-    people = min(people, dataset.config.people)
+    """Mean tokens of a text with its end token, over the first useful people, or (zipf) over so many draws."""
+    lengths = [dataset.pieces.text_lengths(outlines) for outlines in sample_texts(dataset, people)]
+    return sum(int(part.sum()) for part in lengths) / sum(map(len, lengths))
+
+
+def sample_texts(dataset: Dataset, people: int = 4096) -> Iterator[Int[np.ndarray, "_ slots"]]:
+    """The outlines of texts that are like those of a training, in parts: of the first people, or (zipf) of draws."""
+    config = dataset.config
+    unequal = config.population == "zipf"
+    count = people if unequal else min(people, config.people)
     block = max(1, _MOST_SLOTS // dataset.longest_text)
-    parts = [np.arange(first, min(first + block, people)) for first in range(0, people, block)]
-    return sum(int(dataset.pieces.text_lengths(dataset.outlines(part, EVALUATION)).sum()) for part in parts) / people
+    for first in range(0, count, block):
+        part = np.arange(first, min(first + block, count))
+        index, number = draw(config, first, len(part), EVALUATION) if unequal else (part, EVALUATION)
+        yield dataset.outlines(index, number)

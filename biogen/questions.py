@@ -8,6 +8,21 @@ import re
 from collections import Counter
 from collections.abc import Mapping, Sequence
 
+_ALSO_ASKED = {
+    "birth_date": ("What year was born?",),
+    "birth_city": ("Where is from?",),
+    "employer": ("What is the company of?",),
+}
+"""Other words of users for the questions of a bank."""
+
+
+def phrases(questions: Mapping[str, Sequence[str]]) -> dict[str, list[str]]:
+    """The phrases that ask for each attribute: its name, other words of users, and a bank's questions without names."""
+    return {
+        name: [name.replace("_", " "), *_ALSO_ASKED.get(name, ()), *(question.format(name="") for question in asked)]
+        for name, asked in questions.items()
+    }
+
 
 def find_name(question: str, pools: Sequence[Sequence[str]]) -> tuple[tuple[int, ...], str] | None:
     """The first full name in a question: the place of each of its parts in its pool, and the question without it.

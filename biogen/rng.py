@@ -40,6 +40,8 @@ class Stream(IntEnum):
     EXPOSURE = 7
     QUESTIONS = 8
     BATCHES = 9
+    PEOPLE = 10
+    HELD_OUT = 11
 
 
 def philox(key: int, counter: Shaped[np.ndarray, "n 4"]) -> UInt32[np.ndarray, "n 4"]:

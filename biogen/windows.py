@@ -1,4 +1,4 @@
-"""Batches of token windows for training: every useful person once an exposure, junk and questions mixed in.
+"""Batches of token windows for training: N useful texts an exposure, junk and questions mixed in.
 
 In: a data set and a layout. Out: an iterator of `Batch`es that can be stopped anywhere and continued exactly.
 
@@ -20,6 +20,7 @@ from biogen.config import trained_on_questions
 from biogen.cursor import NO_TEXT, Cursor, Line, Windows, from_arrays, to_arrays
 from biogen.dataset import Dataset, mean_length
 from biogen.pieces import Texts, stack_outlines
+from biogen.population import draw
 from biogen.rng import Stream, permute, random_words
 
 IGNORE = -1
@@ -63,7 +64,8 @@ class Batches:
         """batch: windows in a batch. context: tokens in a window (packed), or at most in a row (rows).
 
         exposures: how often every person is seen; or tokens: as many exposures as that takes, and some more.
-        Raises ValueError if there are not enough names for the junk, or if a text may be longer than a row.
+        Raises ValueError if there are not enough names for the junk or new people, or if a text may be longer than a
+        row.
         """
         self.dataset, self.layout, self.context = dataset, layout, context
         self.batch = batch
@@ -86,7 +88,8 @@ class Batches:
         if exposures is None:
             raise ValueError("exposures: is required where no tokens are given")
         self.exposures = exposures
-        config.check_junk(self._all_junk(), self.exposures)
+        config.check_population(exposures)
+        config.check_junk(self._all_junk(), exposures)
 
     def __iter__(self) -> Iterator[Batch]:
         while self._cursor.chunk < self._chunks_each * self.exposures:
@@ -190,8 +193,8 @@ class Batches:
         exposure = chunk // self._chunks_each
         seed = self.dataset.config.seed
         biographies, questions = self._parts(chunk)
-        order = permute(_array(biographies), self.people, seed, Stream.EXPOSURE, 2 * exposure)
-        parts = [self.dataset.outlines(order, exposure)]
+        index, number = draw(self.dataset.config, biographies.start, len(biographies), exposure)
+        parts = [self.dataset.outlines(index, number)]
         if questions:
             asked = permute(_array(questions), self._asked, seed, Stream.EXPOSURE, 2 * exposure + 1)
             parts.append(self.dataset.question_outlines(asked, exposure))

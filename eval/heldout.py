@@ -4,7 +4,8 @@ In: a data set and a `LanguageModel`. Out: nats a token. Held-out texts are draw
 training draws them. Packed windows begin at a random place in a text, as those of a training do.
 """
 
-from collections.abc import Iterator, Mapping
+import itertools
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Literal
 
@@ -13,7 +14,7 @@ from jaxtyping import Float, Int, UInt8
 
 from biogen.dataset import EVALUATION, Dataset
 from biogen.pieces import Role, Texts
-from biogen.rng import Stream, permute
+from biogen.population import draw
 from eval.recall import IGNORE, LanguageModel
 
 _END = 0
@@ -48,17 +49,13 @@ def heldout_windows(
     if layout == "packed":
         offset = int(np.random.default_rng(dataset.config.seed).integers(context))
         return _packed(dataset, context, max(1, tokens // context), offset)
-    return _rows(next(_texts(dataset, tokens)))
+    return _rows(_texts(dataset, tokens))
 
 
 def _packed(dataset: Dataset, context: int, count: int, offset: int) -> HeldOutWindows:
     needed = offset + count * context + 1
-    parts: list[Texts] = []
-    for texts in _texts(dataset, needed):
-        parts.append(texts)
-        if sum(len(part.tokens) for part in parts) >= needed:
-            break
-    tokens, roles = (np.concatenate([getattr(part, name) for part in parts]) for name in ("tokens", "roles"))
+    texts = _texts(dataset, needed)
+    tokens, roles = texts.tokens, texts.roles
     shape = (count, context)
     inputs, targets = (tokens[first : first + count * context].reshape(shape) for first in (offset, offset + 1))
     return HeldOutWindows(inputs.astype(np.int64), targets.astype(np.int64), roles[offset + 1 : needed].reshape(shape))
@@ -82,20 +79,18 @@ def _rows(texts: Texts) -> HeldOutWindows:
     return HeldOutWindows(inputs, targets, roles)
 
 
-def _texts(dataset: Dataset, tokens: int) -> Iterator[Texts]:
-    """Held-out texts without end, in parts of about so many tokens, or of a block."""
-    config, number = dataset.config, 0
-    each = max(1, min(_BLOCK, -(-tokens // dataset.longest_text)))
-    while True:
-        places = np.arange(number, number + each)
-        parts = []
-        for exposure in np.unique(places // config.people):
-            place = places[places // config.people == exposure] % config.people
-            held = EVALUATION + int(exposure)
-            index = permute(place, config.people, config.seed, Stream.EXPOSURE, 2 * held)
-            parts.append(dataset.outlines(index, held))
-        yield dataset.pieces.splice(np.concatenate(parts))
-        number += each
+def _texts(dataset: Dataset, tokens: int) -> Texts:
+    """Held-out texts of so many tokens at least. Raises ValueError if there are not enough names."""
+    people, parts = dataset.config.people, []
+    each = max(1, min(_BLOCK, people, -(-tokens // dataset.longest_text)))
+    for turn in itertools.count():
+        for first in range(0, people, each):
+            index, number = draw(dataset.config, first, min(each, people - first), EVALUATION + turn)
+            parts.append(dataset.outlines(index, number))
+            tokens -= int(dataset.pieces.text_lengths(parts[-1]).sum())
+            if tokens <= 0:
+                return dataset.pieces.splice(np.concatenate(parts))
+    raise AssertionError("rounds have no end")
 
 
 def heldout_record(model: LanguageModel, windows: HeldOutWindows, dataset: Dataset) -> dict[str, float]:

@@ -16,6 +16,7 @@ from jaxtyping import Float, Int
 
 from biogen.config import DataConfig
 from biogen.dataset import Dataset, special_tokens
+from biogen.entropy import OTHER
 from biogen.information import Bits, biod_bits, biod_lower_bound
 from biogen.people import MOST_KEPT, are_kept
 from biogen.pieces import PieceList, Role, in_order
@@ -42,7 +43,7 @@ class BioD(Dataset):
         self.shape = config.biod
         self._chunk_strings = [_distinct_strings(config, attribute) for attribute in range(self.shape.K)]
         self._lay_out_pieces()
-        kept = config.people <= min(MOST_KEPT, _MOST_KEPT_PIECES // self.longest_text)
+        kept = config.population != "fresh" and config.people <= min(MOST_KEPT, _MOST_KEPT_PIECES // self.longest_text)
         self._known = self._pieces_of(np.arange(config.people)) if kept else None
 
     @classmethod
@@ -61,7 +62,9 @@ class BioD(Dataset):
         K, C, _, L, _ = self._sizes
         return len(special_tokens(self.config)) + self.shape.name_length + K * (1 + C * L)
 
-    def outlines(self, index: Int[np.ndarray, " n"], exposure: int) -> Int[np.ndarray, "n slots"]:
+    def outlines(
+        self, index: Int[np.ndarray, " n"], exposure: int | Int[np.ndarray, " n"]
+    ) -> Int[np.ndarray, "n slots"]:
         """The paragraph of each person at an exposure."""
         if self._known is not None and are_kept(index, self.config.people):
             name, sentences = (pieces.take(index, axis=0) for pieces in self._known)
@@ -91,6 +94,15 @@ class BioD(Dataset):
     def pool_files(self) -> dict[str, list[str]]:
         """The D strings that each attribute draws its chunks from, in symbols."""
         return {f"a{k}.txt": [_write(string) for string in strings] for k, strings in enumerate(self._chunk_strings)}
+
+    def text_nats(self, *, known: bool) -> dict[str, float]:
+        """Chunks out of sets that are known, and the order of the attributes."""
+        K, C, D, _, _ = self._sizes
+        chunks = 0.0 if known else math.log(D)
+        values = {
+            f"a{k}{part}": nats for k in range(K) for part, nats in (("_first", chunks), ("_rest", (C - 1) * chunks))
+        }
+        return values | {OTHER: math.lgamma(K + 1)}
 
     @property
     def log2_values(self) -> float:
@@ -140,11 +152,11 @@ class BioD(Dataset):
         return name, chunks.reshape(len(index), K, C)
 
     def _symbols_in_use(self) -> Int[np.ndarray, " used"]:
-        """Symbols that can occur: of every chunk string and every useful name (any name, with junk)."""
+        """Symbols that can occur: of every chunk string and every useful name (any name, with junk or new people)."""
         T, config = self.shape.T, self.config
         used = np.zeros(T, dtype=bool)
         used[np.concatenate([strings.ravel() for strings in self._chunk_strings])] = True
-        if config.junk:
+        if config.junk or config.population == "fresh":
             used[:] = True
         for first in range(0, config.people, _BLOCK):
             if used.all():

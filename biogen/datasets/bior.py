@@ -79,6 +79,10 @@ class BioR(Dataset):
         lines = super().mistakes(config)
         if config.junk and config.junk_people is None:
             lines.append("junk_people: None is not allowed with junk about rewritten people; must be their number")
+        if config.population == "fresh":
+            lines.append(
+                "population: fresh is not allowed with rewritten texts, which are about a stated number of people"
+            )
         there, needed = people_with_texts(_folder(config)), _people_in_use(config)
         if needed > there:
             what = "people" if config.people > there else "junk_people"
@@ -121,12 +125,12 @@ class BioR(Dataset):
         """Tokens of the longest text, with its special tokens."""
         return len(special_tokens(self.config)) + self._longest
 
-    def outlines(self, index: Int[np.ndarray, " n"], exposure: int) -> Int[np.ndarray, "n slots"]:
-        """A person's training texts in turn, or the text that is measured."""
-        if exposure == EVALUATION:
-            text = self._count.sum() + index
-        else:
-            text = self._first[index] + exposure % self._count[index]
+    def outlines(
+        self, index: Int[np.ndarray, " n"], exposure: int | Int[np.ndarray, " n"]
+    ) -> Int[np.ndarray, "n slots"]:
+        """A person's training texts in turn, or at EVALUATION the text that is measured."""
+        trained = self._first[index] + exposure % self._count[index]
+        text = np.where(exposure == EVALUATION, self._count.sum() + index, trained)
         lengths = self._offsets[text + 1] - self._offsets[text]
         slots = np.arange(int(lengths.max(initial=0)))
         places = np.minimum(self._offsets[text][:, None] + slots, len(self._flat) - 1)

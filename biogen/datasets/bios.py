@@ -13,12 +13,13 @@ import numpy as np
 from jaxtyping import Int
 
 from biogen.bank import bank_files, bank_mistakes, read_bank
-from biogen.config import DataConfig, Variant
-from biogen.dataset import EVALUATION, Dataset, special_tokens
+from biogen.config import EVALUATION, HELD_OUT, DataConfig, Variant
+from biogen.dataset import Dataset, special_tokens
+from biogen.entropy import OTHER, biography_nats, fixed_texts_nats
 from biogen.people import Attributes, are_kept, describe, draw_attributes, draw_kept, draw_names, find_names
 from biogen.pieces import EMPTY, PieceList, Role, in_order
 from biogen.pools import load_pools, pool_files
-from biogen.questions import find_attribute, find_name
+from biogen.questions import find_attribute, find_name, phrases
 from biogen.rng import Stream, below, random_order, random_words
 from biogen.templates import ATTRIBUTES, load_bank, split_template
 from biogen.tokenizer import make_tokenizer
@@ -26,12 +27,7 @@ from biogen.tokenizer import make_tokenizer
 ROLES = {attribute: Role.VALUES + place for place, attribute in enumerate(("pronoun", *ATTRIBUTES))}
 """The role of each attribute's tokens."""
 
-_ALSO_ASKED = {
-    "birth_date": ("What year was born?",),
-    "birth_city": ("Where is from?",),
-    "employer": ("What is the company of?",),
-}
-"""Other words of users for the questions of the bank."""
+_STAND_IN = {"seed": 0, "junk": 0, "population": "fixed", "zipf": DataConfig.model_fields["zipf"].default}
 _CORPUS_PEOPLE = 4000
 """People whose biographies a BPE is trained on."""
 
@@ -75,7 +71,7 @@ class BioS(Dataset):
     @classmethod
     def stand_in(cls, config: DataConfig) -> DataConfig:
         """The same texts about other people: who they are decides neither tokens nor lengths."""
-        return config.model_copy(update={"people": min(1000, config.names), "seed": 0, "junk": 0})
+        return config.model_copy(update=_STAND_IN | {"people": min(1000, config.names)})
 
     @classmethod
     def mistakes(cls, config: DataConfig) -> list[str]:
@@ -125,6 +121,22 @@ class BioS(Dataset):
         values = self.config.pools.values
         return sum(math.log2(values[attribute]) for attribute in self.value_roles)
 
+    def text_nats(self, *, known: bool) -> dict[str, float]:
+        """Values, and templates with their order; a known person who has M texts has one of these."""
+        config, variant, sentences = self.config, self.variant, len(self.attributes)
+        templates = [len(self.bank.templates[name]) for name in self.attributes]
+        values = {name: config.pools.values[name] for name in self.value_roles}
+        cities = np.unique(self.pools.company_cities, return_inverse=True)[1]
+        city_first = {"before": 1.0, "any": 0.5 if variant.permute else 0.0}.get(config.company_city, 0.0)
+        nats = biography_nats(values, templates, cities, city_first)
+        halved = config.company_city in ("after", "before")
+        nats[OTHER] += (math.lgamma(sentences + 1) - math.log(2) * halved) if variant.permute else 0.0
+        nats = {role: nats[role] for role in (*self.role_names.values(), OTHER) if role != "name"}
+        if not known:
+            return nats
+        other = nats[OTHER] if variant.texts is None else fixed_texts_nats(variant.texts, nats[OTHER])
+        return dict.fromkeys(nats, 0.0) | {OTHER: other}
+
     @property
     def longest_text(self) -> int:
         """An upper bound on the tokens of a biography, with its special tokens."""
@@ -140,7 +152,9 @@ class BioS(Dataset):
         name = sum(int(lengths[numbers].max()) for numbers in self._name)
         return len(special_tokens(self.config)) + name + (len(self.attributes) - 1) * subject + sentences
 
-    def outlines(self, index: Int[np.ndarray, " n"], exposure: int) -> Int[np.ndarray, "n slots"]:
+    def outlines(
+        self, index: Int[np.ndarray, " n"], exposure: int | Int[np.ndarray, " n"]
+    ) -> Int[np.ndarray, "n slots"]:
         """The biography of each person at an exposure."""
         return self._outlines(index, exposure, self.config.seed)
 
@@ -152,7 +166,9 @@ class BioS(Dataset):
             return names.take(index, axis=0), attributes.take(index)
         return draw_names(seed, pools, index), draw_attributes(seed, pools, index)
 
-    def _outlines(self, index: Int[np.ndarray, " n"], exposure: int, seed: int) -> Int[np.ndarray, "n slots"]:
+    def _outlines(
+        self, index: Int[np.ndarray, " n"], exposure: int | Int[np.ndarray, " n"], seed: int
+    ) -> Int[np.ndarray, "n slots"]:
         variant, sentences = self.variant, len(self.attributes)
         text = exposure if variant.texts is None else exposure % variant.texts
         words = random_words(seed, Stream.SENTENCES, index, sentences, text)
@@ -166,10 +182,11 @@ class BioS(Dataset):
         order = _place_city(order, self._city_place(exposure))
         return self._assemble(self.head(index), *self._people(index, seed), templates, order)
 
-    def _city_place(self, exposure: int) -> str:
+    def _city_place(self, exposure: int | Int[np.ndarray, " n"]) -> str:
         """Where the company city stands in the texts of an exposure: an option `company_city`."""
         fixed = self.variant.texts is not None  # and so measured as it was learned
-        if exposure < EVALUATION or fixed or self.config.measured_order == "as-trained":
+        measured = bool(np.all((np.asarray(exposure) >= EVALUATION) & (np.asarray(exposure) < HELD_OUT)))
+        if not measured or fixed or self.config.measured_order == "as-trained":
             return self.config.company_city
         return "none" if self.config.company_city == "none" else "after"
 
@@ -205,20 +222,9 @@ class BioS(Dataset):
                 f"{example!r}"
             )
         names, rest = found
-        written = {name: name.replace("_", " ") for name in self.attributes}
-        attribute = find_attribute(
-            rest,
-            {
-                name: [
-                    written[name],
-                    *_ALSO_ASKED.get(name, ()),
-                    *(q.format(name="") for q in self.bank.questions[name]),
-                ]
-                for name in self.attributes
-            },
-        )
+        attribute = find_attribute(rest, phrases({name: self.bank.questions[name] for name in self.attributes}))
         if attribute is None:
-            allowed = ", ".join(written.values())
+            allowed = ", ".join(name.replace("_", " ") for name in self.attributes)
             raise ValueError(f"question: {question!r} does not tell what it asks for; must be one of {allowed}")
         return int(find_names(self.config.seed, self.config.pools, np.array([names]))[0]), attribute
 

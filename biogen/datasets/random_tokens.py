@@ -14,6 +14,7 @@ from pydantic import Field
 
 from biogen.config import DataConfig, Frozen
 from biogen.dataset import Dataset, special_tokens
+from biogen.entropy import OTHER
 from biogen.pieces import PieceList, Role
 from biogen.rng import Stream, below, permute, random_words
 from biogen.tokenizer import word_tokenizer
@@ -67,6 +68,10 @@ class RandomTokens(Dataset):
         """log2 of the number of possible rests."""
         return (self.length - self.name_length) * math.log2(self.tokens)
 
+    def text_nats(self, *, known: bool) -> dict[str, float]:
+        """Everything behind the name; nothing else is random."""
+        return {"rest": 0.0 if known else self.log2_values * math.log(2), OTHER: 0.0}
+
     @property
     def texts(self) -> int:
         """A person has one text."""
@@ -77,7 +82,9 @@ class RandomTokens(Dataset):
         """Tokens of every text, with its special tokens."""
         return len(special_tokens(self.config)) + self.length
 
-    def outlines(self, index: Int[np.ndarray, " n"], exposure: int) -> Int[np.ndarray, "n slots"]:
+    def outlines(
+        self, index: Int[np.ndarray, " n"], exposure: int | Int[np.ndarray, " n"]
+    ) -> Int[np.ndarray, "n slots"]:
         """The text of each person, the same at every exposure."""
         seed = self.config.seed
         powers = self.tokens ** np.arange(self.name_length, dtype=np.int64)

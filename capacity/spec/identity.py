@@ -83,6 +83,7 @@ def _idle_data(of_dataset: Iterable[str], options: Mapping[str, Any]) -> set[str
     fixed_texts = not str(options["variant"]).startswith("fresh")
     conditions = {
         "junk_people": str(options["junk"]) != "0",
+        "zipf": options["population"] == "zipf",
         "vocab": options["tokenizer"] == "bpe",
         "measured_order": options["company_city"] in ("any", "before") and not fixed_texts,
     }

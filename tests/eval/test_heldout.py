@@ -9,8 +9,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from biogen.config import DataConfig
-from biogen.dataset import EVALUATION, draw_texts, make_dataset
+from biogen.dataset import EVALUATION, make_dataset
 from biogen.pieces import Role
+from biogen.population import draw
 from eval.heldout import IGNORE, by_position, heldout_record, heldout_windows, position_bins
 from tests.eval.conftest import BIOD, BIOS
 
@@ -62,8 +63,8 @@ def test_packed_windows_are_one_line_of_whole_texts_cut_at_a_random_place(datase
     assert windows.inputs.shape == windows.targets.shape == windows.roles.shape == (3000 // 32, 32)
     line = np.append(windows.inputs.ravel(), windows.targets[-1, -1])
     assert (line[1:] == windows.targets.ravel()).all()
-    people = np.arange(dataset.config.people)
-    texts = draw_texts(dataset, people, EVALUATION)
+    index, number = draw(dataset.config, 0, dataset.config.people, EVALUATION)
+    texts = dataset.pieces.splice(dataset.outlines(index, number))
     known = {tuple(texts.tokens[start:end]) for start, end in itertools.pairwise(texts.offsets)}
     ends = np.flatnonzero(line == 0)
     inside = [tuple(line[start:end]) for start, end in itertools.pairwise(ends)]
@@ -81,6 +82,7 @@ def test_rows_hold_a_text_each_and_predict_its_end(dataset):
         assert inputs[0] == 0
         assert (targets[length:] == IGNORE).all()
         assert (roles[length - 1 :] == Role.OTHER).all()
+    assert (windows.targets != IGNORE).sum() >= 500
     names = [int((row == Role.NAME).sum()) for row in windows.roles]
     assert min(names) > 0
 

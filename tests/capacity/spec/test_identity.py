@@ -38,6 +38,7 @@ OTHER = {
     **{"architecture": "my_models:Mine", "architecture_options": {"depth": 3}, "dataset_options": {"sides": 6}},
     **{"mlp": "gated", "tied": True, "company_city": "before", "measured_order": "as-trained", "bank": "my_bank"},
     **{"budget": 5000, "schedule": "wsd"},
+    **{"population": "zipf", "zipf": 1.2},
 }
 """Another value of each field that is no number."""
 
