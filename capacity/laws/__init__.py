@@ -1,1 +1,18 @@
-"""Fits and other pure functions of tables of runs."""
+"""Fits and other pure functions of tables of runs; the laws that `capacity.fit` knows, by name.
+
+To add a law: a file here with an object like `capacity.laws.fit.Law`, and a line below. A user's own, in any module,
+needs no line: it is named as `module:Name`. This file imports no numpy, so that programs that list names start fast.
+"""
+
+from typing import TYPE_CHECKING
+
+from basis.registry import Registry
+
+if TYPE_CHECKING:
+    from capacity.laws.fit import Law
+
+LAWS: "Registry[Law]" = Registry(
+    "law",
+    {},
+    needs=("formula", "needs", "fit"),
+)
