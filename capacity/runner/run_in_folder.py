@@ -24,7 +24,7 @@ from capacity.runner.claim import Claim
 from capacity.runner.fingerprint import changes, fingerprint_of
 from capacity.runner.metrics import Metrics
 from capacity.runner.saved import read_saved
-from capacity.spec.build import build_batches, build_model, flops_per_token
+from capacity.spec.build import build_batches, build_model, counts_per_token
 from capacity.spec.config import RunConfig
 from capacity.spec.identity import run_id, stored
 from capacity.spec.recipes import settings_of
@@ -344,6 +344,7 @@ class Run:
 
     def _description(self) -> dict[str, Any]:
         data: DataConfig = self.config.data
+        counts = counts_per_token(self.model, self.config.training, self.dataset)
         return {
             "run_id": run_id(self.config),
             "size": self.config.size,
@@ -352,6 +353,7 @@ class Run:
             "heads": self.size.heads,
             "params": sum(self.counts.values()),
             **{f"params_{group}": count for group, count in self.counts.items()},
+            "params_non_embedding": counts.kaplan_parameters,
             "vocab": self.dataset.tokenizer.vocab,
             "dataset": data.dataset,
             "people": data.people,
@@ -360,7 +362,9 @@ class Run:
             "recipe": self.config.training.recipe,
             "steps": self.trainer.steps,
             "tokens": self.trainer.tokens,
-            "flops": flops_per_token(self.model, self.config.training, self.dataset) * self.trainer.tokens,
+            "flops": counts.flops * self.trainer.tokens,
+            "flops_kaplan": counts.kaplan_flops * self.trainer.tokens,
+            "flops_chinchilla": counts.chinchilla_flops * self.trainer.tokens,
             "seconds": self.seconds,
             "seed": data.seed,
         }
