@@ -13,6 +13,15 @@ if TYPE_CHECKING:
 
 LAWS: "Registry[Law]" = Registry(
     "law",
-    {},
+    {
+        "power": "capacity.laws.power:power",
+        "kaplan-nd": "capacity.laws.kaplan:kaplan_nd",
+        "kaplan-ns": "capacity.laws.kaplan:kaplan_ns",
+        "critical-batch": "capacity.laws.critical_batch:critical_batch",
+        "chinchilla-1": "capacity.laws.envelope:chinchilla_1",
+        "chinchilla-2": "capacity.laws.isoflop:chinchilla_2",
+        "chinchilla-3": "capacity.laws.chinchilla:chinchilla_3",
+        "capacity": "capacity.laws.stored:capacity",
+    },
     needs=("formula", "needs", "fit"),
 )
