@@ -22,6 +22,8 @@ LAWS: "Registry[Law]" = Registry(
         "chinchilla-2": "capacity.laws.isoflop:chinchilla_2",
         "chinchilla-3": "capacity.laws.chinchilla:chinchilla_3",
         "capacity": "capacity.laws.stored:capacity",
+        "schedule": "capacity.laws.schedule:multi_power",
+        "schedule-annealing": "capacity.laws.schedule:annealing",
     },
     needs=("formula", "needs", "fit"),
 )

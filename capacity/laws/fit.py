@@ -8,7 +8,7 @@ the laws by name. To add one, write a file in this folder with an object like `L
 import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import NamedTuple, Protocol
+from typing import NamedTuple, Protocol, runtime_checkable
 
 import numpy as np
 import pandas as pd
@@ -56,6 +56,7 @@ class Prediction(NamedTuple):
     """How many times beyond the fitted range the point lies, in the column where it is furthest; 1 inside."""
 
 
+@runtime_checkable
 class Spread(Protocol):
     """Intervals of any function of the parameters, from what a fit knows of its own error."""
 
