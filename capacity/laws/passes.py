@@ -12,6 +12,14 @@ import pandas as pd
 from jaxtyping import Float
 from scipy.optimize import least_squares
 
+BOUNDS = {
+    "scale": (1e-3, 1e7),
+    "slope": (1e-3, math.exp(2.5)),
+    "steepness": (0.1, math.exp(2.5)),
+    "capacity": (0.1, 8.0),
+}
+"""Where each parameter may be."""
+
 
 class PassesLaw(NamedTuple):
     """share = ceiling · (1 − exp(−(e / e0)^steepness)), with e0 = scale · x^−slope and ceiling = min(1, capacity · x).
@@ -30,8 +38,8 @@ class PassesLaw(NamedTuple):
     error: float
     """Root mean square of the residuals, in shares."""
 
-    def share(self, x: Float[np.ndarray, " n"], exposures: Float[np.ndarray, " n"]) -> Float[np.ndarray, " n"]:
-        """The share known."""
+    def share(self, x: Float[np.ndarray, " n"], exposures: Float[np.ndarray, " n"]) -> Float[np.ndarray, "*k n"]:
+        """The share known; parameters that are arrays [k, 1] give a row each."""
         turn = (exposures / self.scale * x**self.slope) ** self.steepness
         return np.minimum(1.0, self.capacity * x) * -np.expm1(-turn)
 
@@ -53,7 +61,7 @@ def fit_passes(
         return PassesLaw(float(scale), float(slope), float(steepness), float(capacity), math.nan)
 
     starts = [(math.log(scale), 0.0, 0.5, math.log(most)) for scale in (3, 30, 300) for most in (0.7, 1.2, 1.8)]
-    bounds = [math.log(1e-3), math.log(1e-3), math.log(0.1), math.log(0.1)], [math.log(1e7), 2.5, 2.5, math.log(8)]
+    bounds = tuple(np.log([ends[place] for ends in BOUNDS.values()]) for place in (0, 1))
     found = [
         least_squares(lambda values: law(values).share(x, exposures) - share, start, bounds=bounds) for start in starts
     ]

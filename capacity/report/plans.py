@@ -21,16 +21,19 @@ _GROUPS = {"embedding": ("embedding", "head"), "attention": ("attention",), "MLP
 
 
 def show_plans(plans: list[Plan], workers: int, console: Console) -> None:
-    """Print the plan: each run and its cost, each model, and the total cost."""
+    """Print the plan: each run and its cost, each model, what papers would count, and the total cost."""
     speed = SpeedEstimate()
     seconds = [speed.seconds(plan) for plan in plans]
     console.print(_runs(plans, seconds, workers))
     console.print(_models(plans))
+    console.print(_counts(plans))
     console.print(
-        "P: parameters; R max: the most bits per parameter that the data can teach; weights: those of the matrices "
-        "inside the layers; V: tokens in use; disk: at most, with checkpoints. Time: training alone on one core of "
+        "P: parameters; R max: the most bits per parameter that the data can teach; V: tokens in use; disk: at most, "
+        "with checkpoints. Time: training alone on one core of "
         f"this machine, from a few timed steps (large models: from {UTILISATION:.0%} of its matrix rate); to start "
-        "and to measure, each run takes some seconds more.",
+        "and to measure, each run takes some seconds more. N: parameters without embeddings, biases and norms; 6N "
+        "leaves attention and the output head out, Chinchilla's count has the embedding as a product and the softmax "
+        "besides.",
         highlight=False,
     )
     console.print(
@@ -75,14 +78,13 @@ def _models(plans: Sequence[Plan]) -> Table:
     table = _table("Models", ("size",))
     known = {part for group in _GROUPS.values() for part in group}
     groups = _GROUPS | {part: (part,) for plan in plans for part in plan.params if part not in known}
-    for heading in ("P", *groups, "weights", "V", "disk"):
+    for heading in ("P", *groups, "V", "disk"):
         table.add_column(heading, justify="right", no_wrap=True)
     lines = {
         (
             plan.config.size,
             _short(plan.parameters),
             *(_short(sum(plan.params.get(part, 0) for part in group)) for group in groups.values()),
-            _short(plan.weights),
             f"{plan.vocab:,}",
             _bytes(plan.disk),
         ): None
@@ -90,6 +92,17 @@ def _models(plans: Sequence[Plan]) -> Table:
     }
     for line in lines:
         table.add_row(*line)
+    return table
+
+
+def _counts(plans: Sequence[Plan]) -> Table:
+    """A line for each model and length of window: what Kaplan, this project and Chinchilla count."""
+    table = _table("FLOPs to train on a token, as three count them", ("size",))
+    for heading in ("Kaplan's N", "Kaplan: 6N", "here, as PaLM", "Chinchilla"):
+        table.add_column(heading, justify="right", no_wrap=True)
+    for size, counts in dict.fromkeys((plan.config.size, plan.counts) for plan in plans):
+        flops = (counts.kaplan_flops, counts.flops, counts.chinchilla_flops)
+        table.add_row(size, _short(counts.kaplan_parameters), *map(_short, flops))
     return table
 
 

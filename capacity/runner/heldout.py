@@ -16,7 +16,7 @@ _DECADES, _A_DECADE = 3, 8
 class HeldOut:
     """What a run measures on held-out text; nothing if its options ask for no tokens."""
 
-    def __init__(self, dataset: Dataset, config: RunConfig, exposures: float) -> None:
+    def __init__(self, dataset: Dataset, config: RunConfig, exposures: int | float) -> None:
         """exposures: those of the whole training, about."""
         self._dataset, self._config = dataset, config
         asked = config.measure.heldout_tokens > 0

@@ -25,7 +25,7 @@ from capacity.runner.fingerprint import changes, fingerprint_of
 from capacity.runner.heldout import HeldOut, of_the_end
 from capacity.runner.metrics import Metrics
 from capacity.runner.saved import read_saved
-from capacity.spec.build import build_batches, build_model, flops_per_token
+from capacity.spec.build import build_batches, build_model, counts_per_token
 from capacity.spec.config import MeasureOptions, RunConfig
 from capacity.spec.identity import run_id, stored
 from capacity.spec.recipes import settings_of
@@ -50,7 +50,7 @@ _RECORDS = 500
 _BATCHES, _RANDOM = "batches.", "random"
 
 
-def log_spaced(exposures: float) -> list[int]:
+def log_spaced(exposures: int | float) -> list[int]:
     """1, 2, 5, 10, 20, 50, ... below `exposures`: where a learning curve is measured."""
     marks = [digit * 10**power for power in range(len(str(int(exposures)))) for digit in (1, 2, 5)]
     return [mark for mark in marks if mark < exposures]
@@ -373,6 +373,7 @@ class Run:
 
     def _description(self) -> dict[str, Any]:
         data: DataConfig = self.config.data
+        counts = counts_per_token(self.model, self.config.training, self.dataset)
         return {
             "run_id": run_id(self.config),
             "size": self.config.size,
@@ -381,6 +382,7 @@ class Run:
             "heads": self.size.heads,
             "params": sum(self.counts.values()),
             **{f"params_{group}": count for group, count in self.counts.items()},
+            "params_non_embedding": counts.kaplan_parameters,
             "vocab": self.dataset.tokenizer.vocab,
             "dataset": data.dataset,
             "people": data.people,
@@ -389,7 +391,9 @@ class Run:
             "recipe": self.config.training.recipe,
             "steps": self.trainer.steps,
             "tokens": self.trainer.tokens,
-            "flops": flops_per_token(self.model, self.config.training, self.dataset) * self.trainer.tokens,
+            "flops": counts.flops * self.trainer.tokens,
+            "flops_kaplan": counts.kaplan_flops * self.trainer.tokens,
+            "flops_chinchilla": counts.chinchilla_flops * self.trainer.tokens,
             "seconds": self.seconds,
             "seed": data.seed,
         }

@@ -4,6 +4,7 @@ from biogen.dataset import Dataset, mean_length
 from biogen.windows import Batches
 from capacity.spec.config import RunConfig, Training
 from train.architectures.causal_lm import CausalLM, make_model
+from train.counts import Counts, counts_of
 from train.sizes import parse_size
 
 
@@ -25,6 +26,6 @@ def build_batches(dataset: Dataset, config: RunConfig) -> Batches:
     )
 
 
-def flops_per_token(model: CausalLM, training: Training, dataset: Dataset) -> int:
-    """Floating-point operations to train on one token, forward and backward."""
-    return model.flops_per_token(training.context if training.layout == "packed" else round(mean_length(dataset)))
+def counts_per_token(model: CausalLM, training: Training, dataset: Dataset) -> Counts:
+    """Parameters and floating-point operations a token, in windows (or texts of the mean length) as in the training."""
+    return counts_of(model, training.context if training.layout == "packed" else round(mean_length(dataset)))

@@ -15,7 +15,7 @@ from basis.flags import UserError, explain
 from biogen.config import DataConfig
 from biogen.dataset import Dataset, make_dataset, mean_length
 from biogen.datasets import DATASETS
-from capacity.spec.build import build_batches, flops_per_token
+from capacity.spec.build import build_batches, counts_per_token
 from capacity.spec.config import NAMED, ArchitectureOptions, MeasureOptions, RunConfig, RunOptions, TrainingOptions
 from capacity.spec.identity import normal, run_id
 from capacity.spec.preset import Preset
@@ -25,6 +25,7 @@ from eval.quantizers import QUANTIZERS
 from eval.quantizers.schemes import parse_scheme
 from train.architectures.causal_lm import CausalLM, changed_options, outline, takes
 from train.checkpoint import KEPT
+from train.counts import Counts
 from train.devices import pick_device
 from train.sizes import parse_size
 
@@ -43,14 +44,12 @@ class Plan:
     config: RunConfig
     params: dict[str, int]
     """Trainable parameters by group."""
-    weights: int
-    """Weights of the matrices inside the blocks, without biases (Kaplan's N)."""
+    counts: Counts
+    """Parameters and FLOPs a token as several papers count them."""
     tokens: int
     """Expected number of training tokens."""
     exposures: float
     """How often every person is seen; where tokens are given, about how often."""
-    flops: int
-    """Floating-point operations of the training, forward and backward."""
     max_bits: float
     vocab: int
     text_tokens: float
@@ -65,6 +64,11 @@ class Plan:
     def parameters(self) -> int:
         """All trainable parameters."""
         return sum(self.params.values())
+
+    @property
+    def flops(self) -> int:
+        """Floating-point operations of the training, forward and backward."""
+        return self.tokens * self.counts.flops
 
     @property
     def r_max(self) -> float:
@@ -227,10 +231,9 @@ class _Planner:
         return Plan(
             config=config,
             params=model.parameter_counts(),
-            weights=weights,
+            counts=counts_per_token(model, training, dataset),
             tokens=tokens,
             exposures=batches.expected_exposures,
-            flops=tokens * flops_per_token(model, training, dataset),
             max_bits=dataset.max_bits().total,
             vocab=vocab,
             text_tokens=text_tokens,

@@ -19,6 +19,7 @@ COUNTS = ("params", "people")
 """Columns of a row that are whole numbers from 1 on."""
 NUMBERS = (
     *("layers", "width", "heads", "params_embedding", "params_attention", "params_mlp", "params_norm"),
+    *("params_non_embedding", "flops_kaplan", "flops_chinchilla"),
     *("stored_bits", "bits_per_stored_bit", "tokens", "flops", "seconds", "loss_name", "loss_value", "loss_value1"),
     *("bits", "bits_per_param", "bits_per_param_low", "bits_per_param_high", "bits_lower_bound"),
     *("max_bits", "max_bits_per_param", "seed", "people_measured"),

@@ -17,6 +17,7 @@ import pandas as pd
 from basis.files import named_path, replace_file
 from basis.text import printable, short
 from biogen.config import DataConfig
+from capacity.store.counted import with_counts
 from capacity.store.options import deciding, options_of
 from capacity.store.parquet import column
 from capacity.store.record import Record, fit
@@ -25,10 +26,10 @@ from eval.quantizers.schemes import parse_scheme
 
 COLUMNS = (
     *("run_id", "size", "layers", "width", "heads"),
-    *("params", "params_embedding", "params_attention", "params_mlp", "params_norm"),
+    *("params", "params_embedding", "params_attention", "params_mlp", "params_norm", "params_non_embedding"),
     *("dataset", "people", "exposures", "junk", "recipe"),
     *("quantization", "stored_bits", "bits_per_stored_bit"),
-    *("tokens", "flops", "seconds"),
+    *("tokens", "flops", "flops_kaplan", "flops_chinchilla", "seconds"),
     *("loss_name", "loss_value", "loss_value1"),
     *("bits", "bits_per_param", "bits_per_param_low", "bits_per_param_high"),
     *("max_bits", "max_bits_per_param", "bits_lower_bound"),
@@ -123,7 +124,8 @@ def _read(result: Record) -> _Measured:
     embedding = bool(result["config"].get("measure", {}).get("quantize_embedding", True))
     rows = {}
     for measured in result["rows"]:
-        row = options | {_MEASURED_VOCAB if name == "vocab" else name: value for name, value in measured.items()}
+        counted = with_counts(measured, options)
+        row = options | {_MEASURED_VOCAB if name == "vocab" else name: value for name, value in counted.items()}
         row["quantization"] = scheme_name(row["quantization"], embedding)
         rows[row["quantization"]] = row
     people = result["rows"][0].get("people_measured")

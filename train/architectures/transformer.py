@@ -11,6 +11,7 @@ from torch import Tensor, nn
 
 from train.architectures.causal_lm import CausalLM, Part
 from train.architectures.rotary import Rotate, qkv_rotation
+from train.counts import palm_flops
 from train.native.form import KernelForm
 from train.sizes import Size
 
@@ -160,12 +161,11 @@ class Transformer(CausalLM):
     def flops_per_token(self, context: int) -> int:
         """Floating-point operations to train on one token, forward and backward.
 
-        6·(N + vocab·width) + 12·layers·width·context: six for each weight in a matrix product, the embedding counted
-        once, as the head, and the two products of attention over the whole context, not halved for causality (PaLM,
-        arXiv 2204.02311, appendix B).
+        PaLM's count, with the embedding counted once, as the head.
         """
-        attention = 12 * self.size.layers * self.size.width * context
-        return 6 * (self.non_embedding + self.vocab * self.size.width) + attention
+        size = self.size
+        weights = self.non_embedding + self.vocab * size.width
+        return palm_flops(weights, size.layers, size.heads, size.head_width, context)
 
 
 def _mlp_matrices(form: KernelForm) -> int:

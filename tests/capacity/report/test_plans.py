@@ -45,8 +45,21 @@ def test_a_run_is_named_by_what_differs():
 def test_a_model_has_one_line_whatever_is_done_with_it():
     text = printed(optimizer=["adamw", "muon"], seeds=[0, 1])
     runs, models = text.split("Models")
+    models, counts = models.split("FLOPs to train on a token")
     assert runs.count("2x32 ") == 4
     assert models.count("2x32 ") == 1
+    assert counts.count("2x32 ") == 1
+
+
+def test_what_three_papers_count_stands_side_by_side():
+    """2 layers of 32 features, windows of 64 tokens, as many tokens in use as the plan says."""
+    text = printed(sizes="2x32", layout="packed", context=64)
+    vocab = int(text.split("Models")[1].splitlines()[3].split()[-2])
+    N = 24 * 32**2
+    ours = 6 * (N + 32 * vocab) + 12 * 2 * 32 * 64
+    chinchilla = ours + 6 * 32 * vocab + 9 * 2 * 2 * 64
+    line = text.split("FLOPs to train on a token")[1].splitlines()[3]
+    assert line.split() == ["2x32", *(f"{count / 1e3:.3g}K" for count in (N, 6 * N, ours, chinchilla))]
 
 
 def test_memory_that_is_not_there_is_told(monkeypatch):

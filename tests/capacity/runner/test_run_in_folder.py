@@ -10,7 +10,9 @@ from capacity.runner.engine import ONE_THREAD, WorkerOptions, start_worker
 from capacity.runner.run_in_folder import log_spaced
 from capacity.spec.identity import stored
 from capacity.store import provenance
+from capacity.store.counted import with_counts
 from capacity.store.folders import STOPPED
+from capacity.store.options import options_of
 from capacity.store.records import COLUMNS
 from tests.capacity.conftest import metrics_of, wait_for
 from tests.capacity.runner.conftest import alike
@@ -143,6 +145,9 @@ def test_a_result_says_what_a_table_needs(prepare, do, rows_of):
     assert row["params"] == sum(tensor.numel() for tensor in load_file(folder.model / "model.safetensors").values())
     assert row["bits_per_param"] == row["bits"] / row["params"]
     assert (row["people"], row["exposures"], row["steps"], row["tokens"]) == (40, 4, 12, 1600)
+    counts = ("params_non_embedding", "flops_kaplan", "flops_chinchilla")
+    earlier = {name: value for name, value in row.items() if name not in counts}
+    assert with_counts(earlier, options_of(json.loads(folder.result.read_text()))) == row
     assert sorted(file.name for file in folder.path.iterdir()) == [
         "config.yaml",
         "metrics.jsonl",

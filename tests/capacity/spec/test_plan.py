@@ -158,7 +158,8 @@ def test_the_table_of_plans_tells_what_is_promised():
     printed = io.StringIO()
     show_plans(plans, 2, Console(file=printed, width=160))
     text = printed.getvalue()
-    for heading in ("P", "R max", "embedding", "attention", "MLP", "norms", "weights", "V", "tokens", "steps", "FLOPs"):
+    groups = ("embedding", "attention", "MLP", "norms")
+    for heading in ("P", "R max", *groups, "Kaplan's N", "V", "tokens", "steps", "FLOPs"):
         assert heading in text
     for plan in plans:
         assert f"{plan.max_bits / plan.parameters:.2f}" in text
