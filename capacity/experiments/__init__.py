@@ -29,6 +29,7 @@ EXPERIMENTS: "Registry[Experiment]" = Registry(
         "junk": "capacity.experiments.junk:JUNK",
         "optimizers": "capacity.experiments.optimizers:OPTIMIZERS",
         "questions": "capacity.experiments.questions:QUESTIONS",
+        "zipf": "capacity.experiments.zipf:ZIPF",
         "record": "capacity.experiments.record:RECORD",
     },
     needs=("title", "question", "source", "published", "figures", "sweeps", "select", "table", "verdict"),

@@ -4,8 +4,9 @@ from functools import cached_property
 from typing import Any
 
 from biogen.dataset import Dataset
+from biogen.entropy import entropy
 from capacity.spec.config import RunConfig
-from eval.heldout import AT, HeldOutWindows, heldout_record, heldout_windows
+from eval.heldout import AT, LOSS, HeldOutWindows, heldout_record, heldout_windows
 from eval.recall import LanguageModel
 from train.loop import Trainer
 
@@ -41,7 +42,8 @@ class HeldOut:
             tokens=self._config.measure.heldout_tokens,
         )
 
-
-def of_the_end(record: dict[str, Any]) -> dict[str, Any]:
-    """The losses that the result of a run holds: overall and by role."""
-    return {name: value for name, value in record.items() if name.startswith("heldout") and AT not in name}
+    def of_the_end(self, record: dict[str, Any]) -> dict[str, Any]:
+        """What the result of a run holds: losses overall and by role, and the least loss that there can be."""
+        losses = {name: value for name, value in record.items() if name.startswith(LOSS) and AT not in name}
+        least = entropy(self._dataset) if losses else None
+        return losses | ({"heldout_entropy": least.token} if least is not None else {})

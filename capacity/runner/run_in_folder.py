@@ -22,7 +22,7 @@ from biogen.config import DataConfig
 from biogen.dataset import EVALUATION, Dataset, make_dataset
 from capacity.runner.claim import Claim
 from capacity.runner.fingerprint import changes, fingerprint_of
-from capacity.runner.heldout import HeldOut, of_the_end
+from capacity.runner.heldout import HeldOut
 from capacity.runner.metrics import Metrics
 from capacity.runner.saved import read_saved
 from capacity.spec.build import build_batches, build_model, counts_per_token
@@ -335,7 +335,7 @@ class Run:
         if self.config.data.questions == "lora":
             records[0] |= lora_record(self.model, self._reader, OwnTokens(self.dataset), self.device)
         self._check_claim()
-        records[0] |= of_the_end(self._measure_heldout())
+        records[0] |= self.heldout.of_the_end(self._measure_heldout())
         self._write({"kind": "recall", "exposures": exposures, **records[0]})
         self.metrics.save()
         self.folder.write_model(self._write_model)
