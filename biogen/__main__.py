@@ -17,7 +17,7 @@ class _Options(DataConfig):
     """The data, how much of it, and where to put it."""
 
     texts: int | None = Field(None, ge=1, le=100_000)
-    """Texts a person; by default as many as the variant has, or one."""
+    """Texts a person (exposures, where the population is not fixed); by default as many as the variant has, or one."""
     out: UserPath
     """The folder to write."""
 
@@ -64,7 +64,8 @@ def main(arguments: list[str] | None = None) -> int:
         raise UserError(str(error).splitlines()) from None
     if unused := left_unused(config.bank, config.pools, config.templates):
         print(f"Of the bank {config.bank} are in use: {unused}.")
-    print(f"{rows:,} biographies of {config.people:,} people: {options.out}")
+    people = rows if config.population == "fresh" else config.people
+    print(f"{rows:,} biographies of {people:,} people: {options.out}")
     return 0
 
 

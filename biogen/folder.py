@@ -28,6 +28,7 @@ from basis.reading import open_file, read_file, read_json
 from basis.yaml_text import UserError, read_yaml
 from biogen.config import EVALUATION, DataConfig, trained_on_questions
 from biogen.dataset import Dataset, fingerprint, make_dataset, special_tokens
+from biogen.population import draw
 
 _BLOCK = 4096
 _MARK, _CARD = "config.yaml", "README.md"
@@ -47,8 +48,8 @@ def write_dataset(config: DataConfig, texts: int | None, out: Path, *, measured:
 
     measured: the one text a person that every measurement reads, and no junk.
 
-    Raises ValueError for options that the data set cannot meet, for junk that takes more people than there are names,
-    for a folder that holds anything else, such as another data set, and for links in it that lead out of it.
+    Raises ValueError for options that the data set cannot meet, for junk and new people that take more names than there
+    are, for a folder that holds anything else, such as another data set, and for links in it that lead out of it.
     """
     if measured and texts not in (None, 1):
         raise ValueError(f"texts: {texts} is not allowed; a model is measured on one text a person")
@@ -56,13 +57,16 @@ def write_dataset(config: DataConfig, texts: int | None, out: Path, *, measured:
     exposures = range(EVALUATION, EVALUATION + 1) if measured else range(texts_each(dataset, texts))
     count = len(exposures)
     junk = 0 if measured else int(config.junk / (1 - config.junk) * config.people * count)
+    config.check_population(count)
     config.check_junk(junk, count)
     options = {"data": config.model_dump(mode="json"), "texts": texts} | ({"for": "evaluation"} if measured else {})
     carried = dataset.carried(config)
     options |= {_CARRIED: {option: f"{_CARRIED}/{option}" for option in carried}} if carried else {}
     _begin(out, options | {"fingerprint": fingerprint(dataset)})
     _carry(carried, out / _CARRIED)
-    _write(out / _DATA, _biographies(dataset, range(config.people), exposures))
+    in_turn = measured or config.population == "fixed"
+    useful = _biographies(dataset, range(config.people), exposures) if in_turn else _drawn(dataset, exposures)
+    _write(out / _DATA, useful)
     if junk:
         people = range(config.people, config.people + min(junk, config.junk_people or junk))
         rounds = -(-junk // len(people))
@@ -179,16 +183,26 @@ def _stored_fingerprint(folder: Path) -> dict[str, Any]:
 
 def _biographies(dataset: Dataset, people: range, exposures: range) -> Iterator[dict[str, Any]]:
     """One row a person and text, all people's first texts first."""
-    names = dataset.role_names
     for exposure in exposures:
         for first in range(people.start, people.stop, _BLOCK):
-            index = np.arange(first, min(first + _BLOCK, people.stop))
-            for person, values, row in zip(
-                index, dataset.describe(index), dataset.outlines(index, exposure), strict=True
-            ):
-                text, spans = dataset.pieces.render(row)
-                marked = [{"role": names[span.role], "start": span.start, "end": span.end} for span in spans]
-                yield {"person": int(person), **values, "text": text, "spans": marked}
+            yield from _rows(dataset, np.arange(first, min(first + _BLOCK, people.stop)), exposure)
+
+
+def _drawn(dataset: Dataset, exposures: range) -> Iterator[dict[str, Any]]:
+    """One row a text, about the people whom a training reads about, in its order."""
+    people = dataset.config.people
+    for exposure in exposures:
+        for first in range(0, people, _BLOCK):
+            yield from _rows(dataset, *draw(dataset.config, first, min(_BLOCK, people - first), exposure))
+
+
+def _rows(dataset: Dataset, index: np.ndarray, number: int | np.ndarray) -> Iterator[dict[str, Any]]:
+    """A row for each text: who it is about, its characters and spans."""
+    names = dataset.role_names
+    for person, values, row in zip(index, dataset.describe(index), dataset.outlines(index, number), strict=True):
+        text, spans = dataset.pieces.render(row)
+        marked = [{"role": names[span.role], "start": span.start, "end": span.end} for span in spans]
+        yield {"person": int(person), **values, "text": text, "spans": marked}
 
 
 def _questions(dataset: Dataset, exposure: int) -> Iterator[dict[str, Any]]:
@@ -249,7 +263,13 @@ def _describe(dataset: Dataset, texts: int, measured: bool) -> str:
         "configs": [{"config_name": "default", "data_files": _DATA}],
     }
     before = " and ".join(f"`{token}`" for token in special_tokens(config))
-    size = f"{config.people:,} people, {texts} {'text' if texts == 1 else 'texts'} each"
+    all_texts = config.people * texts
+    if config.population == "fixed" or measured:
+        size = f"{config.people:,} people, {texts} {'text' if texts == 1 else 'texts'} each"
+    elif config.population == "fresh":
+        size = f"{all_texts:,} people, 1 text each"
+    else:
+        size = f"{all_texts:,} texts about {config.people:,} people, rank i with probability ∝ i^-{config.zipf}"
     lines = [
         "---",
         yaml.safe_dump(header, sort_keys=False).strip(),

@@ -47,7 +47,7 @@ def draw(
     return permute(place, config.people, config.seed, stream, order), number
 
 
-def measured(config: DataConfig, people: int) -> Int[np.ndarray, " n"]:
+def measured_people(config: DataConfig, people: int) -> Int[np.ndarray, " n"]:
     """Indices of the people who are asked about, `people` at most.
 
     They are the first ones; with zipf, where these are the most frequent, a sample of all. With fresh they are people

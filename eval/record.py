@@ -7,9 +7,8 @@ from collections.abc import Callable, Sequence
 from functools import cache
 from typing import Any
 
-import numpy as np
-
 from biogen.dataset import EVALUATION, Dataset
+from biogen.population import measured_people
 from eval.calibration import calibration_texts
 from eval.checks import check_recall
 from eval.interval import bootstrap_interval
@@ -68,10 +67,10 @@ def measure_copies(
     """The whole measurement: one record of the model, with its question answering, and one of each quantized copy.
 
     schemes: names of quantized copies (`eval/quantizers/schemes.py`).
-    read: makes a `LanguageModel`. people: largest number of people, the first ones, over texts drawn for it.
+    read: makes a `LanguageModel`. people: largest number of people, over texts drawn for it (`measured_people`).
     tokens_in_use: rows of the vocabulary that `parameters` counts; None for all.
     """
-    index = np.arange(min(source.dataset.config.people, people))
+    index = measured_people(source.dataset.config, people)
     records = []
     calibration = cache(lambda: calibration_texts(source))
     for scheme in dict.fromkeys((NONE, *map(parse_scheme, schemes))):

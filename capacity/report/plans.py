@@ -9,6 +9,8 @@ from rich.table import Table
 from rich.text import Text
 
 from basis.text import printable
+from biogen.datasets import title_of
+from biogen.entropy import Entropy
 from capacity.laws.groups import kinds, label
 from capacity.runner.estimate import UTILISATION, SpeedEstimate, lack_of_memory
 from capacity.spec.identity import stored
@@ -18,6 +20,8 @@ from capacity.store.options import OPTIONS, options_of
 
 _GROUPS = {"embedding": ("embedding", "head"), "attention": ("attention",), "MLP": ("mlp",), "norms": ("norm",)}
 """Columns of the models, and the groups of parameters in each."""
+_CHUNKS = {"_first": "first chunks", "_rest": "later chunks"}
+"""What roles with such ends are called together."""
 
 
 def show_plans(plans: list[Plan], workers: int, console: Console) -> None:
@@ -27,6 +31,13 @@ def show_plans(plans: list[Plan], workers: int, console: Console) -> None:
     console.print(_runs(plans, seconds, workers))
     console.print(_models(plans))
     console.print(_counts(plans))
+    if (least := _least_losses(plans)) is not None:
+        console.print(least)
+        console.print(
+            "Least loss: of a model that knows everybody (nobody where all are new), and everything about all; other: "
+            "sentences and their order.",
+            highlight=False,
+        )
     console.print(
         "P: parameters; R max: the most bits per parameter that the data can teach; V: tokens in use; disk: at most, "
         "with checkpoints. Time: training alone on one core of "
@@ -104,6 +115,39 @@ def _counts(plans: Sequence[Plan]) -> Table:
         flops = (counts.kaplan_flops, counts.flops, counts.chinchilla_flops)
         table.add_row(size, _short(counts.kaplan_parameters), *map(_short, flops))
     return table
+
+
+def _least_losses(plans: Sequence[Plan]) -> Table | None:
+    """The lines of each world without end: its roles that cost anything, and all together; None if there is none."""
+    worlds = {(_world(plan), *plan.entropy.nats.items()): plan.entropy for plan in plans if plan.entropy is not None}
+    if not worlds:
+        return None
+    table = _table("Least loss of the texts, in nats", ("world", "role"))
+    for heading in ("a text", "tokens", "a token"):
+        table.add_column(heading, justify="right", no_wrap=True)
+    for (name, *_), least in worlds.items():
+        for role, (nats, tokens) in (_by_kind(least) | {"all": (least.text, sum(least.tokens.values()))}).items():
+            table.add_row(str(name), role, f"{nats:.3f}", f"{tokens:.1f}", f"{nats / tokens:.3f}")
+            name = ""
+    return table
+
+
+def _world(plan: Plan) -> str:
+    """A world in words, as far as a sweep usually varies it."""
+    data = plan.config.data
+    who = "new people" if data.population == "fresh" else f"N={_short(data.people)}, s={data.zipf:g}"
+    return printable(f"{title_of(data.dataset)}, {who}")
+
+
+def _by_kind(least: Entropy) -> dict[str, tuple[float, float]]:
+    """Nats and tokens of a text by role, of those that cost anything; all attributes' chunks together."""
+    kinds: dict[str, tuple[float, float]] = {}
+    for role, nats in least.nats.items():
+        if nats:
+            name = next((name for end, name in _CHUNKS.items() if role.endswith(end)), role.replace("_", " "))
+            before = kinds.get(name, (0.0, 0.0))
+            kinds[name] = before[0] + nats, before[1] + least.tokens[role]
+    return kinds
 
 
 def _table(title: str, left: Sequence[str]) -> Table:

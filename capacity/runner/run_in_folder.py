@@ -20,6 +20,7 @@ from basis.folders import hash_files
 from basis.reading import parse_json, read_file
 from biogen.config import DataConfig
 from biogen.dataset import EVALUATION, Dataset, make_dataset
+from biogen.population import measured_people
 from capacity.runner.claim import Claim
 from capacity.runner.fingerprint import changes, fingerprint_of
 from capacity.runner.heldout import HeldOut
@@ -310,7 +311,7 @@ class Run:
         return record
 
     def _measure_recall(self, exposures: int) -> None:
-        people = np.arange(self._curve_people(self.config.measure.eval_people))
+        people = measured_people(self.config.data, self._curve_people(self.config.measure.eval_people))
         recall = recall_people(self._inference(self.model), OwnTokens(self.dataset), people, EVALUATION)
         record = make_record(recall, self.dataset, sum(self.counts.values()), interval=False)
         self._write({"kind": "recall", "exposures": exposures, **record})

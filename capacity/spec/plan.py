@@ -15,6 +15,7 @@ from basis.flags import UserError, explain
 from biogen.config import DataConfig
 from biogen.dataset import Dataset, make_dataset, mean_length
 from biogen.datasets import DATASETS
+from biogen.entropy import Entropy, entropy
 from capacity.spec.build import build_batches, counts_per_token
 from capacity.spec.config import NAMED, ArchitectureOptions, MeasureOptions, RunConfig, RunOptions, TrainingOptions
 from capacity.spec.identity import normal, run_id
@@ -54,6 +55,8 @@ class Plan:
     vocab: int
     text_tokens: float
     steps: int
+    entropy: Entropy | None = None
+    """The least loss of a text, in worlds without end."""
 
     @property
     def run_id(self) -> str:
@@ -188,6 +191,7 @@ class _Planner:
         self._preset = preset
         self._dataset = cache(_dataset_like)
         self._outline = cache(_outline)
+        self._entropies: dict[str, Entropy | None] = {}
 
     def plan(self, options: RunOptions) -> Plan:
         """Plan one run. Raises ValueError for one that cannot be."""
@@ -238,7 +242,14 @@ class _Planner:
             vocab=vocab,
             text_tokens=text_tokens,
             steps=batches.expected_steps(),
+            entropy=self._entropy(data.model_dump_json(), dataset) if data.population != "fixed" else None,
         )
+
+    def _entropy(self, data: str, dataset: Dataset) -> Entropy | None:
+        """The least loss of a text, computed once for each configuration of the data."""
+        if data not in self._entropies:
+            self._entropies[data] = entropy(dataset)
+        return self._entropies[data]
 
 
 def _dataset_like(data: str) -> tuple[Dataset, float]:

@@ -15,6 +15,7 @@ from biogen.dataset import EVALUATION, make_dataset
 from biogen.folder import check_unchanged, texts_each, write_dataset
 from biogen.people import describe
 from biogen.pools import PoolSizes
+from biogen.population import draw
 from biogen.templates import ATTRIBUTES
 
 POOLS = PoolSizes(first_names=9, middle_names=8, last_names=7, birth_cities=9, universities=8, majors=7, employers=6)
@@ -347,3 +348,27 @@ def test_a_folder_whose_content_is_made_otherwise_now_is_told(tmp_path: Path):
         file.write("Alchemy\n")
     with pytest.raises(ValueError, match=r"^data: .*majors\.txt is not what config\.yaml makes"):
         check_unchanged(out, dataset)
+
+
+@pytest.mark.parametrize(("population", "people"), [("fresh", 80), ("zipf", 40)])
+def test_a_folder_of_a_world_without_end_has_what_a_training_reads(tmp_path: Path, population: str, people: int):
+    config = options(population=population, zipf=1.2)
+    assert write_dataset(config, 2, tmp_path / "out") == 80
+    data, dataset = read(tmp_path / "out"), make_dataset(config)
+    parts = [draw(config, 0, 40, exposure) for exposure in (0, 1)]
+    assert data.person.tolist() == [person for index, _ in parts for person in index.tolist()]
+    assert data.text.tolist() == [dataset.pieces.render(row)[0] for part in parts for row in dataset.outlines(*part)]
+    assert data.last_name.tolist() == [person["last_name"] for index, _ in parts for person in dataset.describe(index)]
+    title = (tmp_path / "out" / "README.md").read_text().split("# ", 1)[1].splitlines()[0]
+    assert title == {
+        "fresh": "bioS: 80 people, 1 text each",
+        "zipf": "bioS: 80 texts about 40 people, rank i with probability ∝ i^-1.2",
+    }[population]  # fmt: skip
+    assert write_dataset(config, None, tmp_path / "measured", measured=True) == 40
+    assert read(tmp_path / "measured").person.tolist() == list(range(40))
+
+
+def test_a_folder_of_new_people_needs_names(tmp_path: Path):
+    with pytest.raises(ValueError, match="population: fresh for 12 exposures of 40 people"):
+        write_dataset(options(population="fresh"), 12, tmp_path / "out")
+    assert not (tmp_path / "out").exists()

@@ -12,7 +12,7 @@ from scipy.stats import chisquare
 from biogen.config import EVALUATION, HELD_OUT, BioDShape, DataConfig
 from biogen.dataset import draw_texts, make_dataset
 from biogen.pools import PoolSizes
-from biogen.population import draw, measured, tails
+from biogen.population import draw, measured_people, tails
 
 POPULATIONS = ["fixed", "fresh", "zipf"]
 ROUNDS = [0, 1, 7, EVALUATION, EVALUATION + 1, EVALUATION + 5]
@@ -171,12 +171,12 @@ def test_held_out_texts_are_in_the_order_of_training(name: str, population: str)
 
 
 def test_who_is_measured():
-    assert measured(config_of("fixed"), 20).tolist() == list(range(20))
-    assert measured(config_of("fresh"), 80).tolist() == list(range(50))
-    sample = measured(config_of("zipf", people=10_000), 1000)
+    assert measured_people(config_of("fixed"), 20).tolist() == list(range(20))
+    assert measured_people(config_of("fresh"), 80).tolist() == list(range(50))
+    sample = measured_people(config_of("zipf", people=10_000), 1000)
     assert len(np.unique(sample)) == 1000
     assert sample.mean() == pytest.approx(5000, rel=0.1)
-    assert measured(config_of("zipf"), 50).tolist() == list(range(50))
+    assert measured_people(config_of("zipf"), 50).tolist() == list(range(50))
 
 
 @pytest.mark.parametrize(

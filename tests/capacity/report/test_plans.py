@@ -102,3 +102,18 @@ def test_groups_of_an_architectures_own_have_columns():
     assert "experts" in text.getvalue()
     assert "12.3K" in text.getvalue()
     assert "experts" not in printed()
+
+
+def test_worlds_without_end_tell_their_least_loss():
+    biod = BIOD | {"sizes": "1x16", "biod": BIOD["biod"] | {"name_length": 4}}
+    text = printed(**biod, population=["fresh", "zipf"], zipf=[1.2, 1.6], seeds=[0, 1], exposures=3)
+    assert max(map(len, text.splitlines())) <= 80
+    lines = [line.split() for line in text.splitlines()]
+    fresh = [["first", "chunks", "4.159", "2.0", "2.079"], ["later", "chunks", "4.159", "2.0", "2.079"]]
+    assert all(line in lines for line in fresh)
+    assert ["bioD,", "new", "people", "name", "8.318", "4.0", "2.079"] in lines
+    assert [line[:3] for line in lines if line[:1] == ["bioD,"]] == [
+        *[["bioD,", "new", "people"], ["bioD,", "N=40,", "s=1.2"], ["bioD,", "N=40,", "s=1.6"]],
+    ]
+    assert next(line for line in lines if line[:1] == ["all"]) == ["all", "17.329", "11.0", "1.575"]
+    assert "Least loss" not in printed()
