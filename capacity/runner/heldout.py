@@ -10,8 +10,8 @@ from eval.heldout import AT, LOSS, HeldOutWindows, heldout_record, heldout_windo
 from eval.recall import LanguageModel
 from train.loop import Trainer
 
-_DECADES, _A_DECADE = 3, 8
-"""The points: so many powers of ten of a training, and so many points in each."""
+_DECADES = 3
+"""Powers of ten of a training in which there are points."""
 
 
 class HeldOut:
@@ -20,14 +20,14 @@ class HeldOut:
     def __init__(self, dataset: Dataset, config: RunConfig, exposures: int | float) -> None:
         """exposures: those of the whole training, about."""
         self._dataset, self._config = dataset, config
-        asked = config.measure.heldout_tokens > 0
-        points = range(1, _DECADES * _A_DECADE + 1) if asked else ()
-        self.marks = [exposures * 10 ** (-point / _A_DECADE) for point in points]
+        self._asked, each = config.measure.heldout_tokens > 0, config.measure.heldout_points
+        points = range(1, _DECADES * each + 1) if self._asked else ()
+        self.marks = [exposures * 10 ** (-point / each) for point in points]
         """Exposures at which to measure, besides the end."""
 
     def measure(self, model: LanguageModel, trainer: Trainer) -> dict[str, Any]:
         """The losses now, with the progress and the learning rate (of the next step)."""
-        if not self.marks:
+        if not self._asked:
             return {}
         now = {"exposures": trainer.exposures, "tokens": trainer.tokens, "steps": trainer.steps, "lr": trainer.lr}
         return now | heldout_record(model, self._windows, self._dataset)

@@ -254,7 +254,8 @@ class Run:
         """Whether a training that was measured in this way has the learning curve of this run."""
         ours = self.config.measure
         same_people = self._curve_people(measured.eval_people) == self._curve_people(ours.eval_people)
-        return same_people and measured.heldout_tokens == ours.heldout_tokens
+        heldout = ("heldout_tokens", "heldout_points")
+        return same_people and all(getattr(measured, name) == getattr(ours, name) for name in heldout)
 
     def _curve_people(self, eval_people: int) -> int:
         """People measured at each point of the learning curve."""

@@ -59,8 +59,9 @@ class MeasureOptions(Frozen):
     eval_people: int = Field(50_000, ge=2, le=MAX_PEOPLE)
     """Largest number of people measured."""
     heldout_tokens: int = Field(0, ge=0, le=10**9, json_schema_extra={"since": "0.3"})
-    """Tokens of held-out texts whose loss is measured at log-spaced points of the training, by role and by position (0:
-    none)."""
+    """Tokens of held-out texts whose loss is measured, by role and by position (0: none)."""
+    heldout_points: int = Field(8, ge=0, le=100, json_schema_extra={"since": "0.3"})
+    """Measurements of that loss in each of the last three powers of ten of the training (0: at the end alone)."""
 
 
 class TrainingOptions(Frozen):

@@ -66,6 +66,9 @@ def normal(config: RunConfig) -> RunConfig:
     most = type(measure).model_fields["eval_people"].default
     if min(measure.eval_people, people) == min(most, people):
         measure = measure.model_copy(update={"eval_people": most})
+    if not measure.heldout_tokens:
+        points = type(measure).model_fields["heldout_points"].default
+        measure = measure.model_copy(update={"heldout_points": points})
     return config.model_copy(update={**changes, "measure": measure})
 
 

@@ -20,7 +20,11 @@ TINY = {"dataset": "biod", "sizes": ["1x16"], "people": 20, "exposures": 2, "bio
 
 def test_every_option_that_decides_a_result_is_an_axis():
     axes = Preset().axes()
-    assert {PLURAL.get(name, name) for name in OPTIONS} == axes.keys() - {"eval_people", "heldout_tokens"}
+    assert {PLURAL.get(name, name) for name in OPTIONS} == axes.keys() - {
+        "eval_people",
+        "heldout_tokens",
+        "heldout_points",
+    }
     assert all(len(values) == 1 for values in axes.values())
     assert axes.keys().isdisjoint(SweepOptions.model_fields)
 
@@ -124,6 +128,7 @@ SAMPLES = {
         "kernels": "pytorch",
         "eval_people": 12,
         "heldout_tokens": 500,
+        "heldout_points": 3,
         "schedule": "wsd",
         "decay_share": 0.5,
         "tokens": (5000, 6000),
