@@ -160,7 +160,7 @@ def test_unequal_people_have_their_training_texts_by_number(folder: Path):
         ({"questions": "half"}, "questions: half is not an option of bioR; must be none"),
         (
             {"population": "fresh", "people": 2},
-            "population: fresh is not allowed with rewritten texts; must be fixed or",
+            "population: fresh is not allowed with rewritten texts",
         ),
     ],
 )
