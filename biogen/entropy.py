@@ -6,7 +6,8 @@ Assumed throughout: the model knows all that is no person's (pools, names that c
 often each rank is drawn), and reads each text alone. What earlier texts of a window tell is left out: with zipf they
 tell nothing; in a fixed world they tell who has come already, at most about (texts in a window)/N nats a name. For new
 people the name costs ln N0, as for a model that does not remember who has come; one that did would save −ln(1 − t/N0)
-after t texts. Special tokens cost nothing, so junk and questions are not in it.
+after t texts. Special tokens cost nothing, so junk and questions are not in it. A text whose beginning a window cuts
+off costs more, since it does not tell who it is about.
 
 A text is told by its name, values, templates and order, and tells them: so the entropies of its tokens add up to those
 of its parts. They stand at the roles of the parts, since a bank keeps two rules (`biogen/templates.py`): where a value

@@ -80,9 +80,7 @@ class BioR(Dataset):
         if config.junk and config.junk_people is None:
             lines.append("junk_people: None is not allowed with junk about rewritten people; must be their number")
         if config.population == "fresh":
-            lines.append(
-                "population: fresh is not allowed with rewritten texts, which are about a stated number of people"
-            )
+            lines.append("population: fresh is not allowed with rewritten texts; must be fixed or zipf")
         there, needed = people_with_texts(_folder(config)), _people_in_use(config)
         if needed > there:
             what = "people" if config.people > there else "junk_people"

@@ -178,3 +178,22 @@ def test_every_copy_is_measured_once(biod, random_gpt):
     assert plain["people_measured"] == 20
     assert plain["qa_greedy_agreement"] == 1
     assert "qa_greedy_agreement" not in rows
+
+
+def test_of_unequal_people_a_sample_of_all_is_measured(biod, random_gpt):
+    """The most frequent ones are known better than the others."""
+    asked = {}
+
+    class Spy(OwnTokens):
+        def texts(self, index, exposure):
+            asked[self.dataset.config.population] = index
+            return super().texts(index, exposure)
+
+    config = biod.config.model_copy(update={"population": "zipf"})
+    for data in (biod.config, config):
+        spied = Spy(make_dataset(data))
+        model = random_gpt(spied.dataset.tokenizer.vocab)
+        measure_copies(model, lambda copy: Inference(copy, torch.device("cpu")), spied, 1000, schemes=(), people=15)
+    assert asked["fixed"].tolist() == list(range(15))
+    assert len(set(asked["zipf"].tolist())) == 15
+    assert 20 < asked["zipf"].max() < config.people

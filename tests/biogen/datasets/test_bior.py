@@ -14,6 +14,7 @@ from biogen.config import DataConfig
 from biogen.dataset import EVALUATION, draw_texts, fingerprint, make_dataset
 from biogen.folder import check_unchanged, write_dataset
 from biogen.pools import PoolSizes
+from biogen.population import draw
 from biogen.rewritten import People, people_options, read_people, read_texts
 from biogen.templates import ATTRIBUTES
 from eval.measuring import read_data
@@ -134,6 +135,17 @@ def test_junk_is_about_the_people_behind_the_useful_ones(folder: Path):
     assert (heads[8:, 1] == 0).all()
 
 
+def test_unequal_people_have_their_training_texts_by_number(folder: Path):
+    dataset = make_dataset(config_of(folder, population="zipf"))
+    index, number = draw(dataset.config, 0, PEOPLE, 3)
+    rows = dataset.outlines(index, number)
+    trained = [{tuple(row[row > 0]) for row in dataset.outlines(EVERYBODY, text)} for text in range(TEXTS - 1)]
+    assert all(tuple(row[row > 0]) in set.union(*trained) for row in rows)
+    for row, person, text in zip(rows, index.tolist(), number.tolist(), strict=True):
+        (alone,) = dataset.outlines(np.array([person]), text)
+        assert row[row > 0].tolist() == alone[alone > 0].tolist()
+
+
 @pytest.mark.parametrize(
     ("given", "told"),
     [
@@ -146,6 +158,10 @@ def test_junk_is_about_the_people_behind_the_useful_ones(folder: Path):
         ({"dataset_options": {}}, "dataset_options.texts: is required"),
         ({"dataset_options": {"texts": "/nowhere"}}, "dataset_options.texts: /nowhere/config.yaml cannot be read"),
         ({"questions": "half"}, "questions: half is not an option of bioR; must be none"),
+        (
+            {"population": "fresh", "people": 2},
+            "population: fresh is not allowed with rewritten texts",
+        ),
     ],
 )
 def test_options_that_do_not_fit(folder: Path, given: dict[str, object], told: str):

@@ -20,6 +20,7 @@ BIOS = {"sizes": ["1x16"], "people": 20, "exposures": 2, "tokenizer": "word", "t
 PRESETS = {
     "biod": BIOD,
     "biod, adamw, junk": BIOD | {"optimizer": "adamw", "junk": "1/4", "junk_people": 5},
+    "biod, zipf": BIOD | {"population": "zipf"},
     "bios": BIOS,
     "bios, paper, bpe": BIOS | {"recipe": "paper", "tokenizer": "bpe", "vocab": 300, "questions": "half"},
 }
@@ -45,7 +46,11 @@ OTHER = {
 
 def another(value: Any, name: str) -> Any:
     if name in OTHER:
-        return OTHER[name] if OTHER[name] != value else {"packed": "rows", "adamw": "muon", "paper": "fast"}.get(value)
+        return (
+            OTHER[name]
+            if OTHER[name] != value
+            else {"packed": "rows", "adamw": "muon", "paper": "fast", "zipf": "fresh"}.get(value)
+        )
     if isinstance(value, bool):
         return not value
     if isinstance(value, int):

@@ -35,6 +35,8 @@ def mistakes_of(**changes):
         {},
         {"layout": "packed", "context": 16, "batch": 3},
         {"junk": "1/2", "junk_people": 5},
+        {"population": "fresh"},
+        {"population": "zipf", "zipf": 1.2, "layout": "packed", "context": 16},
         {"junk": "1/2", "layout": "packed", "context": 16, "domain_token": True},
         {"dataset": "bios"},
         {"dataset": "bios", "layout": "packed", "context": 64, "questions": "half"},
