@@ -13,7 +13,7 @@ import numpy as np
 from jaxtyping import Float, Int, UInt8
 
 from biogen.dataset import EVALUATION, Dataset
-from biogen.pieces import Role, Texts
+from biogen.pieces import Role, Texts, stack_outlines
 from biogen.population import draw
 from eval.recall import IGNORE, LanguageModel
 
@@ -89,7 +89,7 @@ def _texts(dataset: Dataset, tokens: int) -> Texts:
             parts.append(dataset.outlines(index, number))
             tokens -= int(dataset.pieces.text_lengths(parts[-1]).sum())
             if tokens <= 0:
-                return dataset.pieces.splice(np.concatenate(parts))
+                return dataset.pieces.splice(stack_outlines(parts))
     raise AssertionError("rounds have no end")
 
 

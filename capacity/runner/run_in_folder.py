@@ -252,10 +252,9 @@ class Run:
 
     def _same_curve(self, measured: MeasureOptions) -> bool:
         """Whether a training that was measured in this way has the learning curve of this run."""
-        ours = self.config.measure
-        same_people = self._curve_people(measured.eval_people) == self._curve_people(ours.eval_people)
-        heldout = ("heldout_tokens", "heldout_points")
-        return same_people and all(getattr(measured, name) == getattr(ours, name) for name in heldout)
+        both = (measured, self.config.measure)
+        theirs, ours = ((self._curve_people(one.eval_people), one.heldout_tokens, one.heldout_points) for one in both)
+        return theirs == ours
 
     def _curve_people(self, eval_people: int) -> int:
         """People measured at each point of the learning curve."""

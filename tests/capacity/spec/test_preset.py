@@ -129,6 +129,8 @@ SAMPLES = {
         "eval_people": 12,
         "heldout_tokens": 500,
         "heldout_points": 3,
+        "population": "zipf",
+        "zipf": 1.5,
         "schedule": "wsd",
         "decay_share": 0.5,
         "tokens": (5000, 6000),
