@@ -123,7 +123,7 @@ def fit_schedules(law: MultiPower | Annealing, table: pd.DataFrame) -> Fit:
         return np.concatenate([_rooted(measured - fitted), law.held(values, len(measured))])
 
     begun = [[np.log(start[name]) for name in law.names] for start in law.starts(points["loss"], paths)]
-    found = min((least_squares(residuals, start, max_nfev=300) for start in begun), key=lambda one: float(one.cost))
+    found = min((least_squares(residuals, start, max_nfev=200) for start in begun), key=lambda one: float(one.cost))
     values = _named(law, found.x)
     return Fit(
         law=law.law,

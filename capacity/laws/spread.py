@@ -63,7 +63,7 @@ class Simulated:
     def _of(self, quantity: Callable[[Values], np.ndarray], coordinates: np.ndarray) -> Float[np.ndarray, "k m"]:
         """The quantity of each row of coordinates."""
         with np.errstate(all="ignore"):
-            found = np.asarray(quantity(self.problem.values(coordinates)))  # type: ignore[arg-type]
+            found = np.asarray(quantity(self.problem.values(coordinates)))
         return np.broadcast_to(found, (len(coordinates), found.shape[-1]))
 
     @cached_property
