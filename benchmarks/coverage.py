@@ -88,10 +88,9 @@ class Planted:
         """One table of noisy measurements."""
         columns = {name: self.points[name].to_numpy() for name in self.points}
         true = np.asarray(self.curve(self.truth, columns))
-        error = noise.size * noise.make(np.random.default_rng(seed), len(true))
-        return self.points.assign(
-            **{self.target: true * np.exp(error) if self.unit is None else true + self.unit * error}
-        )
+        error = noise.size * noise.make(np.random.default_rng([noise.stream, seed]), true)
+        noisy = true * np.exp(error) if self.unit is None else true + self.unit * error
+        return self.points.assign(**{self.target: noisy})
 
 
 def isoflop_grid() -> pd.DataFrame:

@@ -35,8 +35,8 @@ _LEAST_SPAN = 2.0
 class Chinchilla1:
     """N* = k·C^a along the envelope."""
 
-    formula: str = "params = k·flops^a"
-    needs: tuple[str, ...] = ("params", "flops", "loss")
+    formula = "params = k·flops^a"
+    needs = ("params", "flops", "loss")
 
     def fit(self, table: pd.DataFrame, *, draws: int = 1000, seed: int = 0) -> Fit:
         """Least squares of log N* over the budgets that have a best size inside. Raises ValueError without."""

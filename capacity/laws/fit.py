@@ -163,13 +163,23 @@ def require_levels(points: Columns, least: Mapping[str, int], parameters: int) -
 
 
 class Law(Protocol):
-    """A law that can be fitted to a table."""
+    """A law that can be fitted to a table.
 
-    formula: str
-    """As in `Fit.formula`, with the source in brackets."""
-    needs: Sequence[str]
-    """Columns without which it cannot be fitted, the target included; `capacity.fit` takes them from the table (flags
-    may rename params, tokens, flops and loss; flops may follow from 6·params·tokens)."""
+    The fields of a dataclass are its options: `--options floor=false`.
+    """
+
+    @property
+    def formula(self) -> str:
+        """As in `Fit.formula`."""
+        ...
+
+    @property
+    def needs(self) -> Sequence[str]:
+        """Columns without which it cannot be fitted, the target included.
+
+        `capacity.fit` takes them from the table: flags rename them, and flops may follow from 6·params·tokens.
+        """
+        ...
 
     def fit(self, table: pd.DataFrame, *, draws: int, seed: int) -> Fit:
         """The law with the parameters that fit best.
