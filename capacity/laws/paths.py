@@ -37,8 +37,12 @@ class Path:
 
 def paths_of(step: Float[np.ndarray, " n"], lr: Float[np.ndarray, " n"]) -> list[Path]:
     """The path of each curve."""
-    starts = [0, *(np.flatnonzero(np.diff(step) <= 0) + 1), len(step)]
-    return [_path(step[a:b], lr[a:b]) for a, b in pairwise(starts)]
+    return [_path(step[a:b], lr[a:b]) for a, b in pairwise(starts_of(step))]
+
+
+def starts_of(step: Float[np.ndarray, " n"]) -> list[int]:
+    """The first row of each curve, and the number of rows."""
+    return [0, *(int(row) + 1 for row in np.flatnonzero(np.diff(step) <= 0)), len(step)]
 
 
 def _path(step: Float[np.ndarray, " n"], lr: Float[np.ndarray, " n"]) -> Path:

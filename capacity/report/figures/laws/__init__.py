@@ -35,6 +35,8 @@ FIT_FIGURES: Registry[FitDrawing] = Registry(
         "isoflop": "capacity.report.figures.laws.isoflop:draw",
         "frontier": "capacity.report.figures.laws.frontier:draw",
         "isoloss": "capacity.report.figures.laws.isoloss:draw",
+        "schedule": "capacity.report.figures.laws.schedule:draw",
+        "position": "capacity.report.figures.laws.position:draw",
         "residuals": "capacity.report.figures.laws.residuals:draw",
         "held_out": "capacity.report.figures.laws.held_out:draw",
     },

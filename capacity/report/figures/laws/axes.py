@@ -22,6 +22,7 @@ AXIS_NAMES = {
     "loss": "Loss (nats)",
     "share": "Share of all bits that is known",
     "exposures": "Exposures",
+    "position": "Position in the window",
     "max_bits": "Bits to be known",
 }
 STAR = "#D55E00"

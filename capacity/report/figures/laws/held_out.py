@@ -14,7 +14,7 @@ from capacity.report.figures.style import legend, new_figure
 def draw(fit: Fit, held_out: Sequence[Mapping[str, float]]) -> Figure | None:
     """Only if a point was held out, and measured. On the diagonal prediction and measurement are equal."""
     stars = [point for point in measured_stars(fit, held_out) if fit.target in point]
-    if not stars:
+    if not stars or "lr" in fit.points:
         return None
     fitted = fit.curve(fit.parameters, {name: fit.points[name] for name in fit.ranges})
     said = fit.predict({name: np.array([point[name] for point in stars]) for name in fit.ranges})

@@ -31,6 +31,8 @@ def draw(fit: Fit, held_out: Sequence[Mapping[str, float]]) -> Figure | None:
     """A panel for each column. A law of one column has its band; of several, a line for each level of another one."""
     if fit.target == "params":
         return None  # the frontier shows it
+    if "lr" in fit.points or {"tokens", "position"} <= fit.points.keys():
+        return None  # whole curves have a figure of their own
     stars = measured_stars(fit, held_out)
     names = [name for name, ends in fit.ranges.items() if ends.high > ends.low]
     panels = [(x, _other(fit, names, x)) for x in names]
