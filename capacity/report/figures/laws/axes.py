@@ -1,5 +1,6 @@
 """What figures of fits share: names of columns, axes, held-out stars."""
 
+import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -8,9 +9,11 @@ from jaxtyping import Float
 from matplotlib.axes import Axes
 from matplotlib.axis import Axis
 from matplotlib.lines import Line2D
+from matplotlib.ticker import FixedLocator, FuncFormatter, MaxNLocator, NullLocator
 
 from capacity.laws.fit import Fit
 from capacity.report.figures.style import SIZE_COLORS, limits, logarithmic, shades
+from capacity.report.table import short_number
 
 AXIS_NAMES = {
     "params": "Parameters N",
@@ -30,6 +33,8 @@ STAR = "#D55E00"
 BAND: dict[str, Any] = {"color": "0.85", "linewidth": 0, "zorder": 0}
 FIT_LINE: dict[str, Any] = {"color": "0.15", "linewidth": 1.2, "zorder": 3}
 _MOST_LINES = 6
+_MOST_TICKS = 4
+_LONG = 1e15
 
 
 def axis_name(column: str) -> str:
@@ -38,17 +43,37 @@ def axis_name(column: str) -> str:
 
 
 def log_axis(axis: Axis, values: Sequence[float], margin: float = 1.4) -> None:
-    """A logarithmic axis around values, with ticks such as 1M, or powers of ten for FLOPs."""
+    """A logarithmic axis around values, with ticks such as 1M, or 1e18 for numbers beyond a quadrillion."""
     numbers = [float(value) for value in values if np.isfinite(value)]
-    logarithmic(axis, *limits(numbers, margin))
+    low, high = limits(numbers, margin)
+    logarithmic(axis, low, high)
+    if high > _LONG:
+        first, last = math.ceil(math.log10(low)), math.floor(math.log10(high))
+        powers = range(first, last + 1, max(1, math.ceil((last - first) / _MOST_TICKS)))
+        axis.set_major_locator(FixedLocator([10.0**power for power in powers]))
+        axis.set_major_formatter(FuncFormatter(lambda number, _: f"1e{round(math.log10(number))}"))
 
 
 def loss_axis(axis: Axis, values: Sequence[float]) -> None:
-    """A logarithmic axis that fits its values closely: losses rarely span a decade."""
+    """A logarithmic axis that fits its values closely, with round ticks: losses rarely span a decade."""
     numbers = np.array([value for value in values if np.isfinite(value) and value > 0])
     low, high = float(numbers.min()), float(numbers.max())
-    room = (high / low) ** 0.06 * 1.01
+    room = (high / low) ** 0.06 * 1.005
     logarithmic(axis, low / room, high * room)
+    ticks = [tick for tick in MaxNLocator(6).tick_values(low / room, high * room) if low / room < tick < high * room]
+    axis.set_major_locator(FixedLocator(ticks))
+    axis.set_minor_locator(NullLocator())
+    axis.set_major_formatter(FuncFormatter(lambda number, _: f"{number:.4g}"))
+
+
+def fitting_axis(axis: Axis, column: str, values: Sequence[float]) -> None:
+    """The axis that suits a column."""
+    (loss_axis if column == "loss" else log_axis)(axis, values)
+
+
+def short_level(value: float) -> str:
+    """A level of a column in three digits: 3.98M."""
+    return short_number(float(f"{value:.3g}"))
 
 
 def spread_of(values: Float[np.ndarray, " n"]) -> list[float]:

@@ -7,7 +7,7 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
 from capacity.laws.fit import Fit
-from capacity.report.figures.laws.axes import STAR, axis_name, log_axis, loss_axis, measured_stars
+from capacity.report.figures.laws.axes import STAR, axis_name, fitting_axis, measured_stars
 from capacity.report.figures.style import legend, new_figure
 
 
@@ -26,7 +26,7 @@ def draw(fit: Fit, held_out: Sequence[Mapping[str, float]]) -> Figure | None:
     axes.errorbar(said.value, measured, xerr=bars, fmt="*", markersize=10, color=STAR, capsize=3, zorder=4)
     ends = [*fitted, *fit.points[fit.target], *measured, *said.value, *(said.value - bars[0]), *(said.value + bars[1])]
     for axis in (axes.xaxis, axes.yaxis):
-        (loss_axis if fit.target == "loss" else log_axis)(axis, ends)
+        fitting_axis(axis, fit.target, ends)
     axes.axline((1, 1), (2, 2), color="0.4", linewidth=0.8, zorder=0)
     what = axis_name(fit.target)
     axes.set(xlabel=f"{what}, predicted", ylabel=f"{what}, measured", aspect="equal")

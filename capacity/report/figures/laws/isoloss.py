@@ -1,4 +1,4 @@
-"""IsoLoss contours: the compute that each size takes to reach a loss, and the frontier through their leftmost points."""
+"""IsoLoss contours: the compute that each size takes to reach a loss, and the frontier at their leftmost points."""
 
 from collections.abc import Mapping, Sequence
 
@@ -50,9 +50,8 @@ def draw(fit: Fit, held_out: Sequence[Mapping[str, float]]) -> Figure | None:
 
 
 def _name_contour(axes: Axes, flops: np.ndarray, params: np.ndarray, level: float) -> None:
-    """The loss near the upper end of its contour, where it is in view."""
+    """The loss at the leftmost point of its contour."""
     left, right = axes.get_xlim()
-    inside = np.flatnonzero((flops > left) & (flops < right / 1.3) & (params < params[-1] / 1.3))
-    if len(inside):
-        at = inside[-1]
+    at = int(np.nanargmin(np.where(np.isfinite(flops), flops, np.nan)))
+    if left < flops[at] < right:
         axes.text(flops[at], params[at], f"{level:.2f}", ha="center", va="center", **LABEL)

@@ -14,15 +14,15 @@ from capacity.report.figures.laws.axes import (
     FIT_LINE,
     axis_name,
     colors_of,
+    fitting_axis,
     log_axis,
-    loss_axis,
     measured_stars,
+    short_level,
     spread_of,
     star,
     star_keys,
 )
 from capacity.report.figures.style import SIZE_COLORS, legend, new_figure, shades
-from capacity.report.table import short_number
 
 _LINE = 200
 
@@ -38,7 +38,7 @@ def draw(fit: Fit, held_out: Sequence[Mapping[str, float]]) -> Figure | None:
     panels = [(x, _other(fit, names, x)) for x in names]
     flops = {"params", "tokens"} <= set(names) and fit.target == "loss"
     count = len(panels) + flops
-    figure = new_figure(1.0 + 2.6 * count, 2.9, f"{axis_name(fit.target)} as {fit.law} fits it")
+    figure = new_figure(1.0 + 2.6 * count, 2.9, f"{fit.law}: {axis_name(fit.target)}, measured and fitted")
     axes = figure.subplots(1, count, sharey=True, squeeze=False)[0]
     for panel, (x, other) in zip(axes, panels, strict=False):
         _panel(panel, fit, x, other, stars)
@@ -46,7 +46,7 @@ def draw(fit: Fit, held_out: Sequence[Mapping[str, float]]) -> Figure | None:
         _against_flops(axes[-1], fit, stars)
     if fit.target != "share":
         values = [*fit.points[fit.target], *(point.get(fit.target, np.nan) for point in stars)]
-        loss_axis(axes[0].yaxis, values)
+        fitting_axis(axes[0].yaxis, fit.target, values)
     axes[0].set_ylabel(axis_name(fit.target))
     legend(figure, [*_keys(fit, names), *star_keys(fit, stars)])
     return figure
@@ -78,7 +78,7 @@ def _panel(axes: Axes, fit: Fit, x: str, other: str | None, stars: Sequence[Mapp
             axes.plot(line, fit.curve(fit.parameters, where), color=color, linewidth=0.9, zorder=1)
     for point in stars:
         star(axes, point[x], fit, point)
-    log_axis(axes.xaxis, ends)
+    fitting_axis(axes.xaxis, x, ends)
     title = "" if other is None else f"colors: {axis_name(other)}"
     axes.set(xlabel=axis_name(x), title=title)
 
@@ -92,7 +92,7 @@ def _against_flops(axes: Axes, fit: Fit, stars: Sequence[Mapping[str, float]]) -
     for level, color in zip(levels, shades(SIZE_COLORS, len(levels)), strict=True):
         near = np.abs(np.log(N / level)) < 0.05
         own = 6 * (N * D)[near]
-        of = np.geomspace(own.min(), own.max(), _LINE)
+        of = np.geomspace(own.min() / 1.5, own.max() * 1.5, _LINE)
         where = {"params": np.full(len(of), level), "tokens": of / (6 * level)}
         axes.plot(of, fit.curve(fit.parameters, where), color=color, linewidth=0.9, zorder=1)
     for point in stars:
@@ -112,7 +112,7 @@ def _keys(fit: Fit, names: Sequence[str]) -> list[Any]:
         levels = spread_of(fit.points[name])
         for level, color in zip(levels, shades(SIZE_COLORS, len(levels)), strict=True):
             keys.append(
-                Line2D([], [], color=color, marker="o", markersize=3, label=f"{_symbol(name)} {short_number(level)}")
+                Line2D([], [], color=color, marker="o", markersize=3, label=f"{_symbol(name)} {short_level(level)}")
             )
     return keys
 

@@ -7,7 +7,7 @@ from matplotlib.figure import Figure
 from scipy.stats import norm
 
 from capacity.laws.fit import Fit
-from capacity.report.figures.laws.axes import axis_name, log_axis, loss_axis
+from capacity.report.figures.laws.axes import axis_name, fitting_axis
 from capacity.report.figures.style import new_figure
 
 
@@ -24,7 +24,7 @@ def draw(fit: Fit, held_out: Sequence[Mapping[str, float]]) -> Figure | None:
     for panel in (left, right):
         panel.axhline(0, color="0.4", linewidth=0.6, zorder=1)
     if fit.target != "share" and (fitted > 0).all():
-        (loss_axis if fit.target == "loss" else log_axis)(left.xaxis, list(fitted))
+        fitting_axis(left.xaxis, fit.target, list(fitted))
     left.set(xlabel=f"{axis_name(fit.target)}, fitted", ylabel="Residual (measured minus fitted)")
     right.set(xlabel="Standard deviations of a normal distribution", xlim=(-3.2, 3.2))
     return figure
