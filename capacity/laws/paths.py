@@ -36,7 +36,9 @@ class Path:
 
 
 def paths_of(step: Float[np.ndarray, " n"], lr: Float[np.ndarray, " n"]) -> list[Path]:
-    """The path of each curve."""
+    """The path of each curve. Raises ValueError for a curve of a single row, which has no schedule."""
+    if 1 in np.diff(starts_of(step)):
+        raise ValueError("step: a curve of one row is not allowed; must be at least two, as a schedule is a curve")
     return [_path(step[a:b], lr[a:b]) for a, b in pairwise(starts_of(step))]
 
 
