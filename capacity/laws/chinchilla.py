@@ -30,8 +30,8 @@ class Chinchilla3:
 
     delta: float = HUBER
     """Where the Huber loss becomes linear."""
-    formula: str = "loss = E + A/params^alpha + B/tokens^beta"
-    needs: tuple[str, ...] = ("params", "tokens", "loss")
+    formula = "loss = E + A/params^alpha + B/tokens^beta"
+    needs = ("params", "tokens", "loss")
 
     def fit(self, table: pd.DataFrame, *, draws: int = 1000, seed: int = 0) -> Fit:
         """The least sum of Huber losses of log loss. Raises ValueError for too few levels."""

@@ -23,8 +23,8 @@ _LEAST_BATCHES = 3
 class CriticalBatch:
     """A row of the table is a loss, a batch size in tokens, and the steps until the loss was reached."""
 
-    formula: str = "critical_batch = B_star·loss^power, power = −1/alpha_B"
-    needs: tuple[str, ...] = ("loss", "batch", "steps")
+    formula = "critical_batch = B_star·loss^power, power = −1/alpha_B"
+    needs = ("loss", "batch", "steps")
 
     def fit(self, table: pd.DataFrame, *, draws: int = 1000, seed: int = 0) -> Fit:
         """Least squares of log B_crit. Raises ValueError unless `LEAST_POINTS` losses have one."""

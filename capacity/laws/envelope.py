@@ -35,8 +35,8 @@ _LEAST_SPAN = 2.0
 class Chinchilla1:
     """N* = k·C^a along the envelope."""
 
-    formula: str = "params = k·flops^a"
-    needs: tuple[str, ...] = ("params", "flops", "loss")
+    formula = "params = k·flops^a"
+    needs = ("params", "flops", "loss")
 
     def fit(self, table: pd.DataFrame, *, draws: int = 1000, seed: int = 0) -> Fit:
         """Least squares of log N* over the budgets that have a best size inside. Raises ValueError without."""
@@ -80,7 +80,8 @@ class Chinchilla1:
         )
 
 
-METHOD = "{draws:,} simulated tables: percentiles, and Student's t times the standard deviation; the wider end of both"
+METHOD = "{draws:,} simulated tables: as far as percentiles reach, at least Student's t times their standard deviation"
+"""To both sides alike, as the lowest of many noisy curves is too low in every table."""
 
 
 @dataclass(frozen=True)
@@ -187,9 +188,9 @@ class _Spread:
         logs = bool((value > 0).all() and (again > 0).all())
         value, again = (np.log(value), np.log(again)) if logs else (value, again)
         tails = (1 - LEVEL) / 2
-        low, high = np.quantile(again, [tails, 1 - tails], axis=0)
-        half = student.ppf(1 - tails, self.freedom) * again.std(axis=0)
-        low, high = np.minimum(low, value - half), np.maximum(high, value + half)
+        reach = np.abs(np.quantile(again, [tails, 1 - tails], axis=0) - value).max(axis=0)
+        half = np.maximum(reach, student.ppf(1 - tails, self.freedom) * again.std(axis=0))
+        low, high = value - half, value + half
         return (np.exp(low), np.exp(high)) if logs else (low, high)
 
     def intervals(self) -> dict[str, Interval]:

@@ -8,7 +8,7 @@ the laws by name. To add one, write a file in this folder with an object like `L
 import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import NamedTuple, Protocol, runtime_checkable
+from typing import Any, NamedTuple, Protocol, runtime_checkable
 
 import numpy as np
 import pandas as pd
@@ -24,8 +24,8 @@ TOO_FEW_LEVELS = "too few levels"
 EXTRAPOLATING = "extrapolating"
 """What a status may begin with; see `Fit.status`."""
 
-Values = Mapping[str, float]
-"""Parameters by name."""
+Values = Mapping[str, Any]
+"""Parameters by name: numbers, or arrays [k, 1] where a curve is computed for k fits at once."""
 Columns = Mapping[str, np.ndarray]
 """Arrays [n] by the name of a column: params, tokens, flops, loss, position, ..."""
 Curve = Callable[[Values, Columns], np.ndarray]
@@ -163,13 +163,23 @@ def require_levels(points: Columns, least: Mapping[str, int], parameters: int) -
 
 
 class Law(Protocol):
-    """A law that can be fitted to a table."""
+    """A law that can be fitted to a table.
 
-    formula: str
-    """As in `Fit.formula`, with the source in brackets."""
-    needs: Sequence[str]
-    """Columns without which it cannot be fitted, the target included; `capacity.fit` takes them from the table (flags
-    may rename params, tokens, flops and loss; flops may follow from 6·params·tokens)."""
+    The fields of a dataclass are its options: `--options floor=false`.
+    """
+
+    @property
+    def formula(self) -> str:
+        """As in `Fit.formula`."""
+        ...
+
+    @property
+    def needs(self) -> Sequence[str]:
+        """Columns without which it cannot be fitted, the target included.
+
+        `capacity.fit` takes them from the table: flags rename them, and flops may follow from 6·params·tokens.
+        """
+        ...
 
     def fit(self, table: pd.DataFrame, *, draws: int, seed: int) -> Fit:
         """The law with the parameters that fit best.

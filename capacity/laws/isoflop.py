@@ -43,8 +43,8 @@ class Chinchilla2:
 
     minimum: Literal["parabola", "akima"] = "parabola"
     """How the minimum of a budget is found."""
-    formula: str = "params = k·flops^a"
-    needs: tuple[str, ...] = ("params", "tokens", "flops", "loss")
+    formula = "params = k·flops^a"
+    needs = ("params", "tokens", "flops", "loss")
 
     def fit(self, table: pd.DataFrame, *, draws: int = 1000, seed: int = 0) -> Fit:
         """Least squares of log N*. Raises ValueError unless `LEAST_POINTS` budgets have a minimum inside."""

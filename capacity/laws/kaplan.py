@@ -21,8 +21,8 @@ def _exponent(name: str) -> Parameter:
 class KaplanND:
     """L(N, D): a model of N parameters, trained on D tokens until it stops getting better."""
 
-    formula: str = "loss = ((N_c/params)^(alpha_N/alpha_D) + D_c/tokens)^alpha_D"
-    needs: tuple[str, ...] = ("params", "tokens", "loss")
+    formula = "loss = ((N_c/params)^(alpha_N/alpha_D) + D_c/tokens)^alpha_D"
+    needs = ("params", "tokens", "loss")
 
     def fit(self, table: pd.DataFrame, *, draws: int = 1000, seed: int = 0) -> Fit:
         """Least squares of log loss. Raises ValueError for too few levels."""
@@ -60,7 +60,7 @@ class KaplanNS:
     S_min = S / (1 + B_crit/B), B_crit = B_star / L^(1/alpha_B) (equations 1.4 and 5.4).
     """
 
-    formula: str = "loss = (N_c/params)^alpha_N + (S_c/steps)^alpha_S"
+    formula = "loss = (N_c/params)^alpha_N + (S_c/steps)^alpha_S"
     B_star: float = 0.0
     """Tokens; 0 if steps are S_min already."""
     alpha_B: float = 0.21

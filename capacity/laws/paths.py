@@ -36,9 +36,15 @@ class Path:
 
 
 def paths_of(step: Float[np.ndarray, " n"], lr: Float[np.ndarray, " n"]) -> list[Path]:
-    """The path of each curve."""
-    starts = [0, *(np.flatnonzero(np.diff(step) <= 0) + 1), len(step)]
-    return [_path(step[a:b], lr[a:b]) for a, b in pairwise(starts)]
+    """The path of each curve. Raises ValueError for a curve of a single row, which has no schedule."""
+    if 1 in np.diff(starts_of(step)):
+        raise ValueError("step: a curve of one row is not allowed; must be at least two, as a schedule is a curve")
+    return [_path(step[a:b], lr[a:b]) for a, b in pairwise(starts_of(step))]
+
+
+def starts_of(step: Float[np.ndarray, " n"]) -> list[int]:
+    """The first row of each curve, and the number of rows."""
+    return [0, *(int(row) + 1 for row in np.flatnonzero(np.diff(step) <= 0)), len(step)]
 
 
 def _path(step: Float[np.ndarray, " n"], lr: Float[np.ndarray, " n"]) -> Path:

@@ -36,7 +36,7 @@ class Parameter:
     def inside(self, value: np.ndarray) -> np.ndarray:
         """Coordinates of values, which the bounds clip."""
         clipped = np.clip(value, self.low, self.high)
-        return np.log(np.maximum(clipped, 1e-300)) if self.log else clipped
+        return np.asarray(np.log(np.maximum(clipped, 1e-300)) if self.log else clipped)
 
     @property
     def bounds(self) -> tuple[float, float]:
@@ -98,7 +98,7 @@ class Problem:
     def fitted(self, coordinates: Float[np.ndarray, "k p"]) -> Float[np.ndarray, "k n"]:
         """What the curve says at each row, or its logarithm."""
         with np.errstate(all="ignore"):
-            curve = self.curve(self.values(coordinates), self.points)  # type: ignore[arg-type]
+            curve = self.curve(self.values(coordinates), self.points)
             curve = np.broadcast_to(curve, (len(coordinates), len(self.points[self.target])))
             return np.log(curve) if self.logs else curve
 

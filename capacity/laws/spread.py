@@ -5,7 +5,7 @@ simulated table is the fitted curve plus residuals drawn with replacement, made 
 them; each is fitted again. An interval is the union of two, since either alone misses more often than it should
 (docs/laws.md has the measured coverage): the percentiles of the refitted values, and the estimate plus or minus the
 95th percentile of their deviations in units of each table's own standard error (Efron and Tibshirani, An Introduction
-to the Bootstrap, 1993, chapters 12 and 13).
+to the Bootstrap, 1993, chapters 12 and 13). The interval of a single run is wider by the noise of a run.
 """
 
 import math
@@ -15,6 +15,7 @@ from functools import cached_property
 
 import numpy as np
 from jaxtyping import Float
+from scipy.stats import t as student
 
 from capacity.laws.fit import LEVEL, Values
 from capacity.laws.regression import Problem, Solution, jacobian, simulated
@@ -37,7 +38,6 @@ class Simulated:
     draws: Solution
     residuals: Float[np.ndarray, " n"]
     """Of the real table, made larger for what the fit has taken."""
-    noise_seed: int
 
     def __call__(
         self, quantity: Callable[[Values], np.ndarray], *, noise: bool
@@ -50,21 +50,28 @@ class Simulated:
         errors = self._errors(quantity, self.draws.coordinates, self._covariances, logs)[good]
         there, value = (_scaled(again[good], logs), _scaled(value, logs))
         deviation = there - value
-        if noise:
-            chosen = np.random.default_rng(self.noise_seed).choice(self.residuals, deviation.shape)
-            deviation, own = deviation + chosen, self.residuals.std()
-            error, errors = np.hypot(error, own), np.hypot(errors, own)
         tails = (1 - LEVEL) / 2
-        percentiles = value + np.quantile(deviation, [tails, 1 - tails], axis=0)
+        percentiles = np.quantile(deviation, [tails, 1 - tails], axis=0)
         half = np.quantile(np.abs(deviation) / np.maximum(errors, _NOTHING), LEVEL, axis=0) * error
-        low, high = np.fmin(percentiles[0], value - half), np.fmax(percentiles[1], value + half)
+        below, above = np.fmax(-percentiles[0], half), np.fmax(percentiles[1], half)
+        if noise:
+            own = self._noise if self.problem.logs == logs else np.nan
+            below, above = np.hypot(below, own), np.hypot(above, own)
+        low, high = value - below, value + above
         return _unscaled(low, high, self._of(quantity, self.found.coordinates)[0], logs)
 
     def _of(self, quantity: Callable[[Values], np.ndarray], coordinates: np.ndarray) -> Float[np.ndarray, "k m"]:
         """The quantity of each row of coordinates."""
         with np.errstate(all="ignore"):
-            found = np.asarray(quantity(self.problem.values(coordinates)))  # type: ignore[arg-type]
+            found = np.asarray(quantity(self.problem.values(coordinates)))
         return np.broadcast_to(found, (len(coordinates), found.shape[-1]))
+
+    @cached_property
+    def _noise(self) -> float:
+        """Half of an interval that holds the noise of a run: of the residuals, and by Student's t."""
+        freedom = max(1, len(self.residuals) - len(self.problem.parameters))
+        by_size = float(student.ppf((1 + LEVEL) / 2, freedom)) * float(self.residuals.std())
+        return max(by_size, float(np.quantile(np.abs(self.residuals), LEVEL)))
 
     @cached_property
     def _covariance(self) -> Float[np.ndarray, "1 p p"]:
@@ -103,7 +110,7 @@ def simulate(problem: Problem, found: Solution, draws: int, seed: int) -> Simula
     chosen = rng.choice(residuals, (draws, len(curve)))
     width = _WIDTH * len(curve) ** -0.2 * residuals.std()
     measured = curve + chosen + width * rng.standard_normal(chosen.shape)
-    return Simulated(problem, found, simulated(problem, found, measured), residuals, seed + 1)
+    return Simulated(problem, found, simulated(problem, found, measured), residuals)
 
 
 def enlarged(problem: Problem, found: Solution) -> Float[np.ndarray, " n"]:

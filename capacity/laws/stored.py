@@ -20,8 +20,8 @@ from capacity.laws.regression import Parameter, Problem
 class Stored:
     """share = min(1, capacity·x)·(1 − exp(−(exposures/scale·x^slope)^steepness)), x = params/max_bits."""
 
-    formula: str = "share = min(1, capacity·x)·(1 − exp(−(exposures/scale·x^slope)^steepness)), x = params/max_bits"
-    needs: tuple[str, ...] = ("params", "exposures", "max_bits", "bits")
+    formula = "share = min(1, capacity·x)·(1 − exp(−(exposures/scale·x^slope)^steepness)), x = params/max_bits"
+    needs = ("params", "exposures", "max_bits", "bits")
 
     def fit(self, table: pd.DataFrame, *, draws: int = 1000, seed: int = 0) -> Fit:
         """Least squares of shares of all bits. Raises ValueError for too few levels."""

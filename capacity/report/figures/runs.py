@@ -121,7 +121,7 @@ def draw_all(
         for name, draw in drawings.items():
             drawn = own[name] if name in own else draw(runs) if len(runs.frame) else {}
             for kind, figure in drawn.items():
-                written += _save(figure, folder / file_name(name, str(kind)))
+                written += save(figure, folder / file_name(name, str(kind)))
     ours = re.compile(rf"({'|'.join(FIGURES.names)})(_bio[sd]_[^/]*|-[^/]*)?\.(png|svg)")
     for path in sorted(folder.iterdir()):
         if ours.fullmatch(path.name) and path not in written and not path.is_dir():
@@ -150,7 +150,8 @@ def file_name(figure: str, kind: str) -> str:
     return name if len(name) <= _LONGEST_NAME else f"{name[:_LONGEST_NAME]}-{crc32(name.encode()):08x}"
 
 
-def _save(figure: Figure, stem: Path) -> list[Path]:
+def save(figure: Figure, stem: Path) -> list[Path]:
+    """Write a figure as PNG and SVG; equal figures give equal bytes. Returns the paths."""
     fix_layout(figure)
     paths = [stem.with_name(f"{stem.name}.{extension}") for extension in ("png", "svg")]
     png, svg = io.BytesIO(), io.BytesIO()

@@ -132,3 +132,10 @@ def test_a_rate_that_never_changes_is_refused():
     table = pd.DataFrame(where | {"loss": np.linspace(4, 3, len(where["step"]))})
     with pytest.raises(ValueError, match=r"^lr: 1 different values are not enough; must be at least 2"):
         LAWS["schedule"].fit(table, draws=0, seed=0)
+
+
+def test_a_single_point_has_no_schedule():
+    where = joined(schedule("cosine", 2000), schedule("two", 2000))
+    fit = annealing.fit(pd.DataFrame(where | {"loss": annealing.curve(FORGETTING, where)}))
+    with pytest.raises(ValueError, match=r"^step: a curve of one row is not allowed"):
+        fit.predict({"step": np.array([500.0]), "lr": np.array([1e-3])})
