@@ -87,7 +87,7 @@ def make_fit(
         return {name: np.asarray(values[name]) for name in problem.names} | dict(derive(values))
 
     at = problem.values(found.coordinates)
-    parameters = {name: float(np.squeeze(value)) for name, value in everything(at).items()}  # type: ignore[arg-type]
+    parameters = {name: float(np.squeeze(value)) for name, value in everything(at).items()}
     intervals = _intervals(everything, list(parameters), spread)
     return Fit(
         law=law,

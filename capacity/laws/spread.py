@@ -63,8 +63,8 @@ class Simulated:
     def _of(self, quantity: Callable[[Values], np.ndarray], coordinates: np.ndarray) -> Float[np.ndarray, "k m"]:
         """The quantity of each row of coordinates."""
         with np.errstate(all="ignore"):
-            found = np.asarray(quantity(self.problem.values(coordinates)))  # type: ignore[arg-type]
-        return np.broadcast_to(found, (len(coordinates), found.shape[-1]))
+            found = np.asarray(quantity(self.problem.values(coordinates)))
+        return np.broadcast_to(found, (len(coordinates), found.shape[-1] if found.ndim else 1))
 
     @cached_property
     def _noise(self) -> float:
