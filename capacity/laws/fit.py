@@ -29,7 +29,7 @@ Values = Mapping[str, Any]
 Columns = Mapping[str, np.ndarray]
 """Arrays [n] by the name of a column: params, tokens, flops, loss, position, ..."""
 Curve = Callable[[Values, Columns], np.ndarray]
-"""The law: what it says for parameters, at each row of columns, [n]."""
+"""The law: what it says for parameters, at each row of columns, [n], or [k, n] for k fits at once."""
 
 
 class Interval(NamedTuple):
@@ -73,7 +73,7 @@ class Fit:
     """Its name in the registry."""
     formula: str
     """The law as one line of text, with the names of `parameters`."""
-    parameters: Values
+    parameters: Mapping[str, float]
     """Fitted values by name, in the order of the formula; then what follows from them, such as an exponent of the
     frontier."""
     intervals: Mapping[str, Interval]
@@ -162,6 +162,7 @@ def require_levels(points: Columns, least: Mapping[str, int], parameters: int) -
             raise ValueError(f"{name}: {levels} different values are not enough; must be at least {number}")
 
 
+@runtime_checkable
 class Law(Protocol):
     """A law that can be fitted to a table.
 
