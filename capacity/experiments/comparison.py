@@ -70,6 +70,8 @@ class Comparison:
     """Columns whose best value counts, for each setting by itself; of the values that all settings tried."""
     own_values: bool = False
     """Each setting has values of its own for what is tuned, as many as the others have."""
+    large: Mapping[str, Any] = field(default_factory=lambda: GPU)
+    """The sizes and N of a GPU, as options of a sweep; those in `shared` are of two cores."""
     best_people: bool = False
     """The best N counts, for each setting by itself."""
     published: tuple[str, ...] = ("comparisons",)
@@ -87,7 +89,9 @@ class Comparison:
     def _fitting(self, frame: pd.DataFrame, options: Mapping[str, Any]) -> pd.DataFrame:
         """The runs of a setting: those of two cores, then those of a GPU."""
         shared = _PLAIN | dict(self.shared)
-        large = {**shared, "size": GPU["sizes"]} | ({"people": GPU["people"]} if "people" in shared else {})
+        large = {**shared, "size": self.large["sizes"]} | (
+            {"people": self.large["people"]} if "people" in shared else {}
+        )
         each = [
             matching(frame, one | dict(options))
             for one in ((shared, large) if {"people", "size"} & shared.keys() else (shared,))

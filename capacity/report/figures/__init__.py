@@ -39,13 +39,14 @@ FIGURES: Registry[Drawing] = Registry(
         "learning_curves": "capacity.report.figures.learning_curves:draw",
         "settings": "capacity.report.figures.settings:draw",
         "passes": "capacity.report.figures.passes:draw",
+        "shares": "capacity.report.figures.shares:draw",
     },
     needs=("__call__",),
 )
 
 OF_ALL = ("law", "compare", "quantization")
 """Figures that show all kinds of runs at once."""
-OF_EXPERIMENTS = ("settings", "passes")
+OF_EXPERIMENTS = ("settings", "passes", "shares")
 """Figures of experiments, whose runs they take."""
 OF_SWEEPS = tuple(name for name in FIGURES.names if name not in OF_EXPERIMENTS)
 """Figures of every sweep."""
