@@ -20,6 +20,8 @@ _PLAIN = {"quantization": "none", "architecture": "gpt2", "optimizer": "muon", "
 """What all runs have in common unless an experiment says otherwise; experiments share a folder."""
 _PAPER = {"recipe": "paper", "optimizer": "adamw", "layout": "packed", "context": 512}
 """What all runs by the paper's protocol have in common."""
+_OF_TWO_CORES = ("size", "people", "lr", "biod.")
+"""Shared options that say nothing about the source's own runs."""
 _LEAST_TRIED = 3
 """Values of what is tuned that a verdict takes at least."""
 
@@ -75,7 +77,7 @@ class Comparison:
     large: Mapping[str, Any] = field(default_factory=lambda: GPU)
     """The sizes and N of a GPU, as options of a sweep; those in `shared` are of two cores."""
     paper: Mapping[str, Any] = field(default_factory=dict)
-    """What the runs of the scale "paper" have in place of `shared`; None is an option left open or without meaning."""
+    """What the runs of the scale "paper" have in place of `shared`, of which `_OF_TWO_CORES` do not count."""
     best_people: bool = False
     """The best N counts, for each setting by itself."""
     published: tuple[str, ...] = ("comparisons",)
@@ -98,7 +100,7 @@ class Comparison:
             N = {"people": self.large["people"]} if "people" in laptop else {}
             places.append(laptop | {"size": self.large["sizes"]} | N)
         if any(at == "paper" for at, _, _ in self.runs):
-            own = {name: value for name, value in laptop.items() if name not in ("size", "people", "lr")}
+            own = {name: value for name, value in laptop.items() if not name.startswith(_OF_TWO_CORES)}
             places.append({**own, **_PAPER, **self.paper})
         return pd.concat([matching(frame, shared | dict(options)) for shared in places])
 

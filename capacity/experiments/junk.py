@@ -69,5 +69,5 @@ JUNK = Comparison(
         ]
     ),
     shared={"recipe": "fast", "layout": "rows", **_BIOD},
-    paper=dict.fromkeys(_BIOD) | {"dataset": "bios", "templates": 200, "pools.first_names": 400},
+    paper={"dataset": "bios", "templates": 200},
 )
