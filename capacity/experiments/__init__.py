@@ -27,6 +27,7 @@ EXPERIMENTS: "Registry[Experiment]" = Registry(
         "text-variety": "capacity.experiments.text_variety:TEXT_VARIETY",
         "passes": "capacity.experiments.passes:PASSES",
         "junk": "capacity.experiments.junk:JUNK",
+        "junk-shares": "capacity.experiments.junk_shares:JUNK_SHARES",
         "optimizers": "capacity.experiments.optimizers:OPTIMIZERS",
         "questions": "capacity.experiments.questions:QUESTIONS",
         "zipf": "capacity.experiments.zipf:ZIPF",

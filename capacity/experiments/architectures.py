@@ -8,6 +8,8 @@ from capacity.experiments.comparison import Comparison, claims
 _GPT2, _GATED, _QUARTER, _NONE = "GPT-2", "GPT-2, gated MLP", "GPT-2, quarter MLP", "GPT-2, no MLP"
 _LLAMA, _UNTIED = "LLaMA, tied head", "LLaMA, head of its own"
 _LONG, _SHORT = {"exposures": 1000}, {"exposures": 100}
+_PAPER = {"sizes": ["2-2", "3-3", "4-4", "6-6"], "lr": [0.0005, 0.001, 0.002], "quantize": "none"}
+"""The best of three learning rates, as in the source; which three it does not say."""
 
 ARCHITECTURES = Comparison(
     title="architectures",
@@ -30,7 +32,16 @@ ARCHITECTURES = Comparison(
     runs=(
         ("laptop", "reproduce/architectures", {"mlp": ["gelu", "gated", "quarter", "none"]}),
         ("laptop", "reproduce/architectures", {"architecture": "llama", "tied": [True, False]}),
+        *(
+            ("paper", preset, {**_PAPER, **changes})
+            for preset in ("paper/exposures-1000", "paper/exposures-100")
+            for changes in (
+                {"mlp": ["gelu", "gated", "quarter", "none"]},
+                {"architecture": "llama", "tied": [True, False]},
+            )
+        ),
     ),
+    paper={"dataset": "bios", "templates": 200},
     claims=claims(
         [
             (_GPT2, _GATED, 0.9, 1.1, "no difference", _LONG),

@@ -18,6 +18,10 @@ from capacity.spec.identity import DEFAULTS
 
 _PLAIN = {"quantization": "none", "architecture": "gpt2", "optimizer": "muon", "precision": "auto"}
 """What all runs have in common unless an experiment says otherwise; experiments share a folder."""
+_PAPER = {"recipe": "paper", "optimizer": "adamw", "layout": "packed", "context": 512}
+"""What all runs by the paper's protocol have in common."""
+_OF_TWO_CORES = ("size", "people", "lr", "biod.")
+"""Shared options that say nothing about the source's own runs."""
 _LEAST_TRIED = 3
 """Values of what is tuned that a verdict takes at least."""
 
@@ -70,6 +74,10 @@ class Comparison:
     """Columns whose best value counts, for each setting by itself; of the values that all settings tried."""
     own_values: bool = False
     """Each setting has values of its own for what is tuned, as many as the others have."""
+    large: Mapping[str, Any] = field(default_factory=lambda: GPU)
+    """The sizes and N of a GPU, as options of a sweep; those in `shared` are of two cores."""
+    paper: Mapping[str, Any] = field(default_factory=dict)
+    """What the runs of the scale "paper" have in place of `shared`, of which `_OF_TWO_CORES` do not count."""
     best_people: bool = False
     """The best N counts, for each setting by itself."""
     published: tuple[str, ...] = ("comparisons",)
@@ -85,14 +93,16 @@ class Comparison:
         return sweeps_of((*self.runs, *larger), scale)
 
     def _fitting(self, frame: pd.DataFrame, options: Mapping[str, Any]) -> pd.DataFrame:
-        """The runs of a setting: those of two cores, then those of a GPU."""
-        shared = _PLAIN | dict(self.shared)
-        large = {**shared, "size": GPU["sizes"]} | ({"people": GPU["people"]} if "people" in shared else {})
-        each = [
-            matching(frame, one | dict(options))
-            for one in ((shared, large) if {"people", "size"} & shared.keys() else (shared,))
-        ]
-        return pd.concat(each)
+        """The runs of a setting: those of two cores, then those of a GPU, then those with the source's own options."""
+        laptop = _PLAIN | dict(self.shared)
+        places = [laptop]
+        if {"people", "size"} & laptop.keys():
+            N = {"people": self.large["people"]} if "people" in laptop else {}
+            places.append(laptop | {"size": self.large["sizes"]} | N)
+        if any(at == "paper" for at, _, _ in self.runs):
+            own = {name: value for name, value in laptop.items() if not name.startswith(_OF_TWO_CORES)}
+            places.append({**own, **_PAPER, **self.paper})
+        return pd.concat([matching(frame, shared | dict(options)) for shared in places])
 
     def select(self, frame: pd.DataFrame) -> pd.DataFrame:
         """The runs of its settings, with the setting's name in a column, each at the best of what is tuned."""

@@ -10,6 +10,12 @@ from capacity.experiments.comparison import Comparison, claims
 _ONE = "1 expert"
 _NAMES = {4: "4 experts", 8: "8 experts", 32: "32 experts"}
 
+_PAPER = {
+    **{"architecture": "moe", "architecture_options": {"experts": [1, 32]}},
+    **{"sizes": ["2-2", "3-3", "4-4"], "lr": [0.001, 0.002, 0.005], "quantize": "none"},
+}
+"""With experts the source takes learning rates of once to five times those without."""
+
 
 class _Experts(Comparison):
     """A comparison that also knows R by the active parameters."""
@@ -35,7 +41,12 @@ EXPERTS = _Experts(
         _ONE: {"architecture_options.experts": 1},
         **{name: {"architecture_options.experts": number} for number, name in _NAMES.items()},
     },
-    runs=(("laptop", "reproduce/experts", {}),),
+    runs=(
+        ("laptop", "reproduce/experts", {}),
+        ("paper", "paper/exposures-1000", _PAPER),
+        ("paper", "paper/exposures-100", _PAPER),
+    ),
+    paper={"dataset": "bios", "templates": 200},
     claims=claims(
         [
             (_ONE, _NAMES[32], 1.25, 1.8, "1.5 times less", {"exposures": 100}),

@@ -53,6 +53,8 @@ class PaperRow:
         ("gpu", "reproduce/paper-row-bios", {}),
         ("gpu", "reproduce/paper-row-gpu", {"dataset": "biod"}),
         ("gpu", "reproduce/paper-row-gpu", {"dataset": "bios", "tokenizer": "gpt2"}),
+        ("paper", "paper/biod", {"quantize": "none"}),
+        ("paper", "paper/exposures-1000", {"quantize": "none"}),
     )
     published: tuple[str, ...] = ("comparisons",)
     figures: tuple[str, ...] = ("law",)

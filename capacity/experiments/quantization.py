@@ -57,7 +57,12 @@ QUANTIZATION = Comparison(
         "The longer the training, the more quantization costs (arXiv 2411.04330, 2411.17691)."
     ),
     settings={_NONE: {"quantization": "none"}} | {name: {"quantization": scheme} for name, scheme in _SCHEMES.items()},
-    runs=(("laptop", "reproduce/quantization", {}),),
+    runs=(
+        ("laptop", "reproduce/quantization", {}),
+        ("paper", "paper/exposures-1000", {"quantize": ["gptq-int8", "gptq-int4"]}),
+        ("paper", "paper/exposures-100", {"quantize": ["gptq-int8", "gptq-int4"]}),
+    ),
+    paper={"dataset": "bios", "templates": 200, "questions": "none"},
     claims=claims(
         (_NONE, name, low, high, says, {"exposures": number})
         for name, low, high, says in (

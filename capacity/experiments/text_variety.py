@@ -7,6 +7,13 @@ from capacity.experiments.comparison import Comparison, claims
 
 _FRESH, _SINGLE, _FIVE = "a new text at every exposure", "one text a person", "five texts a person"
 _ORDER, _NAMES = "one text, new order of sentences", "new texts, the full name in every sentence"
+_VARIANTS = {
+    _FRESH: "fresh",
+    _FIVE: "multi5",
+    _SINGLE: "single",
+    _ORDER: "single+permute",
+    _NAMES: "fresh+fullname",
+}
 _AT = {"exposures": 200}
 
 TEXT_VARIETY = Comparison(
@@ -16,14 +23,11 @@ TEXT_VARIETY = Comparison(
         "Allen-Zhu and Li (arXiv 2404.05405, result 2). "
         "One text a person, and texts written by a language model, give about the same capacity, slightly lower."
     ),
-    settings={
-        _FRESH: {"variant": "fresh"},
-        _FIVE: {"variant": "multi5"},
-        _SINGLE: {"variant": "single"},
-        _ORDER: {"variant": "single+permute"},
-        _NAMES: {"variant": "fresh+fullname"},
-    },
-    runs=(("laptop", "reproduce/text-variety", {}), ("paper", "paper/single-text", {})),
+    settings={name: {"variant": variant} for name, variant in _VARIANTS.items()},
+    runs=(
+        ("laptop", "reproduce/text-variety", {}),
+        ("paper", "paper/single-text", {"variant": list(_VARIANTS.values())}),
+    ),
     claims=claims(
         [
             (_FRESH, _SINGLE, 0.95, 1.2, "about the same, slightly lower", _AT),
@@ -31,5 +35,6 @@ TEXT_VARIETY = Comparison(
             (_FRESH, _ORDER, 0.95, 1.2, "about the same", _AT),
         ]
     ),
+    paper={"templates": 200, "exposures": 1000},
     shared={"dataset": "bios", "recipe": "fast", "templates": 6, "junk": "0", "questions": "none", "exposures": 200},
 )

@@ -40,13 +40,14 @@ FIGURES: Registry[Drawing] = Registry(
         "settings": "capacity.report.figures.settings:draw",
         "passes": "capacity.report.figures.passes:draw",
         "zipf": "capacity.report.figures.zipf:draw",
+        "shares": "capacity.report.figures.shares:draw",
     },
     needs=("__call__",),
 )
 
 OF_ALL = ("law", "compare", "quantization")
 """Figures that show all kinds of runs at once."""
-OF_EXPERIMENTS = ("settings", "passes", "zipf")
+OF_EXPERIMENTS = ("settings", "passes", "shares", "zipf")
 """Figures of experiments, whose runs they take."""
 OF_SWEEPS = tuple(name for name in FIGURES.names if name not in OF_EXPERIMENTS)
 """Figures of every sweep."""

@@ -148,7 +148,7 @@ def test_a_claim_can_be_about_two_numbers_of_exposures():
     assert verdict.findings[0].what == "clean, 1,000 exposures against clean, 100 exposures"
 
 
-@pytest.mark.parametrize("name", ["city", "templates"])
+@pytest.mark.parametrize("name", ["city", "templates", "junk"])
 def test_every_run_of_its_sweeps_belongs_to_one_setting(name):
     experiment = EXPERIMENTS[name]
     sweeps = [options | {"seeds": [0], "lr": 0.015, "dry_run": True} for options in experiment.sweeps("laptop")]
@@ -156,7 +156,7 @@ def test_every_run_of_its_sweeps_belongs_to_one_setting(name):
     rows = [make_row(plan.run_id) | flat(stored(plan.config)) | {"exposures": plan.config.exposures} for plan in plans]
     selected = experiment.select(pd.DataFrame(rows))
     assert sorted(selected["run_id"]) == sorted(plan.run_id for plan in plans)
-    assert selected["setting"].tolist() == list(experiment.settings)
+    assert set(selected["setting"]) == set(experiment.settings)
     assert {side for claim in experiment.claims for side in (claim.base, claim.other)} <= set(experiment.settings)
 
 
@@ -188,3 +188,19 @@ def test_runs_of_other_experiments_do_not_count():
         [runs([2, 2, 2], [1, 1, 1]).assign(optimizer="muon"), runs([9] * 3, [9] * 3).assign(optimizer="soap")]
     )
     assert set(FACTOR.select(frame)["optimizer"]) == {"muon"}
+
+
+@pytest.mark.parametrize("name", ["junk", "text-variety", "architectures", "experts"])
+def test_runs_by_the_papers_protocol_belong_to_its_settings(name):
+    experiment = EXPERIMENTS[name]
+    protocol = {"recipe": "paper", "optimizer": "adamw", "layout": "packed", "context": 512, "people": 50_000}
+    protocol |= {"dataset": "bios", "templates": 200, "questions": "none", "size": "2-2", "exposures": 1000}
+    shared = {name: value for name, value in experiment.shared.items() if name in ("architecture", "mlp", "junk")}
+    rows = []
+    for setting, options in experiment.settings.items():
+        if options.get("dataset") is None:
+            of_it = {name: value[-1] if isinstance(value, list) else value for name, value in options.items()}
+            rows.append(make_row(setting) | {"domain_token": False} | protocol | shared | experiment.paper | of_it)
+    frame = pd.DataFrame(rows)
+    for setting in frame["run_id"]:
+        assert experiment._fitting(frame, experiment.settings[setting])["run_id"].tolist() == [setting]

@@ -90,6 +90,14 @@ def test_every_experiment_says_what_it_is_and_its_sweeps_are_presets(name):
             assert all(list(Preset.model_validate(options).combinations()) for options in sweeps)
 
 
-def test_a_scale_that_an_experiment_lacks_is_refused():
-    with pytest.raises(ValueError, match=r"^scale: 'gpu' is not allowed"):
-        EXPERIMENTS["questions"].sweeps("gpu")
+@pytest.mark.parametrize("name", EXPERIMENTS.names)
+def test_every_experiment_has_a_scale_for_a_gpu(name):
+    assert EXPERIMENTS[name].sweeps("gpu")
+
+
+@pytest.mark.parametrize("name", ["record", "passes", "city"])
+def test_a_scale_that_an_experiment_lacks_is_refused(name):
+    with pytest.raises(
+        ValueError, match=r"^scale: 'paper' is not allowed for this experiment; must be one of laptop, gpu$"
+    ):
+        EXPERIMENTS[name].sweeps("paper")

@@ -5,7 +5,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from capacity.report.figures import passes, settings
+from capacity.report.figures import passes, settings, shares
 from capacity.report.figures.runs import Runs
 from capacity.report.figures.style import STYLE
 from tests.capacity.records import make_row
@@ -45,7 +45,7 @@ def test_several_sizes_make_lines_against_parameters():
     assert [text.get_text() for text in figure.legends[0].get_texts()][:2] == ["clean", "junk"]
 
 
-@pytest.mark.parametrize("module", [settings, passes])
+@pytest.mark.parametrize("module", [settings, passes, shares])
 def test_runs_of_no_experiment_have_no_figure(module):
     assert drawn(module, [make_row("a")]) == {}
 
@@ -67,3 +67,20 @@ def test_passes_show_the_share_known_and_where_it_is_reached():
     reached = fewest.lines[0].get_ydata()
     assert np.isnan(reached[0])  # half a parameter a bit holds three quarters
     assert 10 < reached[2] < reached[1] < 100
+
+
+def test_shares_of_junk_are_steps_to_the_right_that_halve_the_useful_text():
+    rows = [
+        make_row(
+            f"{size}-{share}-{seed}", setting=share, size=size, junk=share, seed=seed, bits_per_param=R * (1 + seed)
+        )
+        for size, factor in (("1x16", 1.0), ("1x32", 2.0))
+        for share, R in (("15/16", 0.1 * factor), ("0", factor), ("3/4", 0.5 * factor))
+        for seed in range(3)
+    ]
+    (figure,) = drawn(shares, rows).values()
+    _, kept = figure.axes
+    assert [label.get_text() for label in kept.get_xticklabels()] == ["0", "3/4", "15/16"]
+    for line in kept.lines:
+        np.testing.assert_allclose(line.get_xdata(), [0, 2, 4])
+        np.testing.assert_allclose(line.get_ydata(), [1, 0.5, 0.1])
