@@ -180,11 +180,15 @@ def _show(name: str, experiment: "Experiment", folders: Sequence[Path], out: Pat
 def write_page(name: str, experiment: "Experiment", frame: "pd.DataFrame", folders: Sequence[Path], path: Path) -> Path:
     """Write the page of an experiment and, beside it, its figures as PNG files."""
     from basis.files import replace_file
+    from capacity.experiments.fitted import HasFits
     from capacity.experiments.page import page
+    from capacity.report.figures.laws import draw_fits
     from capacity.report.figures.runs import draw_all
 
     path.parent.mkdir(parents=True, exist_ok=True)
     pictures = draw_all(frame, path.parent, folders, experiment.figures)
+    if isinstance(experiment, HasFits):
+        pictures += draw_fits(experiment.fitted(frame), (), path.parent / "plots")
     shown = [picture.relative_to(path.parent).as_posix() for picture in pictures if picture.suffix == ".png"]
     text = page(experiment, frame, folders, shown, f"capacity reproduce {name}")
     replace_file(path, text.encode())

@@ -31,6 +31,8 @@ EXPERIMENTS: "Registry[Experiment]" = Registry(
         "optimizers": "capacity.experiments.optimizers:OPTIMIZERS",
         "questions": "capacity.experiments.questions:QUESTIONS",
         "zipf": "capacity.experiments.zipf:ZIPF",
+        "kaplan": "capacity.experiments.grid:KAPLAN",
+        "chinchilla": "capacity.experiments.grid:CHINCHILLA",
         "record": "capacity.experiments.record:RECORD",
     },
     needs=("title", "question", "source", "published", "figures", "sweeps", "select", "table", "verdict"),

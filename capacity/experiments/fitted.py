@@ -1,0 +1,165 @@
+"""An experiment that fits laws of scaling to its runs, and compares fitted numbers with those that a source gives.
+
+In: the fits by name, each a law and the runs that it is fitted to, and expectations of their parameters. Out: an
+`Experiment`, which also has the fits for figures.
+"""
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import lru_cache
+from typing import Any, Protocol, runtime_checkable
+
+import pandas as pd
+
+from capacity.experiments.comparison import matching
+from capacity.experiments.experiment import Finding, Scale, Status, Verdict, sweeps_of, together
+from capacity.laws.fit import CONVERGED, Fit, Interval, Law
+from capacity.laws.ratios import LEAST_SEEDS
+
+_SURE = 0.2
+"""A fitted number is sure if its interval reaches at most this share of what is expected to either side."""
+_NEAR = 0.15
+"""Where the interval leaves out what is expected, a number off by this share of it is right in part."""
+
+
+@dataclass(frozen=True)
+class OneFit:
+    """A law, and the runs that it is fitted to."""
+
+    name: str
+    """In a few words."""
+    law: Law
+    at: Mapping[str, Any] = field(default_factory=dict)
+    """Values of options that its runs have."""
+    columns: Mapping[str, str] = field(default_factory=dict)
+    """Columns of the runs that are no namesakes of the law's: "params" is perhaps "params_non_embedding"."""
+    rows: Callable[[pd.DataFrame], pd.DataFrame] = lambda rows: rows
+    """Chooses among these runs."""
+
+
+@dataclass(frozen=True)
+class Expected:
+    """What a source says that a parameter of a fit is."""
+
+    fit: str
+    parameter: str
+    symbol: str
+    """The parameter in words."""
+    value: float | str
+    """A number, or the column of the runs that has it."""
+    says: str = ""
+    """The source's words; else the number."""
+    ours: bool = False
+    """It is our own guess, no source's, and does not count in the verdict."""
+
+
+@runtime_checkable
+class HasFits(Protocol):
+    """An experiment whose page shows fitted laws."""
+
+    def fitted(self, frame: pd.DataFrame) -> Sequence[tuple[str, Fit]]:
+        """The fits to its runs, by name; those that have too few runs are left out."""
+        ...
+
+
+@dataclass(frozen=True)
+class Fitted:
+    """Laws fitted to the held-out loss of runs."""
+
+    title: str
+    question: str
+    source: str
+    runs: tuple[tuple[Scale, str, Mapping[str, Any]], ...]
+    """Its sweeps: for which scale, over which preset, with which changes."""
+    shared: Mapping[str, Any]
+    """Options of all its runs."""
+    fits: tuple[OneFit, ...]
+    expected: tuple[Expected, ...]
+    published: tuple[str, ...]
+    figures: tuple[str, ...] = ()
+    drawn: tuple[str, ...] = ()
+    """The fits whose own figures the page shows."""
+
+    def sweeps(self, scale: Scale) -> Sequence[Mapping[str, Any]]:
+        """Options of the sweeps. Raises ValueError for a scale that it does not have."""
+        return sweeps_of(self.runs, scale)
+
+    def select(self, frame: pd.DataFrame) -> pd.DataFrame:
+        """Its runs, with the held-out loss that laws are fitted to."""
+        if not {"heldout_loss", "heldout_entropy"} <= set(frame):
+            return frame.iloc[:0]
+        rows = matching(frame, {"quantization": "none", "recipe": "fast", **self.shared})
+        return rows.dropna(subset=["heldout_loss", "heldout_entropy"])
+
+    def fitted(self, frame: pd.DataFrame) -> Sequence[tuple[str, Fit]]:
+        """The fits that the page draws."""
+        return [(one.name, fit) for one, _, fit in self._all(frame) if one.name in self.drawn]
+
+    def table(self, frame: pd.DataFrame) -> pd.DataFrame:
+        """Every parameter of every fit, a line each."""
+        lines = [
+            {
+                "fit": one.name,
+                "law": fit.formula,
+                "parameter": name,
+                "value": f"{value:.4g}",
+                "95 %": _ends(fit.intervals.get(name)),
+                "runs": str(len(rows)),
+                "status": "; ".join(fit.status),
+            }
+            for one, rows, fit in self._all(frame)
+            for name, value in fit.parameters.items()
+        ]
+        return pd.DataFrame(lines)
+
+    def verdict(self, frame: pd.DataFrame) -> Verdict:
+        """Whether the fitted numbers are the expected ones."""
+        fits = {one.name: (rows, fit) for one, rows, fit in self._all(frame)}
+        findings, evidence = [], [f"{name}: the fit is {'; '.join(fit.status)}." for name, (_, fit) in fits.items()]
+        for claim in self.expected:
+            if claim.fit not in fits:
+                findings.append(Finding(f"{claim.fit}: {claim.symbol}", claim.says, "", "not enough runs"))
+                continue
+            rows, fit = fits[claim.fit]
+            value = float(rows[claim.value].mean()) if isinstance(claim.value, str) else claim.value
+            found, interval = fit.parameters[claim.parameter], fit.intervals.get(claim.parameter)
+            status: Status = "not enough runs"
+            if interval is not None and rows.groupby(["size", "tokens"])["seed"].nunique().min() >= LEAST_SEEDS:
+                status = judge(found, interval, value)
+            says = claim.says or f"{value:.3g}"
+            says = f"our guess: {says}" if claim.ours else says
+            findings.append(Finding(f"{claim.fit}: {claim.symbol}", says, f"{found:.3g} ({_ends(interval)})", status))
+        counted = [one.status for one, claim in zip(findings, self.expected, strict=True) if not claim.ours]
+        sure = [line for line in evidence if not line.endswith(f"is {CONVERGED}.")]
+        return Verdict(together(counted), sure or ["All fits have converged."], findings)
+
+    def _all(self, frame: pd.DataFrame) -> Iterator[tuple[OneFit, pd.DataFrame, Fit]]:
+        """Each fit that has enough runs, with these."""
+        for one in self.fits:
+            rows = one.rows(matching(frame, one.at))
+            names = {name: one.columns.get(name, name) for name in ("params", "tokens", "flops")}
+            names["loss"] = one.columns.get("loss", "heldout_loss")
+            table = pd.DataFrame({name: rows[column].astype(float) for name, column in names.items()})
+            try:
+                yield one, rows, _fit(one.law, tuple(names), tuple(map(tuple, table.to_numpy())))  # type: ignore[arg-type]
+            except ValueError:  # too few sizes, or numbers of tokens
+                continue
+
+
+@lru_cache(maxsize=64)
+def _fit(law: Any, names: tuple[str, ...], rows: tuple[tuple[float, ...], ...]) -> Fit:
+    """The fit of a law, which can be hashed, to a table; a page asks for it several times."""
+    fit: Fit = law.fit(pd.DataFrame(rows, columns=list(names)), draws=1000, seed=0)
+    return fit
+
+
+def judge(value: float, interval: Interval, expected: float) -> Status:
+    """Whether a fitted number is the expected one: in a narrow interval, or in a wide one or near it (in part)."""
+    if interval.low <= expected <= interval.high:
+        narrow = max(interval.high - value, value - interval.low) <= _SURE * abs(expected)
+        return "reproduced" if narrow else "reproduced in part"
+    return "reproduced in part" if abs(value - expected) <= _NEAR * abs(expected) else "not reproduced"
+
+
+def _ends(interval: Interval | None) -> str:
+    return "" if interval is None else f"{interval.low:.4g} to {interval.high:.4g}"

@@ -1,0 +1,131 @@
+"""Kaplan's and Chinchilla's laws on one grid of sizes and budgets, in a world of unequal people of known entropy."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from typing import Any
+
+import pandas as pd
+
+from capacity.experiments.experiment import Scale
+from capacity.experiments.fitted import Expected, Fitted, OneFit
+from capacity.laws.chinchilla import chinchilla_3
+from capacity.laws.envelope import chinchilla_1
+from capacity.laws.isoflop import chinchilla_2
+from capacity.laws.kaplan import kaplan_nd
+from capacity.laws.power import Power
+from capacity.laws.zipf import predicted_exponents
+
+S = 1.35
+"""The exponent of the people's frequencies."""
+FLOPS_A_TOKEN = {
+    "1x16x1": 30_048,
+    "2x16x1": 53_472,
+    "4x16x1": 100_320,
+    "2x32x2": 180_672,
+    "2x48x2": 381_600,
+    "2x64x2": 656_256,
+    "4x64x2": 1_286_016,
+}
+"""Floating-point operations to train on a token, for the sizes of the grid."""
+BUDGETS = (1e11, 2.5e11, 6.3e11, 1.6e12, 4e12, 1e13)
+"""FLOPs, over a factor of 100."""
+_TOKENS = {"laptop": (2e5, 2e8), "gpu": (1e7, 5e9)}
+"""The fewest and the most tokens of a run; others would say little, or take long."""
+_EXPONENTS = predicted_exponents(S)
+GPU_FLOPS_A_TOKEN = {"2x64x2": 656_256, "4x64x2": 1_286_016, "2-2": 2_492_160, "3-3": 8_221_824, "4-4": 19_299_840}
+
+
+def grid_sweeps(
+    flops_a_token: Mapping[str, int], budgets: Sequence[float], scale: Scale
+) -> tuple[tuple[Scale, str, dict[str, Any]], ...]:
+    """A sweep for each size, with the tokens that each budget pays for."""
+    sweeps: list[tuple[Scale, str, dict[str, Any]]] = []
+    fewest, most = _TOKENS[scale]
+    for size, flops in flops_a_token.items():
+        tokens = [round(budget / flops) for budget in budgets if fewest <= budget / flops <= most]
+        sweeps.append((scale, "reproduce/grid", {"sizes": size, "tokens": tokens}))
+    return tuple(sweeps)
+
+
+def _without_embeddings(fit: OneFit, name: str) -> OneFit:
+    """The same fit, with Kaplan's count of parameters."""
+    return replace(fit, name=name, columns={**fit.columns, "params": "params_non_embedding"})
+
+
+def _most(column: str, among: str) -> Any:
+    """A choice of the rows with the largest value of a column for each value of another."""
+
+    def choose(rows: pd.DataFrame) -> pd.DataFrame:
+        return rows[rows[column] == rows.groupby(among)[column].transform("max")]
+
+    return choose
+
+
+def _largest(rows: pd.DataFrame) -> pd.DataFrame:
+    """The rows of the largest model that has all numbers of tokens."""
+    runs = rows.groupby("params")["tokens"].nunique()
+    return rows[rows["params"] == runs[runs == runs.max()].index.max()]
+
+
+def _frontier(rows: pd.DataFrame) -> pd.DataFrame:
+    """The rows of the best size of each budget."""
+    of_budget = rows.assign(budget_of=[min(BUDGETS, key=lambda C: abs(C / flops - 1)) for flops in rows["flops"]])
+    means = of_budget.groupby(["budget_of", "size"], as_index=False)["heldout_loss"].mean()
+    best = means.loc[means.groupby("budget_of")["heldout_loss"].idxmin(), ["budget_of", "size"]]
+    return of_budget.merge(best, on=["budget_of", "size"]).drop(columns="budget_of")
+
+
+_RUNS = (
+    *grid_sweeps(FLOPS_A_TOKEN, BUDGETS, "laptop"),
+    *grid_sweeps(GPU_FLOPS_A_TOKEN, [C * 100 for C in BUDGETS], "gpu"),
+)
+_SHARED = {"dataset": "biod", "population": "zipf", "zipf": S}
+_SECOND = OneFit("approach 2", chinchilla_2)
+
+CHINCHILLA = Fitted(
+    title="Chinchilla's three approaches",
+    question="Do the three approaches agree on how parameters should grow with compute, and with the known answer?",
+    source=(
+        "Hoffmann et al. (arXiv 2203.15556): the best number of parameters grows as C^a, with a of 0.50, 0.49 and 0.46 "
+        "by the three approaches on text. In this world the capacity law gives a = 1/(s + 1)."
+    ),
+    runs=_RUNS,
+    shared=_SHARED,
+    fits=(OneFit("approach 1", chinchilla_1), _SECOND, OneFit("approach 3", chinchilla_3)),
+    expected=(
+        *(Expected(f"approach {one}", "a", "a", _EXPONENTS["a"]) for one in (1, 2, 3)),
+        Expected("approach 3", "E", "E, nats a token", "heldout_entropy"),
+    ),
+    published=("zipf",),
+    drawn=("approach 1", "approach 2", "approach 3"),
+)
+
+KAPLAN = Fitted(
+    title="Kaplan's laws",
+    question="Does the loss follow power laws in parameters, tokens and compute, and does Kaplan's exponent depend on "
+    "what counts as a parameter?",
+    source=(
+        "Kaplan et al. (arXiv 2001.08361): L(N), L(D) and L(C) are power laws, N without embeddings, and the best N "
+        "grows as C^0.73. Porian et al. (arXiv 2406.19146), Pearce and Song (arXiv 2406.12907): counting embeddings "
+        "brings it near Chinchilla's 0.50. In this world the capacity law gives the exponents of L − E."
+    ),
+    runs=_RUNS,
+    shared=_SHARED,
+    fits=(
+        OneFit("L(N), most tokens", Power("params"), rows=_most("tokens", "params")),
+        OneFit("L(D), largest model", Power("tokens"), rows=_largest),
+        OneFit("L(C), best size", Power("flops"), rows=_frontier),
+        OneFit("L(N, D)", kaplan_nd),
+        OneFit("best N, all parameters", chinchilla_2),
+        _without_embeddings(_SECOND, "best N, without embeddings"),
+    ),
+    expected=(
+        Expected("L(N), most tokens", "b", "exponent of N", -_EXPONENTS["alpha"]),
+        Expected("L(D), largest model", "b", "exponent of D", -_EXPONENTS["beta"]),
+        Expected("L(C), best size", "b", "exponent of C", -_EXPONENTS["alpha"] * _EXPONENTS["a"]),
+        Expected("best N, all parameters", "a", "exponent of the best N", _EXPONENTS["a"]),
+        Expected("best N, without embeddings", "a", "exponent of the best N", 0.73, "0.73, for text", ours=True),
+    ),
+    published=("zipf",),
+    drawn=("L(N), most tokens", "L(D), largest model", "L(C), best size", "L(N, D)"),
+)

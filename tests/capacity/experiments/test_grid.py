@@ -1,0 +1,105 @@
+"""The grid of Kaplan's and Chinchilla's laws: what it costs, and planted surfaces that its fits find again."""
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from capacity.experiments.fitted import judge
+from capacity.experiments.grid import BUDGETS, CHINCHILLA, FLOPS_A_TOKEN, GPU_FLOPS_A_TOKEN, KAPLAN
+from capacity.experiments.zipf import ZIPF
+from capacity.laws.fit import Interval
+from capacity.laws.zipf import predicted_exponents
+from capacity.spec.plan import make_plans
+from capacity.spec.preset import Preset
+
+PARAMS = dict(zip(FLOPS_A_TOKEN, (4416, 7696, 14256, 27680, 59952, 104512, 204480), strict=True))
+
+
+@pytest.mark.parametrize(("size", "flops"), [*FLOPS_A_TOKEN.items(), *GPU_FLOPS_A_TOKEN.items()])
+def test_the_flops_a_token_are_those_of_the_plan(size, flops):
+    options = CHINCHILLA.sweeps("laptop")[0] | {"people": 1000, "sizes": size, "tokens": 10**6, "seeds": 0}
+    plan = make_plans(Preset.model_validate({**options, "dry_run": True}))[0]
+    assert plan.counts.flops == flops
+
+
+def test_every_budget_has_four_sizes_at_least_over_a_factor_of_a_hundred():
+    runs = [
+        (sweep["sizes"], tokens * FLOPS_A_TOKEN[sweep["sizes"]])
+        for sweep in CHINCHILLA.sweeps("laptop")
+        for tokens in sweep["tokens"]
+    ]
+    sizes = [{size for size, flops in runs if abs(flops / budget - 1) < 1e-3} for budget in BUDGETS]
+    assert len(BUDGETS) >= 6
+    assert BUDGETS[-1] / BUDGETS[0] >= 100
+    assert len(set.union(*sizes)) >= 7
+    assert min(map(len, sizes)) >= 4
+
+
+def planted(s, noise=0.002):
+    """Runs of a world whose loss obeys the capacity law's prediction exactly, but for a little noise."""
+    law, rng, E = predicted_exponents(s), np.random.default_rng(0), 0.3
+    rows = [
+        {
+            **{"size": size, "params": PARAMS[size], "params_non_embedding": PARAMS[size] * 0.8, "tokens": tokens},
+            **{"flops": tokens * FLOPS_A_TOKEN[size], "seed": seed, "zipf": s, "population": "zipf"},
+            **{"dataset": "biod", "recipe": "fast", "quantization": "none", "heldout_entropy": E},
+        }
+        for sweep in CHINCHILLA.sweeps("laptop")
+        for size in [sweep["sizes"]]
+        for tokens in sweep["tokens"]
+        for seed in range(3)
+    ]
+    frame = pd.DataFrame(rows)
+    loss = E + 8 * frame["params"] ** -law["alpha"] + 20 * frame["tokens"] ** -law["beta"]
+    return frame.assign(heldout_loss=loss * np.exp(noise * rng.standard_normal(len(frame))))
+
+
+def test_a_world_that_obeys_the_prediction_is_reproduced():
+    frame = CHINCHILLA.select(planted(1.35))
+    verdict = CHINCHILLA.verdict(frame)
+    third = {finding.what: finding for finding in verdict.findings}
+    assert third["approach 3: a"].status == "reproduced"
+    assert third["approach 3: E, nats a token"].status in ("reproduced", "reproduced in part")
+    assert len(CHINCHILLA.table(frame)) >= 8
+    assert [name for name, _ in CHINCHILLA.fitted(frame)] == list(CHINCHILLA.drawn)
+    of_s = {finding.what: finding.status for finding in ZIPF.verdict(ZIPF.select(frame)).findings}
+    assert of_s["s = 1.35: α, of parameters"].startswith("reproduced")
+    assert of_s["s = 1.2: α, of parameters"] == "not enough runs"
+
+
+def test_one_seed_gives_no_verdict():
+    frame = planted(1.35)
+    one = KAPLAN.select(frame[frame["seed"] == 0])
+    assert {finding.status for finding in KAPLAN.verdict(one).findings} == {"not enough runs"}
+
+
+def test_runs_of_other_worlds_do_not_count():
+    frame = planted(1.35)
+    assert CHINCHILLA.select(frame.assign(population="fixed")).empty
+    assert CHINCHILLA.select(frame.drop(columns="heldout_loss")).empty
+    assert len(ZIPF.select(frame)) == len(frame)
+
+
+@pytest.mark.parametrize(
+    ("value", "low", "high", "status"),
+    [
+        (0.35, 0.33, 0.37, "reproduced"),
+        (0.36, 0.2, 0.5, "reproduced in part"),
+        (0.37, 0.36, 0.38, "reproduced in part"),
+        (0.5, 0.45, 0.55, "not reproduced"),
+        (-0.35, -0.37, -0.33, "not reproduced"),
+    ],
+)
+def test_a_fitted_number_is_judged_by_its_interval(value, low, high, status):
+    assert judge(value, Interval(low, high), 0.35) == status
+
+
+@pytest.mark.parametrize("s", [1.2, 1.35, 1.6])
+def test_the_predicted_exponents_fit_each_other(s):
+    law = predicted_exponents(s)
+    assert law["a"] == pytest.approx(law["beta"] / (law["alpha"] + law["beta"]))
+
+
+def test_frequencies_that_do_not_fall_fast_enough_have_no_exponents():
+    with pytest.raises(ValueError, match=r"^s: 1.0 is not allowed; must be above 1"):
+        predicted_exponents(1.0)
