@@ -83,7 +83,8 @@ def exponents_of_frontier(values: Values) -> dict[str, np.ndarray]:
     alpha, beta = np.asarray(values["alpha"]), np.asarray(values["beta"])
     with np.errstate(all="ignore"):
         G = (alpha * values["A"] / (beta * values["B"])) ** (1 / (alpha + beta))
-    return {"a": beta / (alpha + beta), "b": alpha / (alpha + beta), "G": G}
+    found = {"a": beta / (alpha + beta), "b": alpha / (alpha + beta), "G": G}
+    return {name: np.asarray(value) for name, value in found.items()}
 
 
 def frontier(values: Values, C: Float[np.ndarray, " n"]) -> tuple[np.ndarray, np.ndarray]:

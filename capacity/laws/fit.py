@@ -8,7 +8,7 @@ the laws by name. To add one, write a file in this folder with an object like `L
 import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, NamedTuple, Protocol, runtime_checkable
+from typing import NamedTuple, Protocol, runtime_checkable
 
 import numpy as np
 import pandas as pd
@@ -24,12 +24,12 @@ TOO_FEW_LEVELS = "too few levels"
 EXTRAPOLATING = "extrapolating"
 """What a status may begin with; see `Fit.status`."""
 
-Values = Mapping[str, Any]
-"""Parameters by name: numbers, or arrays [k, 1] where a curve is computed for k fits at once."""
+Values = Mapping[str, float | np.ndarray]
+"""Parameters by name; or those of k fits at once, [k, 1] each."""
 Columns = Mapping[str, np.ndarray]
 """Arrays [n] by the name of a column: params, tokens, flops, loss, position, ..."""
 Curve = Callable[[Values, Columns], np.ndarray]
-"""The law: what it says for parameters, at each row of columns, [n]."""
+"""The law: what it says for parameters, at each row of columns, [n], or [k, n] for k fits at once."""
 
 
 class Interval(NamedTuple):
@@ -73,7 +73,7 @@ class Fit:
     """Its name in the registry."""
     formula: str
     """The law as one line of text, with the names of `parameters`."""
-    parameters: Values
+    parameters: Mapping[str, float]
     """Fitted values by name, in the order of the formula; then what follows from them, such as an exponent of the
     frontier."""
     intervals: Mapping[str, Interval]
@@ -162,6 +162,7 @@ def require_levels(points: Columns, least: Mapping[str, int], parameters: int) -
             raise ValueError(f"{name}: {levels} different values are not enough; must be at least {number}")
 
 
+@runtime_checkable
 class Law(Protocol):
     """A law that can be fitted to a table.
 

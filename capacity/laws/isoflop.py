@@ -75,7 +75,7 @@ class Chinchilla2:
 
 def exponent_of_tokens(values: Values) -> dict[str, np.ndarray]:
     """D* = C/(6·N*) grows as C^b, b = 1 − a."""
-    return {"b": 1 - np.asarray(values["a"])}
+    return {"b": np.asarray(1 - values["a"])}
 
 
 def minima(points: dict[str, np.ndarray], how: str) -> pd.DataFrame:

@@ -38,10 +38,26 @@ class PassesLaw(NamedTuple):
     error: float
     """Root mean square of the residuals, in shares."""
 
-    def share(self, x: Float[np.ndarray, " n"], exposures: Float[np.ndarray, " n"]) -> Float[np.ndarray, "*k n"]:
-        """The share known; parameters that are arrays [k, 1] give a row each."""
-        turn = (exposures / self.scale * x**self.slope) ** self.steepness
-        return np.minimum(1.0, self.capacity * x) * -np.expm1(-turn)
+    def share(self, x: Float[np.ndarray, " n"], exposures: Float[np.ndarray, " n"]) -> Float[np.ndarray, " n"]:
+        """The share known."""
+        return share(self.scale, self.slope, self.steepness, self.capacity, x, exposures)
+
+
+Parameter = float | Float[np.ndarray, "k 1"]
+"""Of one law, or of k laws at once."""
+
+
+def share(
+    scale: Parameter,
+    slope: Parameter,
+    steepness: Parameter,
+    capacity: Parameter,
+    x: Float[np.ndarray, " n"],
+    exposures: Float[np.ndarray, " n"],
+) -> Float[np.ndarray, "*k n"]:
+    """The share that `PassesLaw` gives; of k laws, a row each."""
+    turn = (exposures / scale * x**slope) ** steepness
+    return np.minimum(1.0, capacity * x) * -np.expm1(-turn)
 
 
 def fit_passes(

@@ -33,10 +33,10 @@ class Parameter:
     high: float = math.inf
     log: bool = True
 
-    def inside(self, value: np.ndarray) -> np.ndarray:
-        """Coordinates of values, which the bounds clip."""
-        clipped = np.clip(value, self.low, self.high)
-        return np.asarray(np.log(np.maximum(clipped, 1e-300)) if self.log else clipped)
+    def inside(self, value: float) -> float:
+        """The coordinate of a value, which the bounds clip."""
+        clipped = min(max(value, self.low), self.high)
+        return math.log(max(clipped, 1e-300)) if self.log else clipped
 
     @property
     def bounds(self) -> tuple[float, float]:
@@ -88,7 +88,7 @@ class Problem:
 
     def coordinates(self, values: Values) -> Float[np.ndarray, " p"]:
         """The coordinates of parameters."""
-        return np.array([float(one.inside(np.asarray(values[one.name], dtype=float))) for one in self.parameters])
+        return np.array([one.inside(float(values[one.name])) for one in self.parameters])
 
     @property
     def measured(self) -> Float[np.ndarray, " n"]:

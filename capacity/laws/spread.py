@@ -64,7 +64,7 @@ class Simulated:
         """The quantity of each row of coordinates."""
         with np.errstate(all="ignore"):
             found = np.asarray(quantity(self.problem.values(coordinates)))
-        return np.broadcast_to(found, (len(coordinates), found.shape[-1]))
+        return np.broadcast_to(found, (len(coordinates), found.shape[-1] if found.ndim else 1))
 
     @cached_property
     def _noise(self) -> float:

@@ -4,7 +4,6 @@ The form is `PassesLaw` (`capacity.laws.passes`): a ceiling of so many bits a pa
 (arXiv 2404.05405, result 1), reached the later the smaller the model. Dividing by P gives R over N and exposures.
 """
 
-import math
 from dataclasses import dataclass
 
 import numpy as np
@@ -12,7 +11,7 @@ import pandas as pd
 
 from capacity.laws.fit import Columns, Fit, Values, require_levels
 from capacity.laws.fitting import columns, make_fit
-from capacity.laws.passes import BOUNDS, PassesLaw, fit_passes
+from capacity.laws.passes import BOUNDS, fit_passes, share
 from capacity.laws.regression import Parameter, Problem
 
 
@@ -38,8 +37,8 @@ class Stored:
 
 def stored(values: Values, where: Columns) -> np.ndarray:
     """The share that is known."""
-    law = PassesLaw(values["scale"], values["slope"], values["steepness"], values["capacity"], math.nan)
-    return law.share(where["params"] / where["max_bits"], where["exposures"])
+    scale, slope, steepness, most = (values[name] for name in BOUNDS)
+    return share(scale, slope, steepness, most, where["params"] / where["max_bits"], where["exposures"])
 
 
 capacity = Stored()
