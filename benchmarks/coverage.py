@@ -24,10 +24,10 @@ from capacity.laws.critical_batch import steps as steps_at
 from capacity.laws.fit import Curve
 from capacity.laws.kaplan import KaplanND, KaplanNS
 from capacity.laws.stored import stored
-from capacity.report.markdown import fill, table
+from capacity.report.markdown import table
 
 PAGE = Path(__file__).parents[1] / "docs" / "laws.md"
-BLOCK = "coverage"
+BEGIN, END = "<!-- printed by benchmarks/coverage.py -->", "<!-- end -->"
 DRAWS = 199
 TABLES = 200
 LEAST = 93.0
@@ -289,15 +289,11 @@ def main() -> int:
     rows = pd.DataFrame([one.row for one in (*found, all_of)])
     text = f"{options.tables} tables a row, {options.draws} simulated tables an interval.\n\n{table(rows)}"
     if options.write:
-        page = PAGE.read_text(encoding="utf-8")
-        replace_file(PAGE, fill(page, lambda name: text if name == BLOCK else _kept(page, name)).encode())
+        before, begin, rest = PAGE.read_text(encoding="utf-8").partition(BEGIN)
+        after = rest[rest.index(END) :]
+        replace_file(PAGE, f"{before}{begin}\n{text.strip()}\n{after}".encode())
     print(text)
     return 0 if min(all_of.parameters.percent, all_of.prediction.percent, all_of.run.percent) >= LEAST else 1
-
-
-def _kept(page: str, name: str) -> str:
-    """The text of a block that this program does not print."""
-    return page.partition(f"<!-- print: {name} -->")[2].partition("<!-- end -->")[0]
 
 
 if __name__ == "__main__":

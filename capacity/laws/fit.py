@@ -8,7 +8,7 @@ the laws by name. To add one, write a file in this folder with an object like `L
 import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, NamedTuple, Protocol, runtime_checkable
+from typing import NamedTuple, Protocol, runtime_checkable
 
 import numpy as np
 import pandas as pd
@@ -24,8 +24,8 @@ TOO_FEW_LEVELS = "too few levels"
 EXTRAPOLATING = "extrapolating"
 """What a status may begin with; see `Fit.status`."""
 
-Values = Mapping[str, Any]
-"""Parameters by name: numbers, or arrays [k, 1] where a curve is computed for k fits at once."""
+Values = Mapping[str, float | np.ndarray]
+"""Parameters by name; or those of k fits at once, [k, 1] each."""
 Columns = Mapping[str, np.ndarray]
 """Arrays [n] by the name of a column: params, tokens, flops, loss, position, ..."""
 Curve = Callable[[Values, Columns], np.ndarray]

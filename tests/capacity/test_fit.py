@@ -89,22 +89,14 @@ MISTAKES = [
 ]
 
 
-@pytest.mark.parametrize(
-    ("arguments", "message"), MISTAKES, ids=lambda value: " ".join(value) if isinstance(value, list) else ""
-)
+@pytest.mark.parametrize(("arguments", "message"), MISTAKES, ids=[" ".join(words) for words, _ in MISTAKES])
 def test_a_mistake_is_one_line_and_nothing_is_written(table, tmp_path, arguments, message):
+    plots = tmp_path / "plots"
+    draws = [] if "--draws" in arguments else ["--draws", "0"]
     with pytest.raises(UserError, match=f"^{message.replace('?', '.').replace('(', '.')}$") as told:
-        main(
-            [
-                str(table),
-                *arguments,
-                *(["--draws", "0"] if "--draws" not in arguments else []),
-                "--figure",
-                str(tmp_path / "plots"),
-            ]
-        )
+        main([str(table), *arguments, *draws, "--figure", str(plots)])
     assert len(told.value.lines) == 1
-    assert not (tmp_path / "plots").exists()
+    assert not plots.exists()
 
 
 @pytest.mark.parametrize("value", ["0", "-1", "nan", "inf", "two"])
@@ -119,14 +111,9 @@ def test_a_number_that_cannot_be_is_named_with_its_row(tmp_path, value):
 def test_what_is_no_table_is_refused(tmp_path):
     (tmp_path / "empty.csv").write_bytes(b"")
     (tmp_path / "noise.parquet").write_bytes(b"PAR1 and nothing more")
-    for name, message in {
-        "gone.csv": "is not there",
-        "empty.csv": "neither CSV",
-        "noise.parquet": "neither CSV",
-    }.items():
-        with pytest.raises(
-            ValueError, match=f"^table: .*{name} is {message}" if name == "gone.csv" else f"{name} is {message}"
-        ):
+    mistakes = {"gone.csv": "there; must be a file", "empty.csv": "neither CSV", "noise.parquet": "neither CSV"}
+    for name, message in mistakes.items():
+        with pytest.raises(ValueError, match=rf"^table: \S*{name} is (not )?{message}"):
             read_table(tmp_path / name)
     with pytest.raises(ValueError, match="has no finished run"):
         read_table(tmp_path)

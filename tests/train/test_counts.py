@@ -20,7 +20,7 @@ CHINCHILLA = [  # arXiv 2203.15556, table A4: layers, d_model, ffw_size, heads, 
     (40, 3584, 14336, 28, 128, 0.99),
 ]
 CHINCHILLA_SIZES = (73e6, 305e6, 552e6, 1.1e9, 1.6e9, 6.8e9)
-GOPHER_VOCAB, GOPHER_CONTEXT = 32_000, 2048  # arXiv 2112.11446, section 3
+VOCAB, CONTEXT = 32_000, 2048  # the paper prints neither; the table comes out with these
 
 
 @pytest.mark.parametrize("row", CHINCHILLA)
@@ -28,16 +28,16 @@ def test_chinchillas_ratios_come_out(row):
     """To the printed digit for all six, without vocabulary, and with N that counts it and the relative positions."""
     layers, width, hidden, heads, key, ratio = row
     weights = layers * (4 * width * heads * key + 2 * width * hidden)
-    positions = layers * width * heads * key  # Transformer-XL's, which Gopher and Chinchilla use
-    parameters = weights + GOPHER_VOCAB * width + positions
-    flops = chinchilla_flops(weights, layers, heads, key, GOPHER_CONTEXT)
+    positions = layers * width * heads * key  # a matrix a layer, as Transformer-XL has (arXiv 1901.02860)
+    parameters = weights + VOCAB * width + positions
+    flops = chinchilla_flops(weights, layers, heads, key, CONTEXT)
     assert round(flops / (6 * parameters), 2) == ratio
 
 
 def test_chinchillas_sizes_come_out():
     """N of the same table, to 4 %: 1.1B is 1.14."""
     for (layers, width, hidden, heads, key, _), N in zip(CHINCHILLA, CHINCHILLA_SIZES, strict=True):
-        assert width * GOPHER_VOCAB + layers * (5 * width * heads * key + 2 * width * hidden) == pytest.approx(N, 0.04)
+        assert width * VOCAB + layers * (5 * width * heads * key + 2 * width * hidden) == pytest.approx(N, 0.04)
 
 
 def test_chinchillas_terms_are_those_of_appendix_f():
