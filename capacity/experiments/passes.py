@@ -22,7 +22,7 @@ _NEAR_SIZE, _NEAR_PASSES = 1.2, 2.0
 _SHARES = (0.9, 0.99)
 _LARGE = ["2x32x2", "2x48x2", "2x64x2", "5x64x2"]
 _SMALL = ["4x16x1", "2x32x2"]
-_GPU: dict[str, Any] = {"sizes": ["2x96x2", "2-2", "2x192x3", "3-3", "4-4"], "people": 4000}
+_GPU: Mapping[str, Any] = {"sizes": ["2x96x2", "2-2", "2x192x3", "3-3", "4-4"], "people": 4000}
 """0.6 to 7.9 parameters for each of the 408 K bits of 4,000 people."""
 
 

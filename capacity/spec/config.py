@@ -54,8 +54,9 @@ class MeasureOptions(Frozen):
     """How a trained model is measured."""
 
     quantize: Annotated[tuple[SchemeText, ...], BeforeValidator(_tuple)] = ("rtn-int8+embedding",)
-    """Quantized copies to measure, too: [rtn|gptq|module:Name]-FORMAT[-gGROUP][+embedding][+temperature]. FORMAT: bf16,
-    fp8, int8 ... int2; without a method it is rtn (round to nearest) with the embedding."""
+    """Quantized copies to measure, too: [METHOD-]FORMAT[-gGROUP][+embedding][+temperature]. METHOD: rtn, gptq,
+    gptq_least, module:Name. FORMAT: bf16, fp8, int8 ... int2; without a method it is rtn (round to nearest) with the
+    embedding."""
     eval_people: int = Field(50_000, ge=2, le=MAX_PEOPLE)
     """Largest number of people measured."""
     heldout_tokens: int = Field(0, ge=0, le=10**9, json_schema_extra={"since": "0.3"})

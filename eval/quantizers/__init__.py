@@ -45,7 +45,9 @@ QUANTIZERS: Registry[Quantizer] = Registry(
     {
         "rtn": "eval.quantizers.rounding:round_to_nearest",
         "gptq": "eval.quantizers.gptq:gptq",
+        "gptq_least": "eval.quantizers.gptq:gptq_least_error",
     },
     needs=("__call__",),
 )
-"""rtn: round to nearest. gptq: round so that a layer's outputs change least (Frantar et al. 2022, 2210.17323)."""
+"""rtn: round to nearest. gptq: round so that a layer's outputs change least (Frantar et al. 2022, 2210.17323).
+gptq_least: gptq with scales by the least squared error, not by the largest weight."""

@@ -24,6 +24,8 @@ from eval.quantizers.schemes import Scheme
 
 DAMPING = 0.01
 """Added to the diagonal of H, as a share of its mean."""
+SHARES = tuple(step / 100 for step in range(100, 29, -1))
+"""Scales that are tried for the least error, as shares of the one that reaches the largest weight."""
 
 
 class _Stop(Exception):
@@ -35,6 +37,25 @@ def gptq(
     model: nn.Module, matrices: Mapping[str, Tensor], scheme: Scheme, calibration: Callable[[], Sequence[Tensor]]
 ) -> None:
     """A `Quantizer` for integers; see the module's docstring. Raises ValueError for matrices that no text reaches."""
+    _quantize(model, matrices, scheme, calibration, least_error=False)
+
+
+@torch.no_grad()
+def gptq_least_error(
+    model: nn.Module, matrices: Mapping[str, Tensor], scheme: Scheme, calibration: Callable[[], Sequence[Tensor]]
+) -> None:
+    """As `gptq`, but each scale is the one with the least squared error of rounding (`least_error_scales`)."""
+    _quantize(model, matrices, scheme, calibration, least_error=True)
+
+
+def _quantize(
+    model: nn.Module,
+    matrices: Mapping[str, Tensor],
+    scheme: Scheme,
+    calibration: Callable[[], Sequence[Tensor]],
+    *,
+    least_error: bool,
+) -> None:
     texts = calibration()
     waiting = dict(matrices)
     while waiting:
@@ -43,7 +64,8 @@ def gptq(
             raise ValueError(f"quantize: {scheme} is not possible; no text runs through {next(iter(waiting))}")
         for name, hessian in hessians.items():
             weight = waiting.pop(name)
-            weight.copy_(gptq_values(weight, hessian, bits=scheme.value_bits, group=scheme.group))
+            values = gptq_values(weight, hessian, bits=scheme.value_bits, group=scheme.group, least_error=least_error)
+            weight.copy_(values)
 
 
 def next_hessians(model: nn.Module, waiting: Mapping[str, Tensor], texts: Sequence[Tensor]) -> dict[str, Tensor]:
@@ -78,16 +100,23 @@ def next_hessians(model: nn.Module, waiting: Mapping[str, Tensor], texts: Sequen
 
 
 def gptq_values(
-    weight: Float[Tensor, "out in"], hessian: Float[Tensor, "in in"], *, bits: int, group: int | None = None
+    weight: Float[Tensor, "out in"],
+    hessian: Float[Tensor, "in in"],
+    *,
+    bits: int,
+    group: int | None = None,
+    least_error: bool = False,
 ) -> Float[Tensor, "out in"]:
     """The values of a matrix after GPTQ: integers of `bits` bits times their scales.
 
     hessian: Σ x xᵀ over inputs, up to a factor. group: neighbors in a row that share a scale; None: the whole row.
+    least_error: scales are those of `least_error_scales`, not the ones that reach the largest weight.
     """
     width = weight.shape[1]
     steps = 2 ** (bits - 1)  # integers are -steps ... steps - 1
     groups = weight.float().unflatten(1, (-1, group or width))
-    scales = (groups.abs().amax(dim=2) / (steps - 0.5)).repeat_interleave(group or width, dim=1)
+    largest = groups.abs().amax(dim=2) / (steps - 0.5)
+    scales = (least_error_scales(groups, steps) if least_error else largest).repeat_interleave(group or width, dim=1)
     order = hessian.diagonal().argsort(descending=True, stable=True)
     factor = inverse_factor(hessian[order][:, order])
     left, scales = weight.to(factor.dtype)[:, order], scales[:, order]
@@ -99,6 +128,22 @@ def gptq_values(
         error = (left[:, i] - values[:, i]) / factor[i, i]
         left[:, i + 1 :] -= error[:, None] * factor[i, i + 1 :]
     return values[:, order.argsort()].to(weight.dtype)
+
+
+def least_error_scales(groups: Float[Tensor, "out groups group"], steps: int) -> Float[Tensor, "out groups"]:
+    """The scales, of shares of the one that reaches the largest weight, by which rounding has the least squared error.
+
+    steps: integers are -steps ... steps - 1. The few largest weights are cut off where that makes the others finer.
+    """
+    largest = groups.abs().amax(dim=2) / (steps - 0.5)
+    best, least = largest, torch.full_like(largest, torch.inf)
+    for share in SHARES:
+        scales = share * largest
+        places = scales.clamp(min=torch.finfo(scales.dtype).tiny)[..., None]
+        values = (groups / places).round().clamp(-steps, steps - 1) * places
+        error = (values - groups).square().sum(dim=2)
+        best, least = torch.where(error < least, scales, best), torch.minimum(error, least)
+    return best
 
 
 def inverse_factor(hessian: Float[Tensor, "in in"]) -> Float[Tensor, "in in"]:

@@ -5,7 +5,7 @@ allowed.
 
 | part | meaning |
 | --- | --- |
-| METHOD | `rtn` (round to nearest), `gptq`, or a quantizer of one's own as `module:Name` |
+| METHOD | `rtn` (round to nearest), `gptq`, `gptq_least` (scales by least error), or one's own as `module:Name` |
 | FORMAT | `bf16`, `fp8` (e4m3), `int8` ... `int2` |
 | `-gGROUP` | so many neighbors in a row share a scale; else all inputs of an output channel do |
 | `+embedding` | embedding and output head are quantized, too: by `rtn`, whatever the method |

@@ -9,7 +9,7 @@ from transformers import GPT2Config, GPT2LMHeadModel
 
 from eval.calibration import calibration_texts
 from eval.quantize import matrices, quantize
-from eval.quantizers.gptq import DAMPING, gptq_values, inverse_factor, next_hessians
+from eval.quantizers.gptq import DAMPING, gptq_values, inverse_factor, least_error_scales, next_hessians
 from eval.quantizers.rounding import rounded
 from eval.quantizers.schemes import INTEGER_BITS, Scheme, parse_scheme
 from eval.source import OwnTokens
@@ -219,3 +219,34 @@ def test_other_dtypes_come_back_as_they_were(dtype):
     values = gptq_values(weight.to(dtype), hessian, bits=4)
     assert values.dtype == dtype
     torch.testing.assert_close(values, gptq_values(weight.to(dtype).float(), hessian, bits=4).to(dtype))
+
+
+@given(SEEDS, st.sampled_from([2, 3, 4]), st.sampled_from(GROUPS))
+def test_scales_by_least_error_round_with_no_more_error_than_those_of_the_largest_weight(seed, bits, group):
+    weight, _ = draw(seed)
+    uncorrelated = torch.eye(16, dtype=torch.float64)
+    error = {
+        least: (weight - gptq_values(weight, uncorrelated, bits=bits, group=group, least_error=least)).square().sum()
+        for least in (True, False)
+    }
+    assert error[True] <= error[False] * (1 + 1e-6)
+
+
+@given(SEEDS, st.sampled_from([3, 4]))
+def test_scales_by_least_error_cut_off_an_outlier_of_equal_weights(seed, bits):
+    """15 weights ±1 and a slightly larger one: the best scale gives the many exactly, if the largest is cut off."""
+    signs = torch.randn(1, 1, 16, generator=torch.Generator().manual_seed(seed)).sign()
+    groups = signs.clone()
+    groups[..., 0] *= 1.3
+    steps = 2 ** (bits - 1)
+    scale = least_error_scales(groups, steps)
+    rounded_to = (groups / scale[..., None]).round().clamp(-steps, steps - 1) * scale[..., None]
+    largest = groups.abs().amax() / (steps - 0.5)
+    plain = (groups / largest).round().clamp(-steps, steps - 1) * largest
+    assert (rounded_to - groups).square().sum() < (plain - groups).square().sum()
+
+
+def test_weights_of_zero_have_a_scale_of_zero():
+    assert torch.equal(least_error_scales(torch.zeros(2, 1, 4), 8), torch.zeros(2, 1))
+    values = gptq_values(torch.zeros(2, 4), torch.eye(4, dtype=torch.float64), bits=4, least_error=True)
+    assert torch.equal(values, torch.zeros(2, 4))

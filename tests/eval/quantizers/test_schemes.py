@@ -34,6 +34,7 @@ def test_a_full_name_is_read_back(method, format, group, embedding):
         ("rtn-int4", "rtn-int4"),
         ("rtn-bf16", "rtn-bf16"),
         ("gptq-int4", "gptq-int4"),
+        ("gptq_least-int4-g16", "gptq_least-int4-g16"),
         ("gptq-int4-g16+embedding", "gptq-int4-g16+embedding"),
         ("none", "none"),
     ],
@@ -55,8 +56,8 @@ def test_bits():
         *((text, "must be one of none, bf16") for text in ("", "int1", "int9", "INT8", "int4-32", "int4-g0", "int4-g")),
         *((text, "must be one of none, bf16") for text in ("none-g32", "rtn-none", "gptq", "int4 ", "int4+head")),
         ("bf16-g8", "must be without groups"),
-        ("awq-int4", "must be rtn, gptq or your own as module:Name"),
-        ("my:-int4", "must be rtn, gptq or your own as module:Name"),
+        ("awq-int4", "must be rtn, gptq, gptq_least or your own as module:Name"),
+        ("my:-int4", "must be rtn, gptq, gptq_least or your own as module:Name"),
         ("gptq-fp8", "must be rtn with fp8, or one of int8"),
     ],
 )
