@@ -116,6 +116,7 @@ def _is_page(path: Path, experiment: "Experiment") -> bool:
 def _show_list() -> None:
     import pandas as pd
 
+    from capacity.experiments.experiment import selected
     from capacity.store.records import load
 
     for name in EXPERIMENTS.names:
@@ -123,8 +124,8 @@ def _show_list() -> None:
         print(f"{name}\n  {experiment.question}\n  {experiment.source}")
         folders = [RESULTS / folder for folder in experiment.published]
         there = all(folder.is_dir() for folder in folders)
-        selected = experiment.select(load(*folders)) if there else pd.DataFrame()
-        verdict = "none yet" if selected.empty else experiment.verdict(selected).status
+        frame = selected(experiment, load(*folders), folders) if there else pd.DataFrame()
+        verdict = "none yet" if frame.empty else experiment.verdict(frame).status
         print(f"  Published results: {verdict}.")
 
 
@@ -157,10 +158,11 @@ def _run(experiment: "Experiment", scale: str, out: Path) -> bool:
 
 def _show(name: str, experiment: "Experiment", folders: Sequence[Path], out: Path) -> None:
     """Print what came out, and write the page and its figures."""
+    from capacity.experiments.experiment import selected
     from capacity.store.records import load
 
     try:
-        frame = experiment.select(load(*folders))
+        frame = selected(experiment, load(*folders), folders)
     except ValueError as error:
         raise UserError([str(error)]) from None
     if frame.empty:
@@ -180,19 +182,24 @@ def _show(name: str, experiment: "Experiment", folders: Sequence[Path], out: Pat
 def write_page(name: str, experiment: "Experiment", frame: "pd.DataFrame", folders: Sequence[Path], path: Path) -> Path:
     """Write the page of an experiment and, beside it, its figures as PNG files."""
     from basis.files import replace_file
-    from capacity.experiments.fitted import HasFits
     from capacity.experiments.page import page
-    from capacity.report.figures.laws import draw_fits
     from capacity.report.figures.runs import draw_all
 
     path.parent.mkdir(parents=True, exist_ok=True)
     pictures = draw_all(frame, path.parent, folders, experiment.figures)
-    if isinstance(experiment, HasFits):
-        pictures += draw_fits(experiment.fitted(frame), (), path.parent / "plots")
+    pictures += draw_laws(experiment, frame, path.parent)
     shown = [picture.relative_to(path.parent).as_posix() for picture in pictures if picture.suffix == ".png"]
     text = page(experiment, frame, folders, shown, f"capacity reproduce {name}")
     replace_file(path, text.encode())
     return path
+
+
+def draw_laws(experiment: "Experiment", frame: "pd.DataFrame", out: Path) -> list[Path]:
+    """Write the figures of an experiment's fitted laws to `out`/plots; returns their paths."""
+    from capacity.experiments.fitted import HasFits
+    from capacity.report.figures.laws import draw_fits
+
+    return draw_fits(experiment.fitted(frame), (), out / "plots") if isinstance(experiment, HasFits) else []
 
 
 if __name__ == "__main__":

@@ -12,14 +12,14 @@ from typing import TYPE_CHECKING
 from basis.flags import Parser, UserError, run_main
 from basis.program import called_as
 from capacity.experiments import EXPERIMENTS
-from capacity.reproduce import RESULTS
+from capacity.reproduce import RESULTS, draw_laws
 
 if TYPE_CHECKING:
     import pandas as pd
 
 ROOT = RESULTS.parent
-_OF_EXPERIMENTS = "comparisons"
-"""Runs of experiments that compare; their pages have the figures."""
+_OF_EXPERIMENTS = ("comparisons", "scaling")
+"""Folders of runs that experiments share; their pages have the figures."""
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -49,11 +49,14 @@ def draw_figures() -> None:
     from capacity.publish import draw
 
     for folder in _folders():
-        if folder.name != _OF_EXPERIMENTS:
+        if folder.name not in _OF_EXPERIMENTS:
             draw(folder)
     for name in EXPERIMENTS.names:
         if _has_page(name):
             draw(RESULTS / name, _selected(name), _published(name), EXPERIMENTS[name].figures)
+            for path in draw_laws(EXPERIMENTS[name], _selected(name), RESULTS / name):
+                if path.suffix == ".svg":  # vectors take much space
+                    path.unlink()
 
 
 def documents() -> Iterator[tuple[Path, str]]:
@@ -178,8 +181,11 @@ def _has_page(name: str) -> bool:
     return any(finding.here for finding in EXPERIMENTS[name].verdict(_selected(name)).findings)
 
 
+@cache
 def _selected(name: str) -> "pd.DataFrame":
-    return EXPERIMENTS[name].select(_load(*EXPERIMENTS[name].published))
+    from capacity.experiments.experiment import selected
+
+    return selected(EXPERIMENTS[name], _load(*EXPERIMENTS[name].published), _published(name))
 
 
 @cache

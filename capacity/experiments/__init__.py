@@ -33,6 +33,8 @@ EXPERIMENTS: "Registry[Experiment]" = Registry(
         "zipf": "capacity.experiments.zipf:ZIPF",
         "kaplan": "capacity.experiments.grid:KAPLAN",
         "chinchilla": "capacity.experiments.grid:CHINCHILLA",
+        "batch": "capacity.experiments.batch:BATCH",
+        "schedules": "capacity.experiments.schedules:SCHEDULES",
         "record": "capacity.experiments.record:RECORD",
     },
     needs=("title", "question", "source", "published", "figures", "sweeps", "select", "table", "verdict"),

@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any, Literal, Protocol, runtime_checkable
 
 import pandas as pd
@@ -89,6 +90,21 @@ class Experiment(Protocol):
     def verdict(self, frame: pd.DataFrame) -> Verdict:
         """What the data say about the source's claim."""
         ...
+
+
+@runtime_checkable
+class ReadsCurves(Protocol):
+    """An experiment about losses along a training, not at its end alone."""
+
+    def along(self, runs: pd.DataFrame, folders: Sequence[Path]) -> pd.DataFrame:
+        """Its table from its runs: a row for each point of their curves, which are in these folders."""
+        ...
+
+
+def selected(experiment: Experiment, frame: pd.DataFrame, folders: Sequence[Path]) -> pd.DataFrame:
+    """The table of an experiment, from the table of all runs of some folders."""
+    runs = experiment.select(frame)
+    return experiment.along(runs, folders) if isinstance(experiment, ReadsCurves) else runs
 
 
 def preset_options(name: str, **changes: Any) -> dict[str, Any]:

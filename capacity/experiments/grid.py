@@ -96,7 +96,7 @@ CHINCHILLA = Fitted(
         *(Expected(f"approach {one}", "a", "a", _EXPONENTS["a"]) for one in (1, 2, 3)),
         Expected("approach 3", "E", "E, nats a token", "heldout_entropy"),
     ),
-    published=("zipf",),
+    published=("scaling",),
     drawn=("approach 1", "approach 2", "approach 3"),
 )
 
@@ -126,6 +126,6 @@ KAPLAN = Fitted(
         Expected("best N, all parameters", "a", "exponent of the best N", _EXPONENTS["a"]),
         Expected("best N, without embeddings", "a", "exponent of the best N", 0.73, "0.73, for text", ours=True),
     ),
-    published=("zipf",),
+    published=("scaling",),
     drawn=("L(N), most tokens", "L(D), largest model", "L(C), best size", "L(N, D)"),
 )

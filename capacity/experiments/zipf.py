@@ -36,7 +36,7 @@ ZIPF = Fitted(
     shared={"dataset": "biod", "population": "zipf"},
     fits=tuple(OneFit(f"s = {s:g}", chinchilla_3, {"zipf": s}) for s in _EXPONENTS),
     expected=tuple(one for s in _EXPONENTS for one in _expected(s)),
-    published=("zipf",),
+    published=("scaling",),
     figures=("zipf",),
     drawn=("s = 1.35",),
 )
