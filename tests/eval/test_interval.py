@@ -4,6 +4,7 @@ import math
 
 import numpy as np
 import pytest
+from scipy import stats
 
 from biogen.information import biod_bits, bios_bits
 from eval import interval
@@ -66,3 +67,20 @@ def test_interval_refuses_impossible_losses():
         bootstrap_interval(np.array([1, math.nan, 1, 1, 1.0]), fine, None, biod_total)
     with pytest.raises(ValueError, match="nll_name has 1 people"):
         bootstrap_interval(fine[:1], fine[:1], None, biod_total)
+
+
+@pytest.mark.parametrize("people", [2, 7, 300, 5000, 40_000])
+def test_the_interval_is_that_of_scipys_bootstrap_to_the_last_bit(people):
+    rng = np.random.default_rng(people)
+    losses = [rng.gamma(2, size=people) for _ in range(3)]
+
+    def bits(p1, p2, p3):
+        return 100 - 3 * p1 - p2 - 0.1 * p3
+
+    def statistic(*resampled, axis):
+        return bits(*(nll.mean(axis=axis) for nll in resampled))
+
+    batch = max(1, interval._BATCH_BYTES // (people * 32))
+    options = {"paired": True, "vectorized": True, "method": "percentile", "n_resamples": interval.RESAMPLES}
+    found = stats.bootstrap(losses, statistic, batch=batch, rng=np.random.default_rng(0), **options)
+    assert interval.bootstrap_interval(*losses, bits) == tuple(found.confidence_interval)
