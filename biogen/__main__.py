@@ -1,6 +1,7 @@
 """`python -m biogen --people 1000 --seed 0 --out DIR`: write a data set to a folder."""
 
 import sys
+from difflib import get_close_matches
 from typing import Any, Literal
 
 from pydantic import Field, create_model
@@ -44,6 +45,9 @@ def main(arguments: list[str] | None = None) -> int:
         from biogen.rewrite import main as rewrite
 
         return rewrite(given[1:])
+    if given and not given[0].startswith("-"):
+        hint = "; did you mean rewrite?" if get_close_matches(given[0], ["rewrite"]) else ""
+        raise UserError([f"command: {given[0]!r} is not allowed; must be rewrite, or flags such as --people{hint}"])
     options = parse(
         Options,
         arguments,

@@ -110,3 +110,9 @@ def test_the_program_says_all_mistakes_and_ends_with_two(tmp_path: Path):
     assert len(lines) == 2
     assert all(line.startswith("error: ") for line in lines)
     assert list(tmp_path.iterdir()) == []
+
+
+def test_an_unknown_subcommand_is_refused_with_a_hint():
+    must = "must be rewrite, or flags such as --people"
+    assert mistakes("rewritte", "--bank", "x") == [f"command: 'rewritte' is not allowed; {must}; did you mean rewrite?"]
+    assert mistakes("people") == [f"command: 'people' is not allowed; {must}"]

@@ -8,7 +8,7 @@ from biogen.config import DataConfig
 from biogen.dataset import make_dataset
 from biogen.windows import Batches
 from eval import lora
-from eval.lora import adapt, check_peft, lora_record
+from eval.lora import adapt, check_peft, lora_record, rate
 from eval.source import OwnTokens
 from train.architectures.gpt2 import GPT2
 from train.head import IGNORE
@@ -75,10 +75,13 @@ def test_it_learns_answers_and_leaves_the_model_as_it_is(source, model, monkeypa
     pytest.importorskip("peft")
     monkeypatch.setattr(lora, "RANKS", (16, 32))
     monkeypatch.setattr(lora, "STEPS", 80)
-    monkeypatch.setattr(lora, "LR", 0.02)
     before = [parameter.clone() for parameter in model.parameters()]
     record = lora_record(model, lambda copy: Inference(copy, CPU), source, CPU)
     assert all(map(torch.equal, before, model.parameters()))
     assert record["question_accuracy_trained"] > 0.5
     assert record["question_accuracy_held_out"] == record[f"question_accuracy_held_out_rank{record['lora_rank']}"]
     assert {"question_accuracy_held_out_rank16", "question_accuracy_held_out_rank32"} < record.keys()
+
+
+def test_narrow_models_alone_have_another_rate_than_the_papers():
+    assert (rate(127), rate(128)) == (0.02, 0.001)
