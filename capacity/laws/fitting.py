@@ -89,13 +89,14 @@ def make_fit(
     at = problem.values(found.coordinates)
     parameters = {name: float(np.squeeze(value)) for name, value in everything(at).items()}
     intervals = _intervals(everything, list(parameters), spread)
+    doubts = [*few_levels(problem.points, enough or {}), *_status(problem, found), *_unknown(problem, intervals)]
     return Fit(
         law=law,
         formula=formula,
         parameters=parameters,
         intervals=intervals,
         method=METHOD.format(draws=draws) if draws else "",
-        status=(*few_levels(problem.points, enough or {}), *_status(problem, found)) or (CONVERGED,),
+        status=tuple(doubts) or (CONVERGED,),
         residuals=found.residuals[0],
         objective=float(found.objective[0]),
         measure=problem.measure,
@@ -113,11 +114,18 @@ def _intervals(everything: Derive, names: list[str], spread: Simulated | None) -
     found = {}
     for name in names:
         (low,), (high,) = spread(lambda values: everything(values)[name], noise=False)  # noqa: B023
-        found[name] = Interval(float(low), float(high))
-    return {
-        name: Interval(max(one.low, spread.problem.lowest(name)), one.high) if np.isfinite(one.low) else NO_INTERVAL
-        for name, one in found.items()
-    }
+        least, most = spread.problem.range_of(name)
+        found[name] = Interval(max(float(low), least), min(float(high), most)) if np.isfinite(low) else NO_INTERVAL
+    return found
+
+
+def _unknown(problem: Problem, intervals: Mapping[str, Interval]) -> list[str]:
+    """A line for each parameter whose interval has all the values that it may have."""
+    return [
+        f"{BADLY_CONDITIONED}: {one.name} may be anything from {one.low:g} to {one.high:.3g}"
+        for one in problem.parameters
+        if one.name in intervals and tuple(intervals[one.name]) == (one.low, one.high)
+    ]
 
 
 def _status(problem: Problem, found: Solution) -> tuple[str, ...]:

@@ -67,9 +67,9 @@ class Problem:
         """Of the parameters."""
         return tuple(one.name for one in self.parameters)
 
-    def lowest(self, name: str) -> float:
-        """The least value that a parameter may have; minus infinity for what is derived."""
-        return next((one.low for one in self.parameters if one.name == name), -math.inf)
+    def range_of(self, name: str) -> tuple[float, float]:
+        """The values that a parameter may have; all numbers for what is derived."""
+        return next(((one.low, one.high) for one in self.parameters if one.name == name), (-math.inf, math.inf))
 
     @property
     def measure(self) -> str:

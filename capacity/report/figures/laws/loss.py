@@ -8,6 +8,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
+from capacity.laws.chinchilla import frontier, surface
 from capacity.laws.fit import Fit
 from capacity.report.figures.laws.axes import (
     BAND,
@@ -48,7 +49,8 @@ def draw(fit: Fit, held_out: Sequence[Mapping[str, float]]) -> Figure | None:
         values = [*fit.points[fit.target], *(point.get(fit.target, np.nan) for point in stars)]
         fitting_axis(axes[0].yaxis, fit.target, values)
     axes[0].set_ylabel(axis_name(fit.target))
-    legend(figure, [*_keys(fit, names), *star_keys(fit, stars)])
+    colored = [*(["params"] if flops else []), *(other for _, other in panels if other is not None)]
+    legend(figure, [*_keys(fit, list(dict.fromkeys(colored))), *star_keys(fit, stars)])
     return figure
 
 
@@ -95,6 +97,9 @@ def _against_flops(axes: Axes, fit: Fit, stars: Sequence[Mapping[str, float]]) -
         of = np.geomspace(own.min() / 1.5, own.max() * 1.5, _LINE)
         where = {"params": np.full(len(of), level), "tokens": of / (6 * level)}
         axes.plot(of, fit.curve(fit.parameters, where), color=color, linewidth=0.9, zorder=1)
+    if fit.law == "chinchilla-3":
+        best, tokens = frontier(fit.parameters, C)
+        axes.plot(C, surface(fit.parameters, {"params": best, "tokens": tokens}), **{**FIT_LINE, "linestyle": "--"})
     for point in stars:
         star(axes, 6 * point["params"] * point["tokens"], fit, point)
     log_axis(axes.xaxis, [*C, *(6 * point["params"] * point["tokens"] for point in stars)])
@@ -102,20 +107,22 @@ def _against_flops(axes: Axes, fit: Fit, stars: Sequence[Mapping[str, float]]) -
 
 
 def _keys(fit: Fit, names: Sequence[str]) -> list[Any]:
-    """Colors of the levels, of the first two columns; or of the fit and its band."""
-    if len(names) == 1:
+    """Colors of the levels of columns; without any, the fit and its band."""
+    if not names:
         band = Line2D([], [], color="0.85", linewidth=5, label="95 % interval of the law")
         line = Line2D([], [], **{**FIT_LINE, "label": "fit"})
         return [line, *([band] if fit.spread is not None else [])]
     keys = []
-    for name in names[:2]:
+    for name in names:
         levels = spread_of(fit.points[name])
         for level, color in zip(levels, shades(SIZE_COLORS, len(levels)), strict=True):
             keys.append(
                 Line2D([], [], color=color, marker="o", markersize=3, label=f"{_symbol(name)} {short_level(level)}")
             )
+    if fit.law == "chinchilla-3":
+        keys.append(Line2D([], [], **{**FIT_LINE, "linestyle": "--", "label": "frontier"}))
     return keys
 
 
 def _symbol(name: str) -> str:
-    return axis_name(name).split()[-1] if name in ("params", "tokens") else name
+    return axis_name(name).split()[-1] if name in ("params", "tokens") else name.replace("_", " ")
