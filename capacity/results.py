@@ -192,7 +192,7 @@ def _selected(name: str) -> "pd.DataFrame":
 def _load(*folders: str) -> "pd.DataFrame":
     from capacity.store.records import load
 
-    return load(*(RESULTS / folder for folder in folders))
+    return load(*(RESULTS / folder for folder in folders if (RESULTS / folder).is_dir()))
 
 
 if __name__ == "__main__":

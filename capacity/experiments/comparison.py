@@ -117,7 +117,7 @@ class Comparison:
             **{f"least {name}": own[name].transform("min") for name in self._over(rows)},
             **{f"most {name}": own[name].transform("max") for name in self._over(rows)},
         )
-        return best_setting(rows, ["setting", *points], self._over(rows))
+        return _compared(best_setting(rows, ["setting", *points], self._over(rows)), points)
 
     def table(self, frame: pd.DataFrame) -> pd.DataFrame:
         """R of each setting, a line each."""
@@ -210,6 +210,14 @@ class Comparison:
             for rows in self._paired(frame, claim)
         )
         return ratio_over_seeds(dict(base), dict(other)) if len(base) else None
+
+
+def _compared(frame: pd.DataFrame, points: Sequence[str]) -> pd.DataFrame:
+    """The rows of points at which there are several settings; other experiments' runs may be alike to one of them."""
+    if frame.empty:
+        return frame
+    several = frame.groupby(list(points), dropna=False)["setting"].transform("nunique") > 1
+    return frame[several] if several.any() else frame
 
 
 _ENDS = ("least people", "most people")

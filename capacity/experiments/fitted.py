@@ -135,7 +135,7 @@ class Fitted:
 
     def _all(self, frame: pd.DataFrame) -> Iterator[tuple[OneFit, pd.DataFrame, Fit]]:
         """Each fit that has enough runs, with these."""
-        for one in self.fits:
+        for one in self.fits if len(frame) else ():
             rows = one.rows(matching(frame, one.at))
             names = {name: one.columns.get(name, name) for name in ("params", "tokens", "flops")}
             names["loss"] = one.columns.get("loss", "heldout_loss")
