@@ -246,10 +246,17 @@ def _with_flags(words: list[str]) -> list[str]:
 
 def _introduction(run: TrainedRun) -> str:
     chosen = f", the most accurate of {run.chosen_from} finished runs" if run.chosen_from > 1 else ""
-    exposures, budget = run.config.exposures, run.config.budget
-    often = f"{exposures:,} times" if budget is None else f"in {budget:,} tokens"
-    seen = f"each of {run.config.data.people:,} people {often}"
-    return f"Run {run.name}{chosen}:\na model of {run.params:,} parameters that saw {seen}.\n"
+    return f"Run {run.name}{chosen}:\na model of {run.params:,} parameters that saw {_seen(run.config)}.\n"
+
+
+def _seen(config: RunConfig) -> str:
+    """What a model was trained on, in words."""
+    people, exposures = config.data.people, config.exposures
+    if config.data.population == "fixed" and exposures is not None:
+        return f"each of {people:,} people {exposures:,} times"
+    amount = f"{config.budget:,} tokens" if exposures is None else f"{people * exposures:,} texts"
+    kinds = {"fixed": f"{people:,} people", "zipf": f"{people:,} people of unequal frequency", "fresh": "new people"}
+    return f"{amount} about {kinds[config.data.population]}"
 
 
 if __name__ == "__main__":

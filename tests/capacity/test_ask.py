@@ -11,7 +11,10 @@ from rich.console import Console
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
 from basis.flags import UserError
+from capacity import ask
 from capacity.ask import main, open_run, show_answer, show_people
+from capacity.spec.plan import make_plans
+from capacity.spec.preset import Preset
 from capacity.store.folders import run_folder
 from eval.completion import NOBODY, Answer, CompletedText, Completion
 
@@ -247,3 +250,17 @@ def test_damaged_runs_take_one_line_each(sweep, runs, tmp_path):
     config.write_text((sweep / name / "config.yaml").read_text() + "shoe: 1\n")
     assert told([whole]) == [f"folder: {config} {damaged} (shoe: is not a key; see --help for all)"]
     assert json.loads((whole / "result.json").read_text())["run_id"] == name
+
+
+@pytest.mark.parametrize(
+    ("options", "said"),
+    [
+        ({"exposures": 50}, "each of 1,000 people 50 times"),
+        ({"tokens": 20_000}, "20,000 tokens about 1,000 people"),
+        ({"tokens": 20_000, "population": "fresh", "biod": {"name_length": 4}}, "20,000 tokens about new people"),
+        ({"exposures": 3, "population": "zipf"}, "3,000 texts about 1,000 people of unequal frequency"),
+    ],
+)
+def test_it_says_what_the_model_has_seen(options, said):
+    preset = Preset(dataset="biod", sizes="1x16", people=1000, dry_run=True, **options)
+    assert ask._seen(make_plans(preset)[0].config) == said
