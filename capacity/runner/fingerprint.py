@@ -35,8 +35,11 @@ def changes(before: Any, now: dict[str, str], config: RunConfig) -> str:
     """What is no longer as it was, in words; empty if all is."""
     if not isinstance(before, dict):
         return "it is of an earlier version of this project"
-    sources = f"pools, sentences, people{f'; bank {config.data.bank!r}' if config.data.bank else ''}"
-    words = {"texts": f"the texts ({sources})", "tokens": f"the tokenizer {config.data.tokenizer!r}"}
+    data = config.data
+    sources = f"pools, sentences, people{f'; bank {data.bank!r}' if data.bank else ''}"
+    if data.dataset == "corpus":
+        sources = f"the files of corpus {data.corpus!r}"
+    words = {"texts": f"the texts ({sources})", "tokens": f"the tokenizer {data.tokenizer!r}"}
     changed = [words.get(name, f"the code in {name}") for name in now if before.get(name) != now[name]]
     if words["texts"] in changed and words["tokens"] in changed:  # other texts have other tokens
         changed.remove(words["tokens"])

@@ -14,6 +14,7 @@ from rich.console import Console
 from basis.flags import UserError
 from basis.text import printable, shown
 from biogen.bank import left_unused
+from biogen.corpus import describe_corpus
 from biogen.tokenizer import is_at_hand
 from capacity.runner.bracket import Bracket
 from capacity.runner.engine import Engine, LocalEngine, WorkerOptions, default_workers
@@ -53,6 +54,9 @@ class Launch:
         }:
             if unused := left_unused(*data):
                 self._say(f"Of the bank {data[0]} are in use: {unused}.")
+        for corpus in dict.fromkeys(plan.config.data.corpus for plan in sweep.plans):
+            if corpus is not None:
+                self._say(f"Corpus {printable(corpus)}: {describe_corpus(corpus)}; a tenth is held out.")
 
     @property
     def plans(self) -> list[Plan]:
