@@ -56,6 +56,8 @@ def corpus_files(corpus: str) -> dict[str, Path]:
 
     Hidden files and folders, installed packages and compiled programs are left out.
     """
+    if not corpus.strip():
+        raise ValueError(f"corpus: {corpus!r} is not allowed; {MUST}")
     place = _place(corpus)
     try:
         folder, paths = _found(place)
@@ -80,7 +82,7 @@ def describe_corpus(corpus: str) -> str:
     """How much text a corpus has, in words. Raises ValueError."""
     found = read_corpus(corpus)
     skipped = f"; skipped: {found.skipped:,} (no text in UTF-8, or a copy)" if found.skipped else ""
-    return f"{found.bytes:,} bytes in {found.files:,} files{skipped}"
+    return f"{found.bytes:,} bytes in {found.files:,} file{'s' if found.files > 1 else ''}{skipped}"
 
 
 def split_texts(texts: list[str]) -> tuple[tuple[str, ...], tuple[str, ...]]:

@@ -44,16 +44,13 @@ class _Text:
     """Whether it begins with a character of its own; the bytes of a character have the same one."""
 
 
-def cut_texts(
-    training: Sequence[str], held_out: Sequence[str], *, name: str, vocab: int, special: Sequence[str], most: int
-) -> TextPieces:
+def cut_texts(training: Sequence[str], held_out: Sequence[str], *, name: str, vocab: int, most: int) -> TextPieces:
     """The pieces of texts.
 
     name: `bytes`, `bpe` (trained on the texts for training, with at most `vocab` tokens), or a Hugging Face tokenizer.
-    special: the tokens that stand before a piece, the end token first. most: tokens in a piece. Raises ValueError as
-    `text_tokenizer` does.
+    most: tokens in a piece, without the end token before it. Raises ValueError as `text_tokenizer` does.
     """
-    tokenizer = text_tokenizer(name, vocab, training, held_out, special[1:])
+    tokenizer = text_tokenizer(name, vocab, training, held_out)
     read = _byte_reader(tokenizer) if name == BYTES else _reader(tokenizer)
     parts: list[np.ndarray] = []
     strings: list[str] = []

@@ -108,21 +108,18 @@ def make_tokenizer(
     return _from_pretrained(name, cover, extra)
 
 
-def text_tokenizer(
-    name: str, vocab: int, training: Sequence[str], held_out: Sequence[str], extra: Sequence[str] = ()
-) -> Tokenizer:
+def text_tokenizer(name: str, vocab: int, training: Sequence[str], held_out: Sequence[str]) -> Tokenizer:
     """The tokenizer called `name`, reduced to the tokens that texts use, for texts that are no pieces.
 
     It puts no space before a text. name: as for `make_tokenizer`, but not `word`. training: texts that a BPE is trained
-    on. held_out: texts that it has tokens for, too. extra: special tokens besides the end token. Raises ValueError as
-    `make_tokenizer` does.
+    on. held_out: texts that it has tokens for, too. Raises ValueError as `make_tokenizer` does.
     """
     texts = [*training, *held_out]
     if name == "bpe":
-        return _train_bpe(vocab, training, [[text] for text in texts], [END, *extra], prefix=False)
+        return _train_bpe(vocab, training, [[text] for text in texts], [END], prefix=False)
     if name == BYTES:
-        return _single_bytes(texts, [END, *extra], prefix=False)
-    backend, special, unknown = _load(name, extra)
+        return _single_bytes(texts, [END], prefix=False)
+    backend, special, unknown = _load(name, ())
     backend.encode_special_tokens = True
     encoder = Encoder(backend, unknown)
     in_use: set[int] = set()

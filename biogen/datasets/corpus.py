@@ -18,13 +18,16 @@ from basis.text import printable
 from biogen.config import DataConfig, Frozen
 from biogen.corpus import MUST, corpus_files, read_corpus
 from biogen.corpus_tokens import cut_texts
-from biogen.dataset import EVALUATION, Dataset, special_tokens
+from biogen.dataset import EVALUATION, Dataset
 from biogen.information import Bits
 from biogen.pieces import PieceList, Pieces, Role
 from biogen.rng import Stream, permute
-from biogen.tokenizer import Tokenizer
+from biogen.tokenizer import END, Tokenizer
 
 _TEXT = int(Role.VALUES)
+_SPECIAL = (END,)
+_FIRST = 1 + len(_SPECIAL)
+"""The number of the first piece of text."""
 _NOTHING = Bits(0.0, 0.0, 0.0)
 
 
@@ -47,8 +50,7 @@ class CorpusPieces(Dataset):
         """Raises ValueError for files that cannot be read, and for what the tokenizer cannot meet."""
         super().__init__(config)
         self.tokenizer, self.pieces, self._training = _laid_out(config)
-        self._first = 1 + len(special_tokens(config))
-        self._held_out = len(self.pieces.strings) - self._first - self._training
+        self._held_out = len(self.pieces.strings) - _FIRST - self._training
 
     @classmethod
     def count_names(cls, config: DataConfig) -> int:
@@ -64,8 +66,9 @@ class CorpusPieces(Dataset):
     def mistakes(cls, config: DataConfig) -> list[str]:
         """Lines about options that do not fit, and about too little text."""
         lines = super().mistakes(config)
-        if config.population != "fixed":
-            lines.append(f"population: {config.population} is not allowed with a corpus; must be fixed")
+        for option, must in {"population": "fixed", "junk": 0, "domain_token": False}.items():
+            if (value := getattr(config, option)) != must:
+                lines.append(f"{option}: {value} is not allowed with a corpus; must be {must}")
         if config.tokenizer == "word":
             lines.append(
                 "tokenizer: word is not allowed with a corpus; must be bpe, bytes, or a Hugging Face tokenizer"
@@ -95,16 +98,15 @@ class CorpusPieces(Dataset):
     @property
     def longest_text(self) -> int:
         """Tokens of the longest piece, with its special tokens."""
-        return self._first - 1 + int(self.pieces.lengths[self._first :].max())
+        return len(_SPECIAL) + int(self.pieces.lengths[_FIRST:].max())
 
     def outlines(
         self, index: Int[np.ndarray, " n"], exposure: int | Int[np.ndarray, " n"]
     ) -> Int[np.ndarray, "n slots"]:
-        """The pieces with these numbers; from `names` on those that are held out, which look like useful ones."""
-        held_out = index >= self.names
-        piece = index.astype(np.int64)
-        piece[~held_out] = permute(index[~held_out], self._training, self.config.seed, Stream.NAMES)
-        return np.concatenate([self.head(np.where(held_out, 0, index)), self._first + piece[:, None]], axis=1)
+        """The pieces with these numbers; from `names` on those that are held out."""
+        piece, trained = index.astype(np.int64), index < self._training
+        piece[trained] = permute(index[trained], self._training, self.config.seed, Stream.NAMES)
+        return np.concatenate([self.head(index), _FIRST + piece[:, None]], axis=1)
 
     @property
     def names(self) -> int:
@@ -119,8 +121,8 @@ class CorpusPieces(Dataset):
     @property
     def held_out_tokens(self) -> int:
         """Tokens of all of them."""
-        lengths = self.pieces.lengths[self._first + self._training :]
-        return int(lengths.sum()) + len(lengths) * (self._first - 1)
+        lengths = self.pieces.lengths[_FIRST + self._training :]
+        return int(lengths.sum()) + len(lengths) * len(_SPECIAL)
 
     def draw_held_out(self, first: int, count: int, turn: int) -> tuple[Int[np.ndarray, " n"], int]:
         """Held-out pieces, in an order that is the same for every seed. Raises ValueError for a second round."""
@@ -133,7 +135,7 @@ class CorpusPieces(Dataset):
 
     def covering_texts(self) -> list[str]:
         """All pieces."""
-        return self.pieces.strings[self._first :]
+        return self.pieces.strings[_FIRST:]
 
     @property
     def log2_values(self) -> float:
@@ -162,12 +164,11 @@ def _named(config: DataConfig) -> str:
 
 def _laid_out(config: DataConfig) -> tuple[Tokenizer, Pieces, int]:
     """The tokenizer, the pieces, and how many of them are for training. Raises ValueError."""
-    corpus, special = _named(config), special_tokens(config)
+    corpus = _named(config)
     texts = read_corpus(corpus)
-    length = Options(**config.dataset_options).length - len(special)
-    found = _lay_out(texts.training, texts.held_out, config.tokenizer, config.vocab, tuple(special), length)
-    held_out = len(found[1].strings) - 1 - len(special) - found[2]
-    if not found[2] or not held_out:
+    most = Options(**config.dataset_options).length - len(_SPECIAL)
+    found = _lay_out(texts.training, texts.held_out, config.tokenizer, config.vocab, most)
+    if not 0 < found[2] < len(found[1].strings) - _FIRST:
         raise ValueError(
             f"corpus: {printable(corpus)} has too little text ({texts.bytes:,} bytes in {texts.files:,} files); must "
             "have a piece for training and one that is held out"
@@ -177,18 +178,12 @@ def _laid_out(config: DataConfig) -> tuple[Tokenizer, Pieces, int]:
 
 @lru_cache(maxsize=2)
 def _lay_out(
-    training: tuple[str, ...],
-    held_out: tuple[str, ...],
-    tokenizer: str,
-    vocab: int,
-    special: tuple[str, ...],
-    length: int,
+    training: tuple[str, ...], held_out: tuple[str, ...], tokenizer: str, vocab: int, most: int
 ) -> tuple[Tokenizer, Pieces, int]:
     """The same of texts. It is done once for all the runs of a sweep that differ in other options."""
-    cut = cut_texts(training, held_out, name=tokenizer, vocab=vocab, special=special, most=length)
-    heads = PieceList(special)
-    count = len(heads.strings)
+    cut = cut_texts(training, held_out, name=tokenizer, vocab=vocab, most=most)
+    heads = PieceList(_SPECIAL)
     strings, roles = heads.strings + cut.strings, heads.roles + [_TEXT] * len(cut.strings)
-    lengths = np.concatenate([[0], np.ones(count - 1, dtype=np.int64), cut.lengths])
-    tokens = np.concatenate([np.arange(count - 1, dtype=np.uint32), cut.tokens])
+    lengths = np.concatenate([[0], np.ones(len(_SPECIAL), dtype=np.int64), cut.lengths])
+    tokens = np.concatenate([np.arange(len(_SPECIAL), dtype=np.uint32), cut.tokens])
     return cut.tokenizer, Pieces.of_tokens(strings, roles, lengths, tokens), cut.training

@@ -34,8 +34,9 @@ class Launch:
         self.preset, self._console = preset, console
         planned = preset
         if preset.dry_run and (away := _away(preset)):
-            self._say(f"Tokenizer {away[0]} is not on this machine: V and tokens are those of whole words.")
-            here = tuple("word" if name in away else name for name in preset.tokenizer)
+            other, what = ("bytes", "single bytes") if "corpus" in preset.dataset else ("word", "whole words")
+            self._say(f"Tokenizer {away[0]} is not on this machine: V and tokens are those of {what}.")
+            here = tuple(other if name in away else name for name in preset.tokenizer)
             planned = preset.model_copy(update={"tokenizer": here})
         if preset.bracket:  # r_max only says where to begin
             planned = planned.model_copy(update={"r_max": None})
