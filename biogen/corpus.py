@@ -19,6 +19,7 @@ from pathlib import Path
 
 import numpy as np
 
+from basis.files import file_state
 from basis.reading import open_file
 from basis.text import printable
 from biogen.rng import Stream, permute
@@ -75,7 +76,7 @@ def corpus_files(corpus: str) -> dict[str, Path]:
 def read_corpus(corpus: str) -> Corpus:
     """The texts of a corpus, read again only if a file has changed. Raises ValueError."""
     files = corpus_files(corpus)
-    return _read_corpus(corpus, tuple(_state(path) for path in files.values()))
+    return _read_corpus(corpus, tuple(file_state(path) for path in files.values()))
 
 
 def describe_corpus(corpus: str) -> str:
@@ -126,15 +127,6 @@ def _below(folder: Path) -> Iterable[Path]:
 def _is_apart(parts: Iterable[str]) -> bool:
     """Whether a path leads through what is hidden, installed or compiled."""
     return any(part in _APART or part.startswith(".") for part in parts)
-
-
-def _state(path: Path) -> tuple[str, int, int]:
-    """What tells that a file has changed."""
-    try:
-        found = path.stat()
-        return str(path), found.st_mtime_ns, found.st_size
-    except OSError:  # it has gone
-        return str(path), 0, 0
 
 
 @lru_cache(maxsize=2)

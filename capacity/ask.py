@@ -150,7 +150,7 @@ def _read(file: Path) -> dict[str, Any]:
 def _knowledge(result: dict[str, Any]) -> tuple[float, float]:
     """The share of values completed, and bits; less than nothing of a run without people."""
     accuracy, bits = (result["rows"][0][name] for name in ("qa_accuracy", "bits"))
-    return (-1.0, -1.0) if bits is None else (finite(accuracy), finite(bits))
+    return (-1.0, -1.0) if accuracy is None and bits is None else (finite(accuracy), finite(bits))
 
 
 def _params(result: dict[str, Any]) -> int:

@@ -146,10 +146,10 @@ def _table(lines: pd.DataFrame, kind: Sequence[str], space: int) -> Table:
         add("seeds", lines["seeds"], str)
     if _HELD_OUT in lines:
         add("held\nout", lines[_HELD_OUT], "{:.3f}".format, style="bold")
-    if lines["bits_per_param"].notna().any():
+    if known := lines["bits_per_param"].notna().any():
         add("loss\nname", lines["loss_name"], "{:.2f}".format)
     add("loss\nvalue", lines["loss_value"], "{:.2f}".format)
-    if lines["bits_per_param"].notna().any():
+    if known:
         add("R", lines["bits_per_param"], "{:.2f}".format, style="bold")
         ranges = [_interval(low, high) for low, high in zip(lines["low"], lines["high"], strict=True)]
         add("range", ranges, str, "left", "dim")
@@ -157,7 +157,7 @@ def _table(lines: pd.DataFrame, kind: Sequence[str], space: int) -> Table:
         add("accu-\nracy", lines["qa_accuracy"], "{:.0%}".format)
     if lines["question_accuracy_held_out"].notna().any():
         add("asked", lines["question_accuracy_held_out"], "{:.0%}".format)
-    for name in (name for name in map(str, lines) if name.startswith("R ") and lines[name].notna().any()):
+    for name in (name for name in map(str, lines) if known and name.startswith("R ")):
         add(name.replace(" ", "\n").replace("+embedding", "\n+emb"), lines[name], "{:.2f}".format)
     for line in zip(*cells, strict=True):
         table.add_row(*line)

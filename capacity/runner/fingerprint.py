@@ -11,6 +11,7 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
+from basis.files import file_state
 from basis.registry import Registry
 from biogen.config import DataConfig
 from biogen.dataset import Dataset, fingerprint, make_dataset
@@ -55,12 +56,14 @@ def changed_since(config: RunConfig, result: Mapping[str, Any]) -> str:
     """What is no longer as it was when a run was done; empty if all is, or if the result does not tell."""
     if "fingerprint" not in result:  # it is of an earlier version
         return ""
-    return changes(result["fingerprint"], _data_fingerprint(config.data.model_dump_json()), config)
+    files = DATASETS[config.data.dataset].carried(config.data)
+    state = tuple(file_state(path) for paths in files.values() for path in paths.values())
+    return changes(result["fingerprint"], _data_fingerprint(config.data.model_dump_json(), state), config)
 
 
 @lru_cache(maxsize=64)
-def _data_fingerprint(data: str) -> dict[str, str]:
-    """The hashes of texts and tokens."""
+def _data_fingerprint(data: str, _: tuple[tuple[str, int, int], ...]) -> dict[str, str]:
+    """The hashes of texts and tokens, computed again only if a file has changed."""
     return fingerprint(make_dataset(DataConfig.model_validate_json(data)))
 
 

@@ -86,7 +86,7 @@ def test_the_order_of_files_is_that_of_their_names_and_not_of_the_disk(tmp_path:
 
 @pytest.mark.parametrize("named", ["nothing", "nothing/**/*.py", "*.none", "a\0b"])
 def test_what_names_no_file_is_refused(tmp_path: Path, named: str):
-    with pytest.raises(ValueError, match="^corpus: .* names no file; must be a folder, a file, or a pattern"):
+    with pytest.raises(ValueError, match=r"^corpus: .* names no file; must be a folder, a file, or a pattern"):
         corpus_files(f"{tmp_path}/{named}")
 
 

@@ -89,7 +89,7 @@ def test_a_tokenizer_that_loses_characters_is_refused(tmp_path: Path):
     backend.normalizer, backend.pre_tokenizer = normalizers.Lowercase(), pre_tokenizers.Whitespace()
     PreTrainedTokenizerFast(tokenizer_object=backend, eos_token=END, unk_token=END).save_pretrained(tmp_path)
     for text in ("a B b", "a c"):
-        with pytest.raises(ValueError, match="tokenizer: it has .* token for .*must keep every character of a text"):
+        with pytest.raises(ValueError, match=r"tokenizer: it has .* token for .*must keep every character of a text"):
             cut_texts([text], [], name=str(tmp_path), vocab=1, most=20)
 
 
