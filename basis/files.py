@@ -65,7 +65,7 @@ def working_folder() -> Path | None:
 
 
 def file_state(path: Path) -> tuple[str, int, int]:
-    """What tells whether a file is still the same: its path, when it was changed, and its bytes; zeros if it is gone."""
+    """What tells whether a file is still the same: its path, the time of its last change, its bytes; zeros if gone."""
     try:
         found = path.stat()
     except OSError:
