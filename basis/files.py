@@ -64,6 +64,15 @@ def working_folder() -> Path | None:
         return None
 
 
+def file_state(path: Path) -> tuple[str, int, int]:
+    """What tells whether a file is still the same: its path, the time of its last change, its bytes; zeros if gone."""
+    try:
+        found = path.stat()
+    except OSError:
+        return str(path), 0, 0
+    return str(path), found.st_mtime_ns, found.st_size
+
+
 def replace_file(path: Path, content: bytes) -> None:
     """Write under a temporary name, flush to the disk, then rename: `path` is complete or unchanged.
 

@@ -29,6 +29,8 @@ from biogen.datasets import DATASETS
 from biogen.pools import PoolSizes
 
 MAX_PEOPLE = 20_000_000
+MADE_TOKENIZERS = ("bpe", "word", "bytes")
+"""Tokenizers that are made from the texts; any other name is that of one of Hugging Face's."""
 
 EVALUATION = 1 << 31
 """Exposures from this number on are for measuring: no training draws texts at them.
@@ -185,16 +187,19 @@ class DataOptions(Frozen):
 
     dataset: Annotated[str, AfterValidator(DATASETS.check)] = "bios"
     """bios: biographies in English; bior: the same, rewritten by a language model; biod: the abstract data set; random:
-    uniform random tokens."""
+    uniform random tokens; corpus: text files of your own."""
     dataset_options: Mapped = Field(
         {}, validate_default=True, exclude_if=operator.not_, json_schema_extra={"since": "0.2"}
     )
-    """random: tokens=64 length=64 (different tokens, tokens of a text). bior: texts=FOLDER (of `biogen rewrite`). Or
-    options of a data set of your own."""
+    """random: tokens=64 length=64 (different tokens, tokens of a text). bior: texts=FOLDER (of `biogen rewrite`).
+    corpus: length=512 (tokens of a piece at most). Or options of a data set of your own."""
     variant: Annotated[str, BeforeValidator(_variant)] = "fresh"
     """bios: fresh (a new text at every exposure), single, multiM (M texts); then +permute, +fullname."""
     bank: Annotated[Text | None, AfterValidator(at_home)] = Field(None, json_schema_extra={"since": "0.2"})
     """bios: folder of templates and pools of your own, in files with the names of those in biogen/data."""
+    corpus: Annotated[Text | None, AfterValidator(at_home)] = Field(None, json_schema_extra={"since": "0.3"})
+    """corpus: a folder, a file, or a pattern such as 'folder/**/*.py'; stdlib is Python's own library, and stdlib/json
+    a folder of it."""
     templates: int = Field(200, ge=6, validate_default=True)
     """bios: sentence templates in use, over all attributes; all of a bank that has fewer."""
     pools: PoolSizes = Field(PoolSizes(), validate_default=True)
@@ -204,9 +209,10 @@ class DataOptions(Frozen):
     biod: BioDShape = BioDShape()
     """biod: the shape of the data set."""
     tokenizer: Annotated[Text, AfterValidator(at_home)] = "bpe"
-    """bios, bior: bpe, word, or the name or folder of a Hugging Face tokenizer. biod has a token a symbol."""
+    """bios, bior, corpus: bpe, bytes (a token a byte), word, or the name or folder of a Hugging Face tokenizer. biod
+    has a token a symbol."""
     vocab: int = Field(1024, ge=1, le=200_000)
-    """bios, bior: tokens in use at most, for the tokenizer bpe."""
+    """bios, bior, corpus: tokens in use at most, for the tokenizer bpe."""
     population: Literal["fixed", "fresh", "zipf"] = Field("fixed", json_schema_extra={"since": "0.3"})
     """The people whom texts are about: fixed, each once an exposure; fresh, new ones for ever, `people` an exposure;
     zipf, that of rank i with probability ∝ i^-s, `people` draws an exposure."""

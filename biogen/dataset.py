@@ -42,6 +42,8 @@ class Dataset(ABC):
     """The fields of `DataOptions` that it reads, besides those that all data sets read (`biogen.config.COMMON`)."""
     own_options: ClassVar[type[Frozen]] = Frozen
     """Its own options, which `dataset_options` sets."""
+    known_bits: ClassVar[bool] = True
+    """Whether the information in its texts is known. Where it is not, no bits are counted and nothing is asked."""
     first_chunk: ClassVar[bool] = False
     """Whether the first role of each value is also counted separately: its mean loss is p3, of the set of chunks."""
 
@@ -129,6 +131,27 @@ class Dataset(ABC):
         if self.config.population != "fresh":
             head[index >= self.config.people, 1:] = EMPTY
         return head
+
+    # Texts that no training draws
+
+    @property
+    def held_out_texts(self) -> int:
+        """The number of texts in a round of held-out texts."""
+        return self.config.people
+
+    @property
+    def held_out_tokens(self) -> int | None:
+        """Tokens of all held-out texts; None where there is no end of them."""
+        return None
+
+    def draw_held_out(
+        self, first: int, count: int, turn: int
+    ) -> tuple[Int[np.ndarray, " n"], int | Int[np.ndarray, " n"]]:
+        """The people of the held-out texts `first` to `first + count - 1` of a round, and the numbers of these texts.
+
+        Raises ValueError where there are no more.
+        """
+        return draw(self.config, first, count, EVALUATION + turn)
 
     def content(self) -> bytes:
         """What the pieces do not tell about the texts, for the fingerprint: which of them stand in some people's."""
@@ -220,7 +243,7 @@ class Dataset(ABC):
         return [
             f"{option}: {getattr(config, option)} is not an option of {cls.title}; "
             f"must be {'left out' if fields[option].default is None else fields[option].default}"
-            for option in ("questions", "variant", "bank", "company_city", "measured_order")
+            for option in ("questions", "variant", "bank", "corpus", "company_city", "measured_order")
             if option not in cls.options and getattr(config, option) != fields[option].default
         ]
 

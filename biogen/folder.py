@@ -54,6 +54,8 @@ def write_dataset(config: DataConfig, texts: int | None, out: Path, *, measured:
     if measured and texts not in (None, 1):
         raise ValueError(f"texts: {texts} is not allowed; a model is measured on one text a person")
     dataset = make_dataset(config)
+    if not dataset.known_bits:
+        raise ValueError(f"dataset: {config.dataset} is not written to a folder; must be a data set about people")
     exposures = range(EVALUATION, EVALUATION + 1) if measured else range(texts_each(dataset, texts))
     count = len(exposures)
     junk = 0 if measured else int(config.junk / (1 - config.junk) * config.people * count)

@@ -11,7 +11,7 @@ from enum import IntEnum
 from typing import NamedTuple
 
 import numpy as np
-from jaxtyping import Int, UInt8
+from jaxtyping import Int, UInt8, UInt32
 
 EMPTY = 0
 
@@ -88,13 +88,29 @@ class Pieces:
     """Every piece of a data set with its tokens, packed in one array so that splicing is a gather."""
 
     def __init__(self, strings: list[str], roles: list[int], tokens: list[list[int]]) -> None:
-        assert len(strings) == len(roles) == len(tokens)
-        self.strings, self.roles = strings, roles
-        self.lengths = np.array([len(ids) for ids in tokens], dtype=np.int32)
-        self._starts = (np.cumsum(self.lengths) - self.lengths).astype(np.int32)
-        flat = np.array([token for ids in tokens for token in ids], dtype=np.uint32)
-        assert flat.max(initial=0) < MOST_TOKENS
-        self._packed = flat | (np.repeat(np.array(roles, dtype=np.uint32), self.lengths) << np.uint32(24))
+        lengths = np.array([len(ids) for ids in tokens], dtype=np.int32)
+        self._pack(strings, roles, lengths, np.array([token for ids in tokens for token in ids], dtype=np.uint32))
+
+    @classmethod
+    def of_tokens(
+        cls,
+        strings: list[str],
+        roles: list[int],
+        lengths: Int[np.ndarray, " pieces"],
+        tokens: UInt32[np.ndarray, " total"],
+    ) -> "Pieces":
+        """Pieces whose tokens stand in one array, as those of a corpus: millions of them take no lists."""
+        made = cls.__new__(cls)
+        made._pack(strings, roles, lengths.astype(np.int32), tokens.copy())
+        return made
+
+    def _pack(self, strings: list[str], roles: list[int], lengths: np.ndarray, tokens: np.ndarray) -> None:
+        assert len(strings) == len(roles) == len(lengths)
+        assert tokens.max(initial=0) < MOST_TOKENS
+        self.strings, self.roles, self.lengths = strings, roles, lengths
+        self._starts = (np.cumsum(lengths) - lengths).astype(np.int32)
+        tokens |= np.repeat(np.array(roles, dtype=np.uint32) << np.uint32(24), lengths)
+        self._packed = tokens
 
     def content(self) -> tuple[bytes, bytes]:
         """All that the pieces say, and all their tokens with their roles, as bytes that are the same everywhere."""

@@ -18,11 +18,13 @@ from tokenizers import Tokenizer as Backend
 
 from basis.hub import may_be_on_hub
 from basis.reading import read_json
+from biogen.config import MADE_TOKENIZERS
 from biogen.encoding import Encoder
 from biogen.saved import load_saved, plain
 
 END = "<|endoftext|>"
 DOMAIN = "<|biography|>"
+BYTES = "bytes"
 
 
 class Tokenizer:
@@ -89,7 +91,7 @@ def make_tokenizer(
 ) -> Tokenizer:
     """The tokenizer called `name`, reduced to the tokens that `cover` uses.
 
-    name: `bpe` (as near to `vocab` tokens in use as merges allow, never more), `word`, or a name or folder of
+    name: `bpe` (as near to `vocab` tokens in use as merges allow, never more), `word`, `bytes`, or a name or folder of
     Hugging Face's. corpus: texts whose word frequencies a BPE is trained on, in the words of `cover`. cover: texts
     as lists of pieces in which every piece of the data set stands at least once. extra: special tokens besides the
     end token.
@@ -98,10 +100,32 @@ def make_tokenizer(
     tokenizer that joins two pieces into one token or does not know every character.
     """
     if name == "bpe":
-        return _train_bpe(vocab, corpus, cover, [END, *extra])
+        return _train_bpe(vocab, [*corpus, *map("".join, cover)], cover, [END, *extra])
     if name == "word":
         return _whole_words(cover, [END, *extra])
+    if name == BYTES:
+        return _single_bytes([" ", *map("".join, cover)], [END, *extra])
     return _from_pretrained(name, cover, extra)
+
+
+def text_tokenizer(name: str, vocab: int, training: Sequence[str], held_out: Sequence[str]) -> Tokenizer:
+    """The tokenizer called `name`, reduced to the tokens that texts use, for texts that are no pieces.
+
+    It puts no space before a text. name: as for `make_tokenizer`, but not `word`. training: texts that a BPE is trained
+    on. held_out: texts that it has tokens for, too. Raises ValueError as `make_tokenizer` does.
+    """
+    texts = [*training, *held_out]
+    if name == "bpe":
+        return _train_bpe(vocab, training, [[text] for text in texts], [END], prefix=False)
+    if name == BYTES:
+        return _single_bytes(texts, [END], prefix=False)
+    backend, special, unknown = _load(name, ())
+    backend.encode_special_tokens = True
+    encoder = Encoder(backend, unknown)
+    in_use: set[int] = set()
+    for text in texts:
+        in_use.update(np.unique(encoder.encode([text]).tokens).tolist())
+    return _in_use(backend, special, in_use)
 
 
 def word_tokenizer(words: Sequence[str], special: Sequence[str]) -> Tokenizer:
@@ -129,10 +153,17 @@ def split_tokens(backend: Backend, texts: Iterable[Sequence[str]], unknown: int 
     return [[next(of_pieces) for _ in text] for text in texts]
 
 
-def _byte_level(model: models.Model) -> Backend:
-    """GPT-2's splitting into words; the text's first word gets a space, so a name is the same everywhere."""
+def byte_letters() -> list[str]:
+    """The letter that stands for each byte in the names of tokens, as in GPT-2's: its own if that can be printed."""
+    plain = {*range(33, 127), *range(161, 173), *range(174, 256)}
+    others = iter(range(256, 512))
+    return [chr(byte) if byte in plain else chr(next(others)) for byte in range(256)]
+
+
+def _byte_level(model: models.Model, prefix: bool = True) -> Backend:
+    """GPT-2's splitting into words. prefix: a text's first word gets a space, so a name is the same everywhere."""
     backend = Backend(model)
-    backend.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=True)
+    backend.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=prefix)
     backend.decoder = decoders.ByteLevel()
     return backend
 
@@ -150,12 +181,22 @@ def _whole_words(cover: Sequence[Sequence[str]], special: list[str]) -> Tokenize
     return Tokenizer(backend, range(len(names)), special)
 
 
-def _train_bpe(vocab: int, corpus: Sequence[str], cover: Sequence[Sequence[str]], special: list[str]) -> Tokenizer:
+def _single_bytes(texts: Sequence[str], special: list[str], prefix: bool = True) -> Tokenizer:
+    """A token for each byte that stands in the texts: a BPE without merges."""
+    letters = byte_letters()
+    names = [*special, *sorted(letters[byte] for byte in set().union(*(text.encode() for text in texts)))]
+    backend = _byte_level(models.BPE({name: number for number, name in enumerate(names)}, []), prefix)
+    return Tokenizer(backend, range(len(names)), special)
+
+
+def _train_bpe(
+    vocab: int, corpus: Sequence[str], cover: Sequence[Sequence[str]], special: list[str], prefix: bool = True
+) -> Tokenizer:
     """Train more merges than needed once, then keep the longest run of them that uses at most `vocab` tokens.
 
     The number of tokens in use grows with the merges, but slower: a merge can make its parts useless.
     """
-    backend = _byte_level(models.BPE())
+    backend = _byte_level(models.BPE(), prefix)
     words = _words(backend, cover)
     alphabet = sorted({letter for word in words for letter in word})
     if vocab < len(special) + len(alphabet):
@@ -165,7 +206,7 @@ def _train_bpe(vocab: int, corpus: Sequence[str], cover: Sequence[Sequence[str]]
     trainer = trainers.BpeTrainer(
         vocab_size=4 * vocab + 4096, special_tokens=special, initial_alphabet=alphabet, show_progress=False
     )
-    backend.train_from_iterator([*corpus, *("".join(text) for text in cover)], trainer)
+    backend.train_from_iterator(corpus, trainer)
     merges = [tuple(merge) for merge in json.loads(backend.to_str())["model"]["merges"]]
 
     def with_merges(count: int) -> tuple[models.BPE, list[str]]:
@@ -178,7 +219,7 @@ def _train_bpe(vocab: int, corpus: Sequence[str], cover: Sequence[Sequence[str]]
         middle = (low + high + 1) // 2
         low, high = (middle, high) if len(with_merges(middle)[1]) + len(special) <= vocab else (low, middle - 1)
     model, in_use = with_merges(low)
-    backend = _byte_level(model)
+    backend = _byte_level(model, prefix)
     vocabulary = backend.get_vocab()
     return Tokenizer(backend, [vocabulary[token] for token in special + in_use], special)
 
@@ -188,7 +229,7 @@ def is_at_hand(name: str) -> bool:
 
     Raises ValueError for a name that is no tokenizer here and that the hub cannot have, such as another file's.
     """
-    if name in ("bpe", "word"):
+    if name in MADE_TOKENIZERS:
         return True
     try:
         load_saved(name, local=True)
@@ -200,21 +241,31 @@ def is_at_hand(name: str) -> bool:
 
 
 def _refused(error: ValueError) -> ValueError:
-    return ValueError(f"tokenizer: {error}; allowed are bpe, word, or the name or folder of a Hugging Face tokenizer")
+    made = ", ".join(MADE_TOKENIZERS)
+    return ValueError(f"tokenizer: {error}; allowed are {made}, or the name or folder of a Hugging Face tokenizer")
 
 
 def _from_pretrained(name: str, cover: Sequence[Sequence[str]], extra: Sequence[str]) -> Tokenizer:
+    backend, special, unknown = _load(name, extra)
+    split = split_tokens(backend, cover, unknown)
+    return _in_use(backend, special, {token for text in split for piece in text for token in piece})
+
+
+def _load(name: str, extra: Sequence[str]) -> tuple[Backend, list[str], int | None]:
+    """A tokenizer of Hugging Face's with its special tokens, and the token for what it does not know."""
     try:
         loaded = load_saved(name)
     except ValueError as error:
         raise _refused(error) from None
-    backend, end = plain(loaded), loaded.eos_token or END
-    backend.add_special_tokens([end, *extra])
-    special = [end, *extra]
-    split = split_tokens(backend, cover, loaded.unk_token_id)
+    backend, special = plain(loaded), [loaded.eos_token or END, *extra]
+    backend.add_special_tokens(special)
+    return backend, special, loaded.unk_token_id
+
+
+def _in_use(backend: Backend, special: list[str], in_use: set[int]) -> Tokenizer:
+    """A tokenizer reduced to these tokens. Raises ValueError if the end token is among them."""
     vocabulary = backend.get_vocab()
     special_ids = [vocabulary[token] for token in special]
-    in_use = {token for text in split for piece in text for token in piece}
     if ends := in_use.intersection(special_ids):
         token = backend.id_to_token(min(ends))
         raise ValueError(f"tokenizer: its token {token!r} stands before every text and in it; must end texts alone")

@@ -23,6 +23,7 @@ from basis.program import called_as
 from basis.reading import read_json
 from biogen.config import Frozen
 from biogen.dataset import Dataset, make_dataset
+from biogen.datasets import DATASETS
 from capacity.spec.build import build_model
 from capacity.spec.config import RunConfig
 from capacity.spec.identity import run_id
@@ -105,6 +106,8 @@ def open_run(folder: Path | str, run: str | None = None) -> TrainedRun:
         raise ValueError(f"folder: {RunFolder(path).config} cannot be read ({error.strerror})") from None
     except ValueError as error:
         raise ValueError(f"folder: {error}") from None
+    if not (kind := DATASETS[config.data.dataset]).known_bits:
+        raise ValueError(f"folder: {path} is a run on a {kind.title}, about which nothing is asked")
     try:
         if (named := run_id(config)) != result["run_id"]:
             raise ValueError(f"its config.yaml is that of run {named}, its result.json that of {result['run_id']}")
@@ -145,9 +148,9 @@ def _read(file: Path) -> dict[str, Any]:
 
 
 def _knowledge(result: dict[str, Any]) -> tuple[float, float]:
-    """The share of values completed, and bits."""
-    row = result["rows"][0]
-    return finite(row["qa_accuracy"]), finite(row["bits"])
+    """The share of values completed, and bits; less than nothing of a run without people."""
+    accuracy, bits = (result["rows"][0][name] for name in ("qa_accuracy", "bits"))
+    return (-1.0, -1.0) if accuracy is None and bits is None else (finite(accuracy), finite(bits))
 
 
 def _params(result: dict[str, Any]) -> int:

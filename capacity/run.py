@@ -13,6 +13,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from basis.fields import split_values
 from basis.flags import UserError, parse, run_main
 from basis.program import called_as
 from basis.text import printable
@@ -48,7 +49,9 @@ def main(arguments: list[str] | None = None) -> int:
         examples=[f"{program} {example}" for example in EXAMPLES],
         default_file=preset_path(DEFAULT),
         find_file=preset_path,
-        adjust=lambda values, given: notes.extend(_one_unit(values, given) + _what_is_given_is_run(values, given)),
+        adjust=lambda values, given: notes.extend(
+            [note for fit in (_one_unit, _fit_for_corpus, _what_is_given_is_run) for note in fit(values, given)]
+        ),
     )
     for note in notes:
         print(note, file=sys.stderr)
@@ -123,6 +126,15 @@ def _one_unit(values: dict[str, Any], given: set[str]) -> list[str]:
     if len(by_hand := given & units) != 1 or values.get(other := (units - by_hand).pop()) is None:
         return []
     return [f"--{by_hand.pop()} given, in place of the preset's {other} {values.pop(other)}."]
+
+
+def _fit_for_corpus(values: dict[str, Any], given: set[str]) -> list[str]:
+    """Take bytes where flags ask for a corpus and the preset for words; returns what to tell."""
+    asked = "dataset" in given and split_values(values["dataset"]) == ["corpus"]
+    if not asked or "tokenizer" in given or split_values(values.get("tokenizer")) != ["word"]:
+        return []
+    values["tokenizer"] = "bytes"
+    return ["--dataset corpus given: tokenizer bytes, in place of the preset's word."]
 
 
 def _what_is_given_is_run(values: dict[str, Any], given: set[str]) -> list[str]:

@@ -12,9 +12,8 @@ from typing import Literal
 import numpy as np
 from jaxtyping import Float, Int, UInt8
 
-from biogen.dataset import EVALUATION, Dataset
+from biogen.dataset import Dataset
 from biogen.pieces import Role, Texts, stack_outlines
-from biogen.population import draw
 from eval.recall import IGNORE, LanguageModel
 
 _END = 0
@@ -52,8 +51,20 @@ def heldout_windows(
     return _rows(_texts(dataset, tokens))
 
 
+def check_heldout(dataset: Dataset, *, layout: Literal["rows", "packed"], context: int, tokens: int) -> None:
+    """Raises ValueError if a data set has less held-out text than `heldout_windows` needs, with the option's name."""
+    if (most := dataset.held_out_tokens) is not None:
+        beside, least = (context, context) if layout == "packed" else (0, 1)
+        if max(tokens, least) + beside > most:
+            allowed = f"at most {most - beside}" if most >= least + beside else "0"
+            raise ValueError(
+                f"heldout_tokens: {tokens} is not allowed; must be {allowed}, since {most} tokens of the "
+                f"{dataset.title} are held out"
+            )
+
+
 def _packed(dataset: Dataset, context: int, count: int, offset: int) -> HeldOutWindows:
-    needed = offset + count * context + 1
+    needed = offset + count * context + 1  # at most `context` more than are asked for
     texts = _texts(dataset, needed)
     tokens, roles = texts.tokens, texts.roles
     shape = (count, context)
@@ -80,12 +91,12 @@ def _rows(texts: Texts) -> HeldOutWindows:
 
 
 def _texts(dataset: Dataset, tokens: int) -> Texts:
-    """Held-out texts of so many tokens at least. Raises ValueError if there are not enough names."""
-    people, parts = dataset.config.people, []
-    each = max(1, min(_BLOCK, people, -(-tokens // dataset.longest_text)))
+    """Held-out texts of so many tokens at least. Raises ValueError if there are not so many."""
+    count, parts = dataset.held_out_texts, []
+    each = max(1, min(_BLOCK, count, -(-tokens // dataset.longest_text)))
     for turn in itertools.count():
-        for first in range(0, people, each):
-            index, number = draw(dataset.config, first, min(each, people - first), EVALUATION + turn)
+        for first in range(0, count, each):
+            index, number = dataset.draw_held_out(first, min(each, count - first), turn)
             parts.append(dataset.outlines(index, number))
             tokens -= int(dataset.pieces.text_lengths(parts[-1]).sum())
             if tokens <= 0:

@@ -71,6 +71,8 @@ def measure(
         )
     check_model(model)
     dataset = make_dataset(config)
+    if not dataset.known_bits:
+        raise ValueError(f"data: a {dataset.title} is not allowed; how many bits are in its texts is not known")
     if folder is not None:
         check_unchanged(folder, dataset)
     source = OtherTokens(dataset, tokenizer)

@@ -26,7 +26,10 @@ def make_record(recall: Recall, dataset: Dataset, parameters: int, *, interval: 
     """One record: losses in nats, bits, bits per parameter with a 95 % interval over people, accuracies.
 
     parameters: trainable ones, without embedding rows of tokens that never occur. A single person has no interval.
+    Of a data set whose bits are not known it has the loss of values alone, and None for all else.
     """
+    if not dataset.known_bits:
+        return _losses_alone(recall)
     value1 = recall.value1
     p1, p2 = float(recall.name.mean()), float(recall.value.mean())
     p3 = float(value1.mean()) if value1 is not None else 0.0
@@ -54,6 +57,25 @@ def make_record(recall: Recall, dataset: Dataset, parameters: int, *, interval: 
     return record
 
 
+_OF_KNOWLEDGE = (
+    *("bits", "bits_name", "bits_value", "bits_value_set", "bits_lower_bound", "max_bits"),
+    *("bits_per_param", "max_bits_per_param", "qa_accuracy"),
+)
+"""What a record says about bits and answers."""
+
+
+def _losses_alone(recall: Recall) -> dict[str, Any]:
+    """The record of a data set whose bits are not known."""
+    return {
+        "loss_name": None,
+        "loss_value": float(recall.value.mean()),
+        "loss_value1": None,
+        **{f"loss_value_{name}": float(losses.mean()) for name, losses in recall.values.items()},
+        **dict.fromkeys(_OF_KNOWLEDGE),
+        "people_measured": len(recall.value),
+    }
+
+
 def measure_copies(
     model: Model,
     read: Callable[[Model], LanguageModel],
@@ -79,13 +101,13 @@ def measure_copies(
         recall = recall_people(reader, source, index, EVALUATION)
         check_recall(recall, source.dataset)
         record = make_record(recall, source.dataset, parameters)
-        if scheme == NONE:
+        if scheme == NONE and source.dataset.known_bits:
             record |= completion_agreement(reader, source, index[:_GREEDY_PEOPLE], EVALUATION)
             if source.dataset.config.questions == "half":
                 record |= question_record(reader, source, EVALUATION)
         record |= {
             "stored_bits": stored.total_bits,
-            "bits_per_stored_bit": record["bits"] / stored.total_bits,
+            "bits_per_stored_bit": record["bits"] / stored.total_bits if source.dataset.known_bits else None,
             "quantized_weights": stored.quantized_weights,
         }
         records.append({"quantization": str(scheme), **record})

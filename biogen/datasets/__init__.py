@@ -18,6 +18,7 @@ DATASETS: "Registry[type[Dataset]]" = Registry(
         "bior": "biogen.datasets.bior:BioR",
         "biod": "biogen.datasets.biod:BioD",
         "random": "biogen.datasets.random_tokens:RandomTokens",
+        "corpus": "biogen.datasets.corpus:CorpusPieces",
     },
 )
 

@@ -67,7 +67,7 @@ def _runs(plans: Sequence[Plan], seconds: Sequence[float], workers: int) -> Tabl
             plan.config.size,
             Text(printable(f"N={_short(plan.config.data.people)} ×{plan.exposures:.3g}{name}")),  # no markup
             _short(plan.parameters),
-            f"{plan.r_max:.2f}",
+            f"{plan.r_max:.2f}" if plan.max_bits else "-",
             _short(plan.tokens),
             _short(plan.steps),
             f"{plan.flops:.1e}",

@@ -30,6 +30,7 @@ _NEARLY_ALL = 0.8
 """The share of R max from which on the data limit R, and not the training."""
 
 _MEANS = ("loss_name", "loss_value", "bits_per_param", "max_bits_per_param", "qa_accuracy")
+_HELD_OUT = "heldout_loss"
 
 
 def show(frame: pd.DataFrame, console: Console) -> None:
@@ -48,19 +49,26 @@ def show(frame: pd.DataFrame, console: Console) -> None:
         console.print(f"{len(lines):,} settings, the last {MOST_SHOWN} of them here:")
         lines = lines.iloc[-MOST_SHOWN:]
     _print_to_fit([_table(lines, kind, space) for space in (1, 0)], console)
-    console.print(
-        f"{_shared(frame, kind)}Losses in nats; accuracy of values completed. {_range(lines)}",
-        markup=False,
-        highlight=False,
-    )
+    known = lines["bits_per_param"].notna()
+    read = f"; accuracy of values completed. {_range(lines[known])}" if known.any() else "."
+    console.print(f"{_shared(frame, kind)}Losses in nats{read}", markup=False, highlight=False)
     if frame["quantization"].str.endswith("+embedding").any():
         console.print("rtn: rounded to nearest; +emb: embedding and output head quantized, too.", highlight=False)
-    console.print(_how_to_read(lines), highlight=False)
+    if known.any():
+        console.print(_how_to_read(lines[known]), highlight=False)
+    if not known.all():
+        console.print(_NO_BITS, highlight=False)
     if partial:
         where = "for some of the seeds with that size and N only: not in the table, nor in figures."
         console.print(
             f"Quantized copies of {count_runs(partial)} were measured {where}", highlight=False, soft_wrap=True
         )
+
+
+_NO_BITS = (
+    "A corpus has no R, because it is not known how much there is to learn. "
+    "Loss value: of a piece that was trained on; held out: of a token of other files."
+)
 
 
 def short_number(number: SupportsFloat, digits: int | None = None) -> str:
@@ -87,7 +95,7 @@ def _lines(frame: pd.DataFrame, kind: Sequence[str]) -> pd.DataFrame:
     lines = pd.DataFrame(
         {
             **{name: of_setting[name].first() for name in ("params", "exposures") if name not in keys},
-            **{name: of_setting[name].mean() for name in (*_MEANS, "question_accuracy_held_out")},
+            **{name: of_setting[name].mean() for name in (*_MEANS, "question_accuracy_held_out", *_held_out(runs))},
             **{"seeds": R.size(), "low": ends["low"].min(), "high": ends["high"].max()},
         }
     )
@@ -96,6 +104,11 @@ def _lines(frame: pd.DataFrame, kind: Sequence[str]) -> pd.DataFrame:
         copy = copies[copies["quantization"] == scheme]
         lines[f"R {scheme}"] = copy.groupby(keys, dropna=False, sort=False)["bits_per_param"].mean()
     return lines.reset_index()
+
+
+def _held_out(runs: pd.DataFrame) -> list[str]:
+    """The held-out loss, if there are runs of which it says more than R, which they do not have."""
+    return [_HELD_OUT] if runs["bits_per_param"].isna().any() and _HELD_OUT in runs else []
 
 
 def _print_to_fit(tables: Sequence[Table], console: Console) -> None:
@@ -131,21 +144,20 @@ def _table(lines: pd.DataFrame, kind: Sequence[str], space: int) -> Table:
         add(name.replace("_", "\n"), lines[name], _value, "left" if words else "right")
     if (lines["seeds"] > 1).any():
         add("seeds", lines["seeds"], str)
-    add("loss\nname", lines["loss_name"], "{:.2f}".format)
+    if _HELD_OUT in lines:
+        add("held\nout", lines[_HELD_OUT], "{:.3f}".format, style="bold")
+    if known := lines["bits_per_param"].notna().any():
+        add("loss\nname", lines["loss_name"], "{:.2f}".format)
     add("loss\nvalue", lines["loss_value"], "{:.2f}".format)
-    add("R", lines["bits_per_param"], "{:.2f}".format, style="bold")
-    add(
-        "range",
-        [_interval(low, high) for low, high in zip(lines["low"], lines["high"], strict=True)],
-        str,
-        "left",
-        "dim",
-    )
-    add("R max", lines["max_bits_per_param"], "{:.2f}".format)
-    add("accu-\nracy", lines["qa_accuracy"], "{:.0%}".format)
+    if known:
+        add("R", lines["bits_per_param"], "{:.2f}".format, style="bold")
+        ranges = [_interval(low, high) for low, high in zip(lines["low"], lines["high"], strict=True)]
+        add("range", ranges, str, "left", "dim")
+        add("R max", lines["max_bits_per_param"], "{:.2f}".format)
+        add("accu-\nracy", lines["qa_accuracy"], "{:.0%}".format)
     if lines["question_accuracy_held_out"].notna().any():
         add("asked", lines["question_accuracy_held_out"], "{:.0%}".format)
-    for name in (name for name in map(str, lines) if name.startswith("R ")):
+    for name in (name for name in map(str, lines) if known and name.startswith("R ")):
         add(name.replace(" ", "\n").replace("+embedding", "\n+emb"), lines[name], "{:.2f}".format)
     for line in zip(*cells, strict=True):
         table.add_row(*line)

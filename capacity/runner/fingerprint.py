@@ -11,6 +11,7 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
+from basis.files import file_state
 from basis.registry import Registry
 from biogen.config import DataConfig
 from biogen.dataset import Dataset, fingerprint, make_dataset
@@ -35,8 +36,11 @@ def changes(before: Any, now: dict[str, str], config: RunConfig) -> str:
     """What is no longer as it was, in words; empty if all is."""
     if not isinstance(before, dict):
         return "it is of an earlier version of this project"
-    sources = f"pools, sentences, people{f'; bank {config.data.bank!r}' if config.data.bank else ''}"
-    words = {"texts": f"the texts ({sources})", "tokens": f"the tokenizer {config.data.tokenizer!r}"}
+    data = config.data
+    sources = f"pools, sentences, people{f'; bank {data.bank!r}' if data.bank else ''}"
+    if data.dataset == "corpus":
+        sources = f"the files of corpus {data.corpus!r}"
+    words = {"texts": f"the texts ({sources})", "tokens": f"the tokenizer {data.tokenizer!r}"}
     changed = [words.get(name, f"the code in {name}") for name in now if before.get(name) != now[name]]
     if words["texts"] in changed and words["tokens"] in changed:  # other texts have other tokens
         changed.remove(words["tokens"])
@@ -52,12 +56,14 @@ def changed_since(config: RunConfig, result: Mapping[str, Any]) -> str:
     """What is no longer as it was when a run was done; empty if all is, or if the result does not tell."""
     if "fingerprint" not in result:  # it is of an earlier version
         return ""
-    return changes(result["fingerprint"], _data_fingerprint(config.data.model_dump_json()), config)
+    files = DATASETS[config.data.dataset].carried(config.data)
+    state = tuple(file_state(path) for paths in files.values() for path in paths.values())
+    return changes(result["fingerprint"], _data_fingerprint(config.data.model_dump_json(), state), config)
 
 
 @lru_cache(maxsize=64)
-def _data_fingerprint(data: str) -> dict[str, str]:
-    """The hashes of texts and tokens."""
+def _data_fingerprint(data: str, _: tuple[tuple[str, int, int], ...]) -> dict[str, str]:
+    """The hashes of texts and tokens, computed again only if a file has changed."""
     return fingerprint(make_dataset(DataConfig.model_validate_json(data)))
 
 

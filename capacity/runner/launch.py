@@ -14,6 +14,7 @@ from rich.console import Console
 from basis.flags import UserError
 from basis.text import printable, shown
 from biogen.bank import left_unused
+from biogen.corpus import describe_corpus
 from biogen.tokenizer import is_at_hand
 from capacity.runner.bracket import Bracket
 from capacity.runner.engine import Engine, LocalEngine, WorkerOptions, default_workers
@@ -33,8 +34,9 @@ class Launch:
         self.preset, self._console = preset, console
         planned = preset
         if preset.dry_run and (away := _away(preset)):
-            self._say(f"Tokenizer {away[0]} is not on this machine: V and tokens are those of whole words.")
-            here = tuple("word" if name in away else name for name in preset.tokenizer)
+            other, what = ("bytes", "single bytes") if "corpus" in preset.dataset else ("word", "whole words")
+            self._say(f"Tokenizer {away[0]} is not on this machine: V and tokens are those of {what}.")
+            here = tuple(other if name in away else name for name in preset.tokenizer)
             planned = preset.model_copy(update={"tokenizer": here})
         if preset.bracket:  # r_max only says where to begin
             planned = planned.model_copy(update={"r_max": None})
@@ -53,6 +55,9 @@ class Launch:
         }:
             if unused := left_unused(*data):
                 self._say(f"Of the bank {data[0]} are in use: {unused}.")
+        for corpus in dict.fromkeys(plan.config.data.corpus for plan in sweep.plans):
+            if corpus is not None:
+                self._say(f"Corpus {printable(corpus)}: {describe_corpus(corpus)}; a tenth is held out.")
 
     @property
     def plans(self) -> list[Plan]:

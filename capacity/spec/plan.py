@@ -21,6 +21,7 @@ from capacity.spec.config import NAMED, ArchitectureOptions, MeasureOptions, Run
 from capacity.spec.identity import normal, run_id
 from capacity.spec.preset import Preset
 from capacity.spec.recipes import resolve, settings_of, tokens_an_exposure
+from eval.heldout import check_heldout
 from eval.lora import check_peft
 from eval.quantizers import QUANTIZERS
 from eval.quantizers.schemes import parse_scheme
@@ -231,6 +232,8 @@ class _Planner:
         dataset = copy(like)
         dataset.config = data  # its texts have the same tokens and lengths
         batches = build_batches(dataset, config)
+        if asked := config.measure.heldout_tokens:
+            check_heldout(dataset, layout=training.layout, context=training.context, tokens=asked)
         tokens = batches.expected_tokens()
         return Plan(
             config=config,

@@ -16,7 +16,7 @@ import pandas as pd
 
 from basis.files import named_path, replace_file
 from basis.text import printable, short
-from biogen.config import DataConfig
+from biogen.config import MADE_TOKENIZERS, DataConfig
 from capacity.store.counted import with_counts
 from capacity.store.options import deciding, options_of
 from capacity.store.parquet import column
@@ -143,7 +143,7 @@ def _name_tokenizers(runs: Sequence[_Measured]) -> None:
     alike: dict[str, list[_Measured]] = {}
     for run in runs:
         row = next(iter(run.rows.values()))
-        if run.tokens and row.get("tokenizer") not in (None, "bpe", "word"):
+        if run.tokens and row.get("tokenizer") not in (None, *MADE_TOKENIZERS):
             data = {name: row[name] for name in row if name.partition(".")[0] in _OF_TOKENS}
             alike.setdefault(json.dumps(data, sort_keys=True), []).append(run)
     for several in alike.values():

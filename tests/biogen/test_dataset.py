@@ -52,14 +52,14 @@ def test_every_option_applies_to_all_data_sets_or_is_claimed():
 
 
 def test_titles():
-    assert [title_of(name) for name in DATASETS.names] == ["bioS", "bioR", "bioD", "random tokens"]
+    assert [title_of(name) for name in DATASETS.names] == ["bioS", "bioR", "bioD", "random tokens", "corpus"]
     assert title_of("gone:Lost") == "gone:Lost"
 
 
 @pytest.mark.parametrize(
     ("name", "message"),
     [
-        ("biox", "must be bios, bior, biod, random or your own as module:Name"),
+        ("biox", "must be bios, bior, biod, random, corpus or your own as module:Name"),
         ("nowhere:Lost", "dataset: 'nowhere:Lost' cannot be imported"),
         ("biogen.pieces:Pieces", "must be a subclass of biogen.dataset.Dataset"),
         ("biogen.dataset:Dataset", "must define count_names"),

@@ -140,7 +140,9 @@ def test_a_file_that_is_no_tokenizer_is_refused_in_one_line(
     saved: PreTrainedTokenizerFast, tmp_path: Path, content: str
 ):
     (tmp_path / "tokenizer.json").write_text(content)
-    with pytest.raises(ValueError, match=r"^tokenizer: '.*' cannot be loaded \([^\n]*\); allowed are bpe, word, or"):
+    with pytest.raises(
+        ValueError, match=r"^tokenizer: '.*' cannot be loaded \([^\n]*\); allowed are bpe, word, bytes, or"
+    ):
         make_tokenizer(str(tmp_path), 0, [], COVER)
 
 

@@ -167,7 +167,7 @@ def test_a_tokenizer_must_know_the_text(hugging_face: Callable[[str], Path]):
 
 
 def test_a_folder_without_a_tokenizer_is_refused(tmp_path: Path):
-    with pytest.raises(ValueError, match=r"cannot be loaded .* allowed are bpe, word, or"):
+    with pytest.raises(ValueError, match=r"cannot be loaded .* allowed are bpe, word, bytes, or"):
         make_tokenizer(str(tmp_path), 0, [], ENGLISH)
 
 

@@ -97,7 +97,8 @@ def draw_all(
 ) -> list[Path]:
     """Write figures to `out`/plots as PNG (200 dpi) and SVG, and return the paths.
 
-    Equal runs give equal bytes. Figures of an earlier call that this call did not write are removed.
+    Equal runs give equal bytes. Figures of an earlier call that this call did not write are removed. Those of this
+    project are about bits, and leave out runs on texts whose bits are not known.
 
     Args:
         frame: of `capacity.store.records.load`.
@@ -112,6 +113,7 @@ def draw_all(
     """
     drawings = {name: FIGURES[name] for name in names}
     runs = Runs.of(frame, folders or [out])
+    known = Runs.of(frame[frame["bits_per_param"].notna()], folders or [out])
     refuse_links(out, "plots")
     folder = out / "plots"
     written: list[Path] = []
@@ -119,7 +121,7 @@ def draw_all(
         own = {name: _draw_own(name, runs) for name in drawings if ":" in name and len(runs.frame)}
         folder.mkdir(parents=True, exist_ok=True)  # once nothing of a user's own can fail any more
         for name, draw in drawings.items():
-            drawn = own[name] if name in own else draw(runs) if len(runs.frame) else {}
+            drawn = own[name] if name in own else draw(known) if len(known.frame) else {}
             for kind, figure in drawn.items():
                 written += save(figure, folder / file_name(name, str(kind)))
     ours = re.compile(rf"({'|'.join(FIGURES.names)})(_bio[sd]_[^/]*|-[^/]*)?\.(png|svg)")
