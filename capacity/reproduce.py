@@ -15,9 +15,7 @@ from basis.program import called_as
 from capacity.experiments import EXPERIMENTS
 
 if TYPE_CHECKING:
-    import pandas as pd
-
-    from capacity.experiments.experiment import Experiment
+    from capacity.experiments.experiment import Experiment, Selected
 
 RESULTS = Path(__file__).parent.parent / "results"
 """Published results, in a checkout."""
@@ -124,7 +122,7 @@ def _show_list() -> None:
         print(f"{name}\n  {experiment.question}\n  {experiment.source}")
         folders = [RESULTS / folder for folder in experiment.published]
         there = all(folder.is_dir() for folder in folders)
-        frame = selected(experiment, load(*folders), folders) if there else pd.DataFrame()
+        frame = selected(experiment, load(*folders), folders).frame if there else pd.DataFrame()
         verdict = "none yet" if frame.empty else experiment.verdict(frame).status
         print(f"  Published results: {verdict}.")
 
@@ -162,12 +160,13 @@ def _show(name: str, experiment: "Experiment", folders: Sequence[Path], out: Pat
     from capacity.store.records import load
 
     try:
-        frame = selected(experiment, load(*folders), folders)
+        chosen = selected(experiment, load(*folders), folders)
     except ValueError as error:
         raise UserError([str(error)]) from None
+    frame = chosen.frame
     if frame.empty:
         raise UserError([f"name: {name!r} has no finished run in {', '.join(map(str, folders))}; run it first"])
-    page = write_page(name, experiment, frame, folders, out / _PAGE)
+    page = write_page(name, experiment, chosen, folders, out / _PAGE)
     verdict = experiment.verdict(frame)
     print(f"\n{experiment.question}\n\nSource: {experiment.source}\n")
     print(experiment.table(frame).to_string(index=False))
@@ -179,27 +178,31 @@ def _show(name: str, experiment: "Experiment", folders: Sequence[Path], out: Pat
     print(f"\nPage: {page}")
 
 
-def write_page(name: str, experiment: "Experiment", frame: "pd.DataFrame", folders: Sequence[Path], path: Path) -> Path:
+def write_page(name: str, experiment: "Experiment", chosen: "Selected", folders: Sequence[Path], path: Path) -> Path:
     """Write the page of an experiment and, beside it, its figures as PNG files."""
     from basis.files import replace_file
     from capacity.experiments.page import page
-    from capacity.report.figures.runs import draw_all
 
     path.parent.mkdir(parents=True, exist_ok=True)
-    pictures = draw_all(frame, path.parent, folders, experiment.figures)
-    pictures += draw_laws(experiment, frame, path.parent)
+    pictures = draw(experiment, chosen, path.parent, folders)
     shown = [picture.relative_to(path.parent).as_posix() for picture in pictures if picture.suffix == ".png"]
-    text = page(experiment, frame, folders, shown, f"capacity reproduce {name}")
+    text = page(experiment, chosen, folders, shown, f"capacity reproduce {name}")
     replace_file(path, text.encode())
     return path
 
 
-def draw_laws(experiment: "Experiment", frame: "pd.DataFrame", out: Path) -> list[Path]:
-    """Write the figures of an experiment's fitted laws to `out`/plots; returns their paths."""
-    from capacity.experiments.fitted import HasFits
+def draw(experiment: "Experiment", chosen: "Selected", out: Path, folders: Sequence[Path]) -> list[Path]:
+    """Write the figures of an experiment, of its runs and of its fits, to `out`/plots; returns their paths."""
+    from capacity.experiments.fitted import DrawsItself, HasFits
     from capacity.report.figures.laws import draw_fits
+    from capacity.report.figures.runs import draw_all, save_all
 
-    return draw_fits(experiment.fitted(frame), (), out / "plots") if isinstance(experiment, HasFits) else []
+    drawn = draw_all(chosen.frame, out, folders, experiment.figures) if experiment.figures else []
+    if isinstance(experiment, HasFits):
+        drawn += draw_fits(experiment.fitted(chosen.frame), (), out / "plots")
+    if isinstance(experiment, DrawsItself):
+        drawn += save_all(lambda: experiment.drawn(chosen.frame), out / "plots")
+    return drawn
 
 
 if __name__ == "__main__":

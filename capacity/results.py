@@ -12,10 +12,13 @@ from typing import TYPE_CHECKING
 from basis.flags import Parser, UserError, run_main
 from basis.program import called_as
 from capacity.experiments import EXPERIMENTS
-from capacity.reproduce import RESULTS, draw_laws
+from capacity.reproduce import RESULTS
+from capacity.reproduce import draw as draw_experiment
 
 if TYPE_CHECKING:
     import pandas as pd
+
+    from capacity.experiments.experiment import Selected
 
 ROOT = RESULTS.parent
 _OF_EXPERIMENTS = ("comparisons", "scaling")
@@ -53,8 +56,7 @@ def draw_figures() -> None:
             draw(folder)
     for name in EXPERIMENTS.names:
         if _has_page(name):
-            draw(RESULTS / name, _selected(name), _published(name), EXPERIMENTS[name].figures)
-            for path in draw_laws(EXPERIMENTS[name], _selected(name), RESULTS / name):
+            for path in draw_experiment(EXPERIMENTS[name], _chosen(name), RESULTS / name, _published(name)):
                 if path.suffix == ".svg":  # vectors take much space
                     path.unlink()
 
@@ -70,7 +72,7 @@ def documents() -> Iterator[tuple[Path, str]]:
         folder = RESULTS / name
         pictures = [f"plots/{picture.name}" for picture in sorted((folder / "plots").glob("*.png"))]
         command = f"capacity reproduce {name}"
-        yield folder / "README.md", page(EXPERIMENTS[name], _selected(name), _published(name), pictures, command)
+        yield folder / "README.md", page(EXPERIMENTS[name], _chosen(name), _published(name), pictures, command)
     for path in [ROOT / "README.md", RESULTS / "README.md", *sorted((ROOT / "docs").glob("*.md"))]:
         try:
             yield path, fill(path.read_text(encoding="utf-8"), block)
@@ -181,8 +183,12 @@ def _has_page(name: str) -> bool:
     return any(finding.here for finding in EXPERIMENTS[name].verdict(_selected(name)).findings)
 
 
-@cache
 def _selected(name: str) -> "pd.DataFrame":
+    return _chosen(name).frame
+
+
+@cache
+def _chosen(name: str) -> "Selected":
     from capacity.experiments.experiment import selected
 
     return selected(EXPERIMENTS[name], _load(*EXPERIMENTS[name].published), _published(name))

@@ -35,6 +35,7 @@ EXPERIMENTS: "Registry[Experiment]" = Registry(
         "chinchilla": "capacity.experiments.grid:CHINCHILLA",
         "batch": "capacity.experiments.batch:BATCH",
         "schedules": "capacity.experiments.schedules:SCHEDULES",
+        "temporal": "capacity.experiments.temporal:TEMPORAL",
         "record": "capacity.experiments.record:RECORD",
     },
     needs=("title", "question", "source", "published", "figures", "sweeps", "select", "table", "verdict"),

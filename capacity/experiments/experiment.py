@@ -101,10 +101,20 @@ class ReadsCurves(Protocol):
         ...
 
 
-def selected(experiment: Experiment, frame: pd.DataFrame, folders: Sequence[Path]) -> pd.DataFrame:
-    """The table of an experiment, from the table of all runs of some folders."""
+@dataclass(frozen=True)
+class Selected:
+    """What an experiment takes of the runs of some folders."""
+
+    runs: pd.DataFrame
+    """Its runs, a row each."""
+    frame: pd.DataFrame
+    """What its table and its verdict are made from: the runs, or the points of their curves."""
+
+
+def selected(experiment: Experiment, frame: pd.DataFrame, folders: Sequence[Path]) -> Selected:
+    """The runs of an experiment among all runs of some folders."""
     runs = experiment.select(frame)
-    return experiment.along(runs, folders) if isinstance(experiment, ReadsCurves) else runs
+    return Selected(runs, experiment.along(runs, folders) if isinstance(experiment, ReadsCurves) else runs)
 
 
 def preset_options(name: str, **changes: Any) -> dict[str, Any]:

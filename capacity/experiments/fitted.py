@@ -7,7 +7,7 @@ In: the fits by name, each a law and the runs that it is fitted to, and expectat
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import lru_cache
-from typing import Any, Protocol, runtime_checkable
+from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
 
 import pandas as pd
 
@@ -15,6 +15,9 @@ from capacity.experiments.comparison import matching
 from capacity.experiments.experiment import Finding, Scale, Status, Verdict, sweeps_of, together
 from capacity.laws.fit import CONVERGED, Fit, Interval, Law
 from capacity.laws.ratios import LEAST_SEEDS
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
 
 _SURE = 0.2
 """A fitted number is sure if its interval reaches at most this share of what is expected to either side."""
@@ -62,6 +65,15 @@ class HasFits(Protocol):
         ...
 
 
+@runtime_checkable
+class DrawsItself(Protocol):
+    """An experiment with figures of its own."""
+
+    def drawn(self, frame: pd.DataFrame) -> "Mapping[str, Figure]":
+        """The figures by the name of their file."""
+        ...
+
+
 @dataclass(frozen=True)
 class Fitted:
     """Laws fitted to the held-out loss of runs."""
@@ -77,7 +89,7 @@ class Fitted:
     expected: tuple[Expected, ...]
     published: tuple[str, ...]
     figures: tuple[str, ...] = ()
-    drawn: tuple[str, ...] = ()
+    shown: tuple[str, ...] = ()
     """The fits whose own figures the page shows."""
 
     def sweeps(self, scale: Scale) -> Sequence[Mapping[str, Any]]:
@@ -93,7 +105,7 @@ class Fitted:
 
     def fitted(self, frame: pd.DataFrame) -> Sequence[tuple[str, Fit]]:
         """The fits that the page draws."""
-        return [(one.name, fit) for one, _, fit in self._all(frame) if one.name in self.drawn]
+        return [(one.name, fit) for one, _, fit in self._all(frame) if one.name in self.shown]
 
     def table(self, frame: pd.DataFrame) -> pd.DataFrame:
         """Every parameter of every fit, a line each."""

@@ -97,7 +97,7 @@ CHINCHILLA = Fitted(
         Expected("approach 3", "E", "E, nats a token", "heldout_entropy"),
     ),
     published=("scaling",),
-    drawn=("approach 1", "approach 2", "approach 3"),
+    shown=("approach 1", "approach 2", "approach 3"),
 )
 
 KAPLAN = Fitted(
@@ -127,5 +127,5 @@ KAPLAN = Fitted(
         Expected("best N, without embeddings", "a", "exponent of the best N", 0.73, "0.73, for text", ours=True),
     ),
     published=("scaling",),
-    drawn=("L(N), most tokens", "L(D), largest model", "L(C), best size", "L(N, D)"),
+    shown=("L(N), most tokens", "L(D), largest model", "L(C), best size", "L(N, D)"),
 )

@@ -38,5 +38,5 @@ ZIPF = Fitted(
     expected=tuple(one for s in _EXPONENTS for one in _expected(s)),
     published=("scaling",),
     figures=("zipf",),
-    drawn=("s = 1.35",),
+    shown=("s = 1.35",),
 )

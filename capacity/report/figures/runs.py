@@ -5,7 +5,7 @@ In: the frame of `capacity.store.records.load`, and the folders that it was read
 
 import io
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
@@ -150,6 +150,13 @@ def file_name(figure: str, kind: str) -> str:
     """The name of a figure's files, without their ending."""
     name = re.sub("[^A-Za-z0-9._]+", "-", f"{figure.rpartition(':')[2]}-{kind.replace(',', '')}").strip("-")
     return name if len(name) <= _LONGEST_NAME else f"{name[:_LONGEST_NAME]}-{crc32(name.encode()):08x}"
+
+
+def save_all(draw: Callable[[], Mapping[str, Figure]], folder: Path) -> list[Path]:
+    """Write figures that a function draws in the style of this project, by the names of their files."""
+    with matplotlib.style.context(["default", STYLE]):
+        folder.mkdir(parents=True, exist_ok=True)
+        return [path for name, figure in draw().items() for path in save(figure, folder / name)]
 
 
 def save(figure: Figure, stem: Path) -> list[Path]:

@@ -6,11 +6,15 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from capacity import reproduce
+from capacity.experiments import page as pages
 from capacity.experiments.batch import BATCH
 from capacity.experiments.experiment import selected
 from capacity.experiments.schedules import SCHEDULES
+from capacity.experiments.temporal import TEMPORAL
 from capacity.laws.paths import paths_of
 from capacity.laws.schedule import MultiPower
+from eval.heldout import position_bins
 from train.schedules import left_of_peak
 
 LAW = {"L0": 0.3, "A": 3.0, "alpha": 0.5, "B": 20.0, "C": 1.0, "beta": 0.5, "gamma": 0.5}
@@ -51,7 +55,7 @@ def planted_schedules(folder, noise=0.0, seeds=3):
 @pytest.fixture(scope="module")
 def schedules(tmp_path_factory):
     folder = tmp_path_factory.mktemp("schedules")
-    return selected(SCHEDULES, planted_schedules(folder, noise=0.002), [folder])
+    return selected(SCHEDULES, planted_schedules(folder, noise=0.002), [folder]).frame
 
 
 def test_a_law_that_holds_predicts_the_schedule_that_it_has_not_seen(schedules):
@@ -72,9 +76,9 @@ def test_the_learning_rate_is_that_of_the_training(schedules):
 
 def test_two_seeds_and_no_wsd_give_no_verdict(tmp_path):
     frame = planted_schedules(tmp_path, seeds=2)
-    assert SCHEDULES.verdict(selected(SCHEDULES, frame, [tmp_path])).status == "not enough runs"
+    assert SCHEDULES.verdict(selected(SCHEDULES, frame, [tmp_path]).frame).status == "not enough runs"
     without = frame[frame["schedule"] != "wsd"]
-    assert selected(SCHEDULES, without, [tmp_path]).empty
+    assert selected(SCHEDULES, without, [tmp_path]).frame.empty
     assert SCHEDULES.verdict(pd.DataFrame()).status == "not enough runs"
 
 
@@ -99,7 +103,7 @@ def planted_batches(folder, alpha_B=0.5, B_star=3000.0):
 
 
 def test_a_planted_critical_batch_size_is_found_with_the_best_learning_rate(tmp_path):
-    frame = selected(BATCH, planted_batches(tmp_path), [tmp_path])
+    frame = selected(BATCH, planted_batches(tmp_path), [tmp_path]).frame
     assert set(frame["lr"]) == {0.015}
     (_, fit), *_ = BATCH.fitted(frame)
     assert fit.parameters["alpha_B"] == pytest.approx(0.5, rel=0.05)
@@ -109,7 +113,55 @@ def test_a_planted_critical_batch_size_is_found_with_the_best_learning_rate(tmp_
     assert len(BATCH.table(frame)) == frame["loss"].nunique()
 
 
+def planted_positions(folder, seeds=3):
+    """Runs whose loss at each position is hyperbolic, with parameters that are powers of the tokens."""
+    rows = []
+    for seed in range(seeds):
+        records = []
+        for tokens in np.geomspace(1e5, 2e7, 30):
+            a0, a1, a2 = 3.0 * (tokens / 1e5) ** -0.05, 0.2, 2.0 * (tokens / 1e5) ** -0.15
+            losses = {
+                f"heldout_loss_at_{first}_{last}": a0 / (1 + a1 * (first * last) ** 0.5) + a2
+                for first, last in position_bins(512)
+            }
+            now = {"kind": "heldout", "exposures": tokens / 1e6, "tokens": tokens, "steps": tokens / 1e3, "lr": 0.01}
+            records.append(now | losses)
+        write(folder, f"positions-{seed}", records)
+        options = {"run_id": f"positions-{seed}", "dataset": "corpus", "corpus": "stdlib/*.py", "layout": "packed"}
+        rows.append(SHARED | options | {"budget": 20_000_000, "seed": seed})
+    return pd.DataFrame(rows)
+
+
+def test_a_hyperbolic_loss_is_forecast_from_its_first_third(tmp_path):
+    frame = selected(TEMPORAL, planted_positions(tmp_path), [tmp_path]).frame
+    verdict = TEMPORAL.verdict(frame)
+    assert verdict.status == "reproduced"
+    assert frame["tokens"].min() >= 0.01 * 2e7
+    assert len(TEMPORAL.table(frame)) >= 5
+    assert set(TEMPORAL.drawn(frame)) == {"forecast"}
+
+
+def test_one_seed_and_no_checkpoints_give_no_verdict_on_positions(tmp_path):
+    frame = selected(TEMPORAL, planted_positions(tmp_path, seeds=1), [tmp_path]).frame
+    assert TEMPORAL.verdict(frame).status == "not enough runs"
+    assert TEMPORAL.verdict(pd.DataFrame()).status == "not enough runs"
+
+
+@pytest.mark.parametrize("experiment", [SCHEDULES, BATCH, TEMPORAL])
+def test_their_pages_name_all_runs_and_have_their_figures(tmp_path, experiment, monkeypatch):
+    plant = {SCHEDULES: planted_schedules, BATCH: planted_batches, TEMPORAL: planted_positions}[experiment]
+    chosen = selected(experiment, plant(tmp_path), [tmp_path])
+    monkeypatch.setattr(pages, "made_by", lambda runs, folders: f"{runs['run_id'].nunique()} runs")
+    path = reproduce.write_page("mine", experiment, chosen, [tmp_path], tmp_path / "page" / "README.md")
+    text = path.read_text()
+    assert f"{len(chosen.runs)} runs" in text
+    assert text.startswith(f"# {experiment.title[:1].upper()}")
+    pictures = sorted((tmp_path / "page").glob("plots/*.png"))
+    assert (len(pictures) > 0) == (experiment is not SCHEDULES)
+    assert all(f"plots/{picture.name}" in text for picture in pictures)
+
+
 def test_no_curves_give_no_verdict(tmp_path):
     assert BATCH.verdict(pd.DataFrame()).status == "not enough runs"
     frame = planted_batches(tmp_path)
-    assert selected(BATCH, frame.drop(columns="heldout_loss"), [tmp_path]).empty
+    assert selected(BATCH, frame.drop(columns="heldout_loss"), [tmp_path]).frame.empty

@@ -61,7 +61,7 @@ def test_a_world_that_obeys_the_prediction_is_reproduced():
     assert third["approach 3: a"].status == "reproduced"
     assert third["approach 3: E, nats a token"].status in ("reproduced", "reproduced in part")
     assert len(CHINCHILLA.table(frame)) >= 8
-    assert [name for name, _ in CHINCHILLA.fitted(frame)] == list(CHINCHILLA.drawn)
+    assert [name for name, _ in CHINCHILLA.fitted(frame)] == list(CHINCHILLA.shown)
     of_s = {finding.what: finding.status for finding in ZIPF.verdict(ZIPF.select(frame)).findings}
     assert of_s["s = 1.35: α, of parameters"].startswith("reproduced")
     assert of_s["s = 1.2: α, of parameters"] == "not enough runs"

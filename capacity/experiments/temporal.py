@@ -1,0 +1,125 @@
+"""Loss by position in the window: what the first third of a training says about the rest."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pandas as pd
+
+from capacity.experiments.comparison import matching
+from capacity.experiments.experiment import Finding, Scale, Status, Verdict, sweeps_of
+from capacity.laws.forecast import FIRST, RIVALS, errors, forecast
+from capacity.laws.ratios import LEAST_SEEDS
+from capacity.store.sources import HELDOUT, load_curves
+from eval.heldout import by_position
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+_LEAST_CHECKPOINTS = 20
+_EARLY = 0.01
+"""Checkpoints in this first part of the training, while it warms up, are left out."""
+
+
+@dataclass(frozen=True)
+class Temporal:
+    """Mean losses over seeds at every checkpoint and position."""
+
+    title: str = "loss by position over time"
+    question: str = (
+        "Do laws of loss by position, fitted to the first third of the checkpoints, predict the others, and do all "
+        "positions learn alike?"
+    )
+    source: str = (
+        "Xiong et al. (arXiv 2404.17785): the loss falls with the position as a0/(1 + a1·i) + a2, and the parameters "
+        "early in a training predict those later on. Kaplan et al. (arXiv 2001.08361, appendix D.5) have a power law "
+        "in the position. How the parameters depend on tokens is here a power law, which is ours."
+    )
+    published: tuple[str, ...] = ("scaling",)
+    figures: tuple[str, ...] = ()
+
+    def sweeps(self, scale: Scale) -> Sequence[Mapping[str, Any]]:
+        """Options of the sweeps. Raises ValueError for a scale that it does not have."""
+        large = {"sizes": "4-4", "tokens": 200_000_000, "heldout_tokens": 500_000}
+        return sweeps_of((("laptop", "reproduce/temporal", {}), ("gpu", "reproduce/temporal", large)), scale)
+
+    def select(self, frame: pd.DataFrame) -> pd.DataFrame:
+        """The runs on text files with packed windows, of one size and number of tokens."""
+        if not {"corpus", "budget", "heldout_loss"} <= set(frame):
+            return frame.iloc[:0]
+        rows = matching(frame, {"dataset": "corpus", "layout": "packed", "quantization": "none"})
+        most = rows.groupby(["size", "budget"])["seed"].transform("nunique")
+        return rows[most == most.max()]
+
+    def along(self, runs: pd.DataFrame, folders: Sequence[Path]) -> pd.DataFrame:
+        """A row for each checkpoint and position: tokens, position, loss and lr, means over seeds."""
+        curves = load_curves(*folders, runs=list(runs["run_id"]), kind=HELDOUT) if len(runs) else pd.DataFrame()
+        points = [
+            {"tokens": row["tokens"], "run_id": row["run_id"], "lr": row["lr"]}
+            | {"position": (first * last) ** 0.5, "loss": loss}
+            for row in curves.to_dict("records")
+            if row["tokens"] >= _EARLY * curves["tokens"].max()
+            for first, last, loss in by_position({str(name): value for name, value in row.items()})
+        ]
+        if not points:
+            return pd.DataFrame()
+        each = pd.DataFrame(points).groupby(["tokens", "position"], as_index=False)
+        means = each.agg(loss=("loss", "mean"), lr=("lr", "mean"), seeds=("run_id", "nunique"))
+        return means[means["seeds"] == means["seeds"].max()].reset_index(drop=True)
+
+    def table(self, frame: pd.DataFrame) -> pd.DataFrame:
+        """The loss at some positions and checkpoints."""
+        tokens, positions = (sorted(frame[name].unique()) for name in ("tokens", "position"))
+        shown = frame[
+            frame["tokens"].isin(tokens[:: max(1, len(tokens) // 6)] + tokens[-1:])
+            & frame["position"].isin(positions[:: max(1, len(positions) // 8)] + positions[-1:])
+        ]
+        cells = shown.pivot(index="tokens", columns="position", values="loss")
+        cells.columns = pd.Index([f"position {position:.0f}" for position in cells])
+        texts = cells.map(lambda loss: f"{loss:.3f}").reset_index()
+        return texts.assign(tokens=[f"{number:,.0f}" for number in texts["tokens"]])
+
+    def verdict(self, frame: pd.DataFrame) -> Verdict:
+        """Whether the hyperbolic law predicts later checkpoints better than its rivals."""
+        says = "predicts later checkpoints"
+        if not self._enough(frame):
+            return Verdict("not enough runs", [], [Finding("hyperbolic in position", says, "", "not enough runs")])
+        found = errors(forecast(frame)).set_index("rival")["mean"]
+        best = str(found.index[0])
+        status: Status = "reproduced" if best == "hyperbolic" else "reproduced in part"
+        status = status if found["hyperbolic"] < found["last"] else "not reproduced"
+        status = status if frame["seeds"].min() >= LEAST_SEEDS else "not enough runs"
+        told = ", ".join(f"{RIVALS[str(name)]} {error:.3f}" for name, error in found.items())
+        here = f"off by {found['hyperbolic']:.3f} nats, the last value by {found['last']:.3f}"
+        seen = f"Fitted to the first {FIRST:.0%} of {frame['tokens'].nunique()} checkpoints"
+        evidence = [f"{seen}; mean absolute errors: {told}.", _alike(frame)]
+        return Verdict(status, evidence, [Finding("hyperbolic in position", says, here, status)])
+
+    def drawn(self, frame: pd.DataFrame) -> "Mapping[str, Figure]":
+        """The forecast, by the name of its file."""
+        from capacity.report.figures.laws.position import draw_forecast
+
+        return {"forecast": draw_forecast(forecast(frame))} if self._enough(frame) else {}
+
+    @staticmethod
+    def _enough(frame: pd.DataFrame) -> bool:
+        """Whether there are checkpoints to fit and to predict."""
+        return len(frame) > 0 and frame["tokens"].nunique() >= _LEAST_CHECKPOINTS
+
+
+def _alike(frame: pd.DataFrame) -> str:
+    """Whether early and late positions had the same share of their fall behind them half-way (in logarithms)."""
+    tokens = sorted(frame["tokens"].unique())
+    first, middle, last = (
+        frame[frame["tokens"] == tokens[at]].set_index("position")["loss"] for at in (0, len(tokens) // 2, -1)
+    )
+    share = ((first - middle) / (first - last)).sort_index()
+    few = max(1, len(share) // 4)
+    return (
+        f"Of its fall, the loss at the earliest quarter of positions had {share.iloc[:few].mean():.0%} behind it after "
+        f"{tokens[len(tokens) // 2]:,.0f} tokens, and at the latest quarter {share.iloc[-few:].mean():.0%}."
+    )
+
+
+TEMPORAL = Temporal()
