@@ -99,7 +99,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
         print(f"error: {short(printable(error), 2000)}", file=sys.stderr)
         return 2
     figures = draw(options.folder)
-    print(best_table(load(options.folder)))
+    frame = load(options.folder)
+    if frame["bits_per_param"].notna().any():
+        print(best_table(frame))
     print(f"{count_runs(number)} and {len(figures)} files of figures in {options.folder}.")
     return 0
 

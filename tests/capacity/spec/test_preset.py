@@ -126,6 +126,7 @@ SAMPLES = {
     **{"warmup_steps": 3, "final_lr": 0.5, "precision": "bf16", "compile": "off", "quantize": ("gptq-int4", "rtn-fp8")},
     **{
         "kernels": "pytorch",
+        "corpus": "src/**/*.py",
         "eval_people": 12,
         "heldout_tokens": 500,
         "heldout_points": 3,
