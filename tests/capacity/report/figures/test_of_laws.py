@@ -29,6 +29,8 @@ SHOWN = {
     "isoloss": {"3"},
     "residuals": {"power", "2", "3"},
     "held_out": {"power"},
+    "schedule": set(),
+    "position": set(),
 }
 
 
