@@ -1,6 +1,6 @@
 """Figures of fitted laws: they show the runs, the fit and what was held out."""
 
-import matplotlib
+import matplotlib.style
 import numpy as np
 import pytest
 from matplotlib.backends.backend_agg import FigureCanvasAgg
