@@ -33,6 +33,7 @@ EXPERIMENTS: "Registry[Experiment]" = Registry(
         "zipf": "capacity.experiments.zipf:ZIPF",
         "kaplan": "capacity.experiments.grid:KAPLAN",
         "chinchilla": "capacity.experiments.grid:CHINCHILLA",
+        "predict": "capacity.experiments.predict:PREDICT",
         "batch": "capacity.experiments.batch:BATCH",
         "schedules": "capacity.experiments.schedules:SCHEDULES",
         "temporal": "capacity.experiments.temporal:TEMPORAL",

@@ -4,6 +4,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
+import numpy as np
 import pandas as pd
 
 from capacity.experiments.experiment import Scale
@@ -31,6 +32,8 @@ BUDGETS = (1e11, 2.5e11, 6.3e11, 1.6e12, 4e12, 1e13)
 """FLOPs, over a factor of 100."""
 _TOKENS = {"laptop": (2e5, 2e8), "gpu": (1e7, 5e9)}
 """The fewest and the most tokens of a run; others would say little, or take long."""
+_OFF = 0.05
+"""By how much the FLOPs of a run may differ from its budget."""
 _EXPONENTS = predicted_exponents(S)
 GPU_FLOPS_A_TOKEN = {"2x64x2": 656_256, "4x64x2": 1_286_016, "2-2": 2_492_160, "3-3": 8_221_824, "4-4": 19_299_840}
 
@@ -67,9 +70,11 @@ def _largest(rows: pd.DataFrame) -> pd.DataFrame:
     return rows[rows["params"] == runs[runs == runs.max()].index.max()]
 
 
-def _frontier(rows: pd.DataFrame) -> pd.DataFrame:
-    """The rows of the best size of each budget."""
-    of_budget = rows.assign(budget_of=[min(BUDGETS, key=lambda C: abs(C / flops - 1)) for flops in rows["flops"]])
+def frontier_rows(rows: pd.DataFrame) -> pd.DataFrame:
+    """The rows of the best size of each budget, by the mean over seeds; rows of no budget are left out."""
+    budgets = np.array([*BUDGETS, *(1000 * budget for budget in BUDGETS)])
+    nearest = budgets[np.abs(np.log(rows["flops"].to_numpy(float)[:, None] / budgets)).argmin(axis=1)]
+    of_budget = rows.assign(budget_of=nearest)[np.abs(rows["flops"].to_numpy(float) / nearest - 1) < _OFF]
     means = of_budget.groupby(["budget_of", "size"], as_index=False)["heldout_loss"].mean()
     best = means.loc[means.groupby("budget_of")["heldout_loss"].idxmin(), ["budget_of", "size"]]
     return of_budget.merge(best, on=["budget_of", "size"]).drop(columns="budget_of")
@@ -114,7 +119,7 @@ KAPLAN = Fitted(
     fits=(
         OneFit("L(N), most tokens", Power("params"), rows=_most("tokens", "params")),
         OneFit("L(D), largest model", Power("tokens"), rows=_largest),
-        OneFit("L(C), best size", Power("flops"), rows=_frontier),
+        OneFit("L(C), best size", Power("flops"), rows=frontier_rows),
         OneFit("L(N, D)", kaplan_nd),
         OneFit("best N, all parameters", chinchilla_2),
         _without_embeddings(_SECOND, "best N, without embeddings"),
