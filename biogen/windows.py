@@ -16,7 +16,7 @@ from typing import Literal
 import numpy as np
 from jaxtyping import Int, UInt8
 
-from biogen.config import trained_on_questions
+from biogen.config import EVALUATION, trained_on_questions
 from biogen.cursor import NO_TEXT, Cursor, Line, Windows, from_arrays, to_arrays
 from biogen.dataset import Dataset, mean_length
 from biogen.pieces import Texts, stack_outlines
@@ -63,7 +63,7 @@ class Batches:
     ) -> None:
         """batch: windows in a batch. context: tokens in a window (packed), or at most in a row (rows).
 
-        exposures: how often every person is seen; or tokens: as many exposures as that takes, and some more.
+        exposures: how often every person is seen. tokens: in place of them, as many exposures as these take and a few.
         Raises ValueError if there are not enough names for the junk or new people, or if a text may be longer than a
         row.
         """
@@ -85,6 +85,10 @@ class Batches:
         self._tokens = tokens
         if tokens is not None:
             exposures = 1 + math.ceil(tokens / self._tokens_each * _SPARE)
+            if exposures >= EVALUATION:
+                raise ValueError(
+                    f"tokens: {tokens} is not allowed; {self.people} people would be seen 2^31 times or more"
+                )
         if exposures is None:
             raise ValueError("exposures: is required where no tokens are given")
         self.exposures = exposures

@@ -7,6 +7,7 @@ In: the fits by name, each a law and the runs that it is fitted to, and expectat
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import lru_cache
+from itertools import product
 from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
 
 import pandas as pd
@@ -15,10 +16,13 @@ from capacity.experiments.comparison import matching
 from capacity.experiments.experiment import Finding, Scale, Status, Verdict, sweeps_of, together
 from capacity.laws.fit import CONVERGED, Fit, Interval, Law
 from capacity.laws.ratios import LEAST_SEEDS
+from train.sizes import parse_size
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
+_USUAL = {"quantization": "none", "recipe": "fast", "schedule": "cosine", "final_lr": 0.0}
+"""What all its runs have in common unless an experiment says otherwise."""
 _SURE = 0.2
 """A fitted number is sure if its interval reaches at most this share of what is expected to either side."""
 _NEAR = 0.15
@@ -35,7 +39,7 @@ class OneFit:
     at: Mapping[str, Any] = field(default_factory=dict)
     """Values of options that its runs have."""
     columns: Mapping[str, str] = field(default_factory=dict)
-    """Columns of the runs that are no namesakes of the law's: "params" is perhaps "params_non_embedding"."""
+    """Columns of the runs by the law's names where they differ, such as "params": "params_non_embedding"."""
     rows: Callable[[pd.DataFrame], pd.DataFrame] = lambda rows: rows
     """Chooses among these runs."""
 
@@ -52,8 +56,8 @@ class Expected:
     """A number, or the column of the runs that has it."""
     says: str = ""
     """The source's words; else the number."""
-    ours: bool = False
-    """It is our own guess, no source's, and does not count in the verdict."""
+    counts: bool = True
+    """Whether the verdict rests on it."""
 
 
 @runtime_checkable
@@ -97,11 +101,12 @@ class Fitted:
         return sweeps_of(self.runs, scale)
 
     def select(self, frame: pd.DataFrame) -> pd.DataFrame:
-        """Its runs, with the held-out loss that laws are fitted to."""
-        if not {"heldout_loss", "heldout_entropy"} <= set(frame):
+        """The runs of its own sweeps, of the scale that has more of them; other experiments' runs may lie beside."""
+        if not {"heldout_loss", "heldout_entropy", "budget"} <= set(frame):
             return frame.iloc[:0]
-        rows = matching(frame, {"quantization": "none", "recipe": "fast", **self.shared})
-        return rows.dropna(subset=["heldout_loss", "heldout_entropy"])
+        rows = matching(frame, _USUAL | dict(self.shared)).dropna(subset=["heldout_loss", "heldout_entropy"])
+        scales = dict.fromkeys(scale for scale, _, _ in self.runs)
+        return max((_of_sweeps(rows, self.sweeps(scale)) for scale in scales), key=len)
 
     def fitted(self, frame: pd.DataFrame) -> Sequence[tuple[str, Fit]]:
         """The fits that the page draws."""
@@ -137,11 +142,10 @@ class Fitted:
             found, interval = fit.parameters[claim.parameter], fit.intervals.get(claim.parameter)
             status: Status = "not enough runs"
             if interval is not None and rows.groupby(["size", "tokens"])["seed"].nunique().min() >= LEAST_SEEDS:
-                status = judge(found, interval, value)
+                status = judge(found, interval, value, sure=fit.status == (CONVERGED,))
             says = claim.says or f"{value:.3g}"
-            says = f"our guess: {says}" if claim.ours else says
             findings.append(Finding(f"{claim.fit}: {claim.symbol}", says, f"{found:.3g} ({_ends(interval)})", status))
-        counted = [one.status for one, claim in zip(findings, self.expected, strict=True) if not claim.ours]
+        counted = [one.status for one, claim in zip(findings, self.expected, strict=True) if claim.counts]
         sure = [line for line in evidence if not line.endswith(f"is {CONVERGED}.")]
         return Verdict(together(counted), sure or ["All fits have converged."], findings)
 
@@ -165,11 +169,32 @@ def _fit(law: Any, names: tuple[str, ...], rows: tuple[tuple[float, ...], ...]) 
     return fit
 
 
-def judge(value: float, interval: Interval, expected: float) -> Status:
-    """Whether a fitted number is the expected one: in a narrow interval, or in a wide one or near it (in part)."""
+def _of_sweeps(rows: pd.DataFrame, sweeps: Sequence[Mapping[str, Any]]) -> pd.DataFrame:
+    """The rows with sizes, tokens and people of some sweeps."""
+    points = {
+        (str(parse_size(str(size))), int(float(tokens)), int(people))
+        for sweep in sweeps
+        for size, tokens, people in product(*(_several(sweep[name]) for name in ("sizes", "tokens", "people")))
+    }
+    found = zip(rows["size"], rows["budget"], rows["people"], strict=True)
+    return rows[[(str(size), int(tokens), int(people)) in points for size, tokens, people in found]]
+
+
+def _several(value: Any) -> Sequence[Any]:
+    return value if isinstance(value, list | tuple) else [value]
+
+
+def judge(value: float, interval: Interval, expected: float, *, sure: bool = True) -> Status:
+    """Whether a fitted number is the expected one: in a narrow interval, or in a wide one or near it (in part).
+
+    An interval that reaches as far as the number itself says nothing. sure: whether the fit has converged, with enough
+    levels; else it is right in part at most.
+    """
+    reach = max(interval.high - value, value - interval.low)
+    if not reach < abs(expected):
+        return "not enough runs"
     if interval.low <= expected <= interval.high:
-        narrow = max(interval.high - value, value - interval.low) <= _SURE * abs(expected)
-        return "reproduced" if narrow else "reproduced in part"
+        return "reproduced" if sure and reach <= _SURE * abs(expected) else "reproduced in part"
     return "reproduced in part" if abs(value - expected) <= _NEAR * abs(expected) else "not reproduced"
 
 

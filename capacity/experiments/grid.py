@@ -9,6 +9,7 @@ import pandas as pd
 
 from capacity.experiments.experiment import Scale
 from capacity.experiments.fitted import Expected, Fitted, OneFit
+from capacity.experiments.zipf import ON_GPU as ZIPF_ON_GPU
 from capacity.laws.chinchilla import chinchilla_3
 from capacity.laws.envelope import chinchilla_1
 from capacity.laws.isoflop import chinchilla_2
@@ -30,6 +31,7 @@ FLOPS_A_TOKEN = {
 """Floating-point operations to train on a token, for the sizes of the grid."""
 BUDGETS = (1e11, 2.5e11, 6.3e11, 1.6e12, 4e12, 1e13)
 """FLOPs, over a factor of 100."""
+GPU_BUDGETS = tuple(1000 * budget for budget in BUDGETS)
 _TOKENS = {"laptop": (2e5, 2e8), "gpu": (1e7, 5e9)}
 """The fewest and the most tokens of a run; others would say little, or take long."""
 _OFF = 0.05
@@ -55,26 +57,34 @@ def _without_embeddings(fit: OneFit, name: str) -> OneFit:
     return replace(fit, name=name, columns={**fit.columns, "params": "params_non_embedding"})
 
 
-def _most(column: str, among: str) -> Any:
-    """A choice of the rows with the largest value of a column for each value of another."""
+def _shared_tokens(rows: pd.DataFrame) -> pd.DataFrame:
+    """The rows with the most tokens that as many sizes as possible share."""
+    sizes = rows.groupby("tokens")["size"].nunique()
+    return rows[rows["tokens"] == sizes[sizes == sizes.max()].index.max()]
 
-    def choose(rows: pd.DataFrame) -> pd.DataFrame:
-        return rows[rows[column] == rows.groupby(among)[column].transform("max")]
 
-    return choose
+def _of_the_grid(rows: pd.DataFrame) -> pd.DataFrame:
+    """The rows of a budget."""
+    return rows[_nearest(rows)[1] < _OFF]
+
+
+def _nearest(rows: pd.DataFrame) -> tuple[np.ndarray, np.ndarray]:
+    """The budget that is nearest to each row, and by which share of it the row is off."""
+    flops, budgets = rows["flops"].to_numpy(float), np.array([*BUDGETS, *GPU_BUDGETS])
+    nearest = budgets[np.abs(np.log(flops[:, None] / budgets)).argmin(axis=1)]
+    return nearest, np.abs(flops / nearest - 1)
 
 
 def _largest(rows: pd.DataFrame) -> pd.DataFrame:
-    """The rows of the largest model that has all numbers of tokens."""
+    """The rows of the largest model among those with the most numbers of tokens."""
     runs = rows.groupby("params")["tokens"].nunique()
     return rows[rows["params"] == runs[runs == runs.max()].index.max()]
 
 
 def frontier_rows(rows: pd.DataFrame) -> pd.DataFrame:
     """The rows of the best size of each budget, by the mean over seeds; rows of no budget are left out."""
-    budgets = np.array([*BUDGETS, *(1000 * budget for budget in BUDGETS)])
-    nearest = budgets[np.abs(np.log(rows["flops"].to_numpy(float)[:, None] / budgets)).argmin(axis=1)]
-    of_budget = rows.assign(budget_of=nearest)[np.abs(rows["flops"].to_numpy(float) / nearest - 1) < _OFF]
+    nearest, off = _nearest(rows)
+    of_budget = rows.assign(budget_of=nearest)[off < _OFF]
     means = of_budget.groupby(["budget_of", "size"], as_index=False)["heldout_loss"].mean()
     best = means.loc[means.groupby("budget_of")["heldout_loss"].idxmin(), ["budget_of", "size"]]
     return of_budget.merge(best, on=["budget_of", "size"]).drop(columns="budget_of")
@@ -82,10 +92,18 @@ def frontier_rows(rows: pd.DataFrame) -> pd.DataFrame:
 
 _RUNS = (
     *grid_sweeps(FLOPS_A_TOKEN, BUDGETS, "laptop"),
-    *grid_sweeps(GPU_FLOPS_A_TOKEN, [C * 100 for C in BUDGETS], "gpu"),
+    *grid_sweeps(GPU_FLOPS_A_TOKEN, GPU_BUDGETS, "gpu"),
 )
+_ON_TEXT = {1: 0.50, 2: 0.49, 3: 0.46}
+"""The exponent a by each approach (Hoffmann et al., table 2)."""
+
+
+def _told(on_text: float) -> str:
+    return f"{_EXPONENTS['a']:.3f} by the capacity law; {on_text:.2f} on text"
+
+
 _SHARED = {"dataset": "biod", "population": "zipf", "zipf": S}
-_SECOND = OneFit("approach 2", chinchilla_2)
+_SECOND = OneFit("approach 2", chinchilla_2, rows=_of_the_grid)
 
 CHINCHILLA = Fitted(
     title="Chinchilla's three approaches",
@@ -98,7 +116,7 @@ CHINCHILLA = Fitted(
     shared=_SHARED,
     fits=(OneFit("approach 1", chinchilla_1), _SECOND, OneFit("approach 3", chinchilla_3)),
     expected=(
-        *(Expected(f"approach {one}", "a", "a", _EXPONENTS["a"]) for one in (1, 2, 3)),
+        *(Expected(f"approach {one}", "a", "a", _EXPONENTS["a"], _told(text)) for one, text in _ON_TEXT.items()),
         Expected("approach 3", "E", "E, nats a token", "heldout_entropy"),
     ),
     published=("scaling",),
@@ -114,23 +132,23 @@ KAPLAN = Fitted(
         "grows as C^0.73. Porian et al. (arXiv 2406.19146), Pearce and Song (arXiv 2406.12907): counting embeddings "
         "brings it near Chinchilla's 0.50. In this world the capacity law gives the exponents of L − E."
     ),
-    runs=_RUNS,
+    runs=(*_RUNS, ("laptop", "reproduce/zipf", {"zipf": S}), ("gpu", "reproduce/zipf", {**ZIPF_ON_GPU, "zipf": S})),
     shared=_SHARED,
     fits=(
-        OneFit("L(N), most tokens", Power("params"), rows=_most("tokens", "params")),
+        OneFit("L(N), equal tokens", Power("params"), rows=_shared_tokens),
         OneFit("L(D), largest model", Power("tokens"), rows=_largest),
         OneFit("L(C), best size", Power("flops"), rows=frontier_rows),
         OneFit("L(N, D)", kaplan_nd),
-        OneFit("best N, all parameters", chinchilla_2),
+        replace(_SECOND, name="best N, all parameters"),
         _without_embeddings(_SECOND, "best N, without embeddings"),
     ),
     expected=(
-        Expected("L(N), most tokens", "b", "exponent of N", -_EXPONENTS["alpha"]),
+        Expected("L(N), equal tokens", "b", "exponent of N", -_EXPONENTS["alpha"]),
         Expected("L(D), largest model", "b", "exponent of D", -_EXPONENTS["beta"]),
         Expected("L(C), best size", "b", "exponent of C", -_EXPONENTS["alpha"] * _EXPONENTS["a"]),
         Expected("best N, all parameters", "a", "exponent of the best N", _EXPONENTS["a"]),
-        Expected("best N, without embeddings", "a", "exponent of the best N", 0.73, "0.73, for text", ours=True),
+        Expected("best N, without embeddings", "a", "exponent of the best N", 0.73, "0.73 on text", counts=False),
     ),
     published=("scaling",),
-    shown=("L(N), most tokens", "L(D), largest model", "L(C), best size", "L(N, D)"),
+    shown=("L(N), equal tokens", "L(D), largest model", "L(C), best size", "L(N, D)"),
 )

@@ -8,17 +8,18 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
 import numpy as np
 import pandas as pd
 import yaml
-from pydantic import Field
+from pydantic import BeforeValidator, Field, ValidationError
 
-from basis.flags import read_yaml
+from basis.flags import UserError, explain, read_yaml
 from biogen.config import Frozen
+from capacity.experiments.comparison import matching
 from capacity.experiments.experiment import Finding, Scale, Status, Verdict, sweeps_of
-from capacity.experiments.grid import CHINCHILLA, FLOPS_A_TOKEN, GPU_FLOPS_A_TOKEN, frontier_rows
+from capacity.experiments.grid import BUDGETS, CHINCHILLA, frontier_rows
 from capacity.laws.chinchilla import chinchilla_3, frontier
 from capacity.laws.fit import Fit
 from capacity.laws.power import Power
@@ -30,17 +31,18 @@ SHARE = 30.0
 """The large run has at least so many times the compute of any run that is fitted."""
 _LARGE = {"laptop": 1.25e14, "gpu": 1.25e17}
 """FLOPs of the large run."""
-_FLOPS_A_TOKEN = FLOPS_A_TOKEN | GPU_FLOPS_A_TOKEN
-_NARROW = 0.05
-"""A prediction is sharp if its interval reaches at most this share of it to either side."""
+_NARROW = 0.5
+"""A prediction is sharp if its interval reaches at most this share of the predicted fall to either side."""
+_Word = Annotated[str, BeforeValidator(str)]
+"""A text, which YAML may read as a day or a number."""
 
 
 class Prediction(Frozen):
     """What was predicted, before the large run started."""
 
-    made: str
+    made: _Word
     """The day."""
-    commit: str
+    commit: _Word
     """The commit whose results were fitted."""
     size: str
     tokens: int = Field(ge=1)
@@ -50,6 +52,8 @@ class Prediction(Frozen):
     """The largest budget that was fitted."""
     runs: int = Field(ge=1)
     """Runs that were fitted."""
+    last_loss: float = Field(gt=0)
+    """The best loss at that budget, nats a token."""
     loss: float = Field(gt=0)
     """The predicted held-out loss, nats a token."""
     low: float
@@ -79,13 +83,20 @@ class Predict:
 
     def select(self, frame: pd.DataFrame) -> pd.DataFrame:
         """The runs of the grid, and the large ones."""
-        return CHINCHILLA.select(frame)
+        grid = CHINCHILLA.select(frame)
+        said = prediction(_scale(grid))
+        if said is None or grid.empty:
+            return grid
+        alike = [name for name in ("zipf", "population", "recipe", "schedule", "quantization") if name in frame]
+        first = grid.iloc[0]
+        large = _measured(frame.dropna(subset=["heldout_loss"]), said)
+        return pd.concat([grid, matching(large, {name: first[name] for name in alike})])
 
     def table(self, frame: pd.DataFrame) -> pd.DataFrame:
         """The best size of each budget, what the law says of it, and the large run."""
         fit, small = _fit(frame), frontier_rows(_small(frame))
         rows = [("fitted", *one) for one in small.groupby("flops")]
-        said = prediction("laptop")
+        said = prediction(_scale(frame))
         rows += [("predicted", *one) for one in _measured(frame, said).groupby("flops")] if said else []
         lines = []
         for kind, flops, runs in rows:
@@ -99,7 +110,7 @@ class Predict:
 
     def verdict(self, frame: pd.DataFrame) -> Verdict:
         """Whether the large run came out as predicted."""
-        said = prediction("laptop")
+        said = prediction(_scale(frame))
         if said is None:
             return Verdict("not enough runs", _to_write(frame), [_finding("", "not enough runs")])
         runs = _measured(frame, said)
@@ -107,12 +118,13 @@ class Predict:
         if runs.empty:
             return Verdict("not enough runs", [f"The large run: {told}."], [_finding("", "not enough runs")])
         found = float(runs["heldout_loss"].mean())
-        inside = said.low <= found <= said.high
-        narrow = max(said.high - said.loss, said.loss - said.low) <= _NARROW * said.loss
+        inside = said.low <= found <= said.high and said.flops >= SHARE * said.fitted_flops
+        narrow = max(said.high - said.loss, said.loss - said.low) <= _NARROW * (said.last_loss - said.loss)
         status: Status = "reproduced" if inside and narrow else "reproduced in part" if inside else "not reproduced"
         status = status if runs["seed"].nunique() >= LEAST_SEEDS else "not enough runs"
         times = f"{said.flops / said.fitted_flops:.0f} times the compute of any fitted run"
-        evidence = [f"The large run has {times}.", f"The prediction is of commit {said.commit}."]
+        evidence = [f"The large run has {times}, which reached {said.last_loss:.4f}."]
+        evidence.append(f"The prediction is of commit {said.commit}; git log says when it was written down.")
         return Verdict(status, evidence, [_finding(f"{found:.4f}, {told}", status)])
 
     def fitted(self, frame: pd.DataFrame) -> Sequence[tuple[str, Fit]]:
@@ -129,13 +141,22 @@ def _finding(here: str, status: Status) -> Finding:
 def prediction(scale: Scale) -> Prediction | None:
     """The prediction of a scale; None if there is none."""
     path = FOLDER / f"{scale}.yaml"
-    return Prediction.model_validate(read_yaml(path)) if path.is_file() else None
+    if not path.is_file():
+        return None
+    try:
+        return Prediction.model_validate(read_yaml(path))
+    except ValidationError as error:
+        raise UserError([f"{path}: {line}" for line in explain(error, Prediction)]) from None
 
 
 def _small(frame: pd.DataFrame) -> pd.DataFrame:
     """The runs that may be fitted."""
-    large = _LARGE["laptop"] if frame.empty or frame["flops"].max() < _LARGE["gpu"] / 2 else _LARGE["gpu"]
-    return frame[frame["flops"] <= 1.01 * large / SHARE]
+    return frame[frame["flops"] <= 1.01 * _LARGE[_scale(frame)] / SHARE]
+
+
+def _scale(frame: pd.DataFrame) -> Scale:
+    """The scale of runs, from their compute."""
+    return "gpu" if len(frame) and frame["flops"].median() > BUDGETS[-1] else "laptop"
 
 
 def _measured(frame: pd.DataFrame, said: Prediction) -> pd.DataFrame:
@@ -154,23 +175,26 @@ def _fit(frame: pd.DataFrame) -> Fit | None:
 
 def _to_write(frame: pd.DataFrame) -> list[str]:
     """The prediction as the lines of its file, from runs that are there."""
-    fit, small = _fit(frame), _small(frame) if len(frame) else frame
-    if fit is None or small["flops"].max() < 0.5 * _LARGE["laptop"] / SHARE:
+    fit, small, scale = _fit(frame), _small(frame) if len(frame) else frame, _scale(frame)
+    if fit is None or small["flops"].max() < 0.5 * _LARGE[scale] / SHARE:
         return ["The grid lacks budgets."]
     surface = chinchilla_3.fit(small[["params", "tokens"]].astype(float).assign(loss=small["heldout_loss"]), draws=0)
-    best, _ = frontier(surface.parameters, np.array([_LARGE["laptop"]]))
+    best, _ = frontier(surface.parameters, np.array([_LARGE[scale]]))
     params = small.groupby("size")["params"].first()
     size = str((np.log(params / float(best[0]))).abs().idxmin())
-    tokens = round(_LARGE["laptop"] / _FLOPS_A_TOKEN[size])
-    flops = float(tokens * _FLOPS_A_TOKEN[size])
-    found = fit.predict({"flops": np.array([flops])})
+    flops_a_token = float((small["flops"] / small["tokens"])[small["size"] == size].iloc[0])
+    tokens = round(_LARGE[scale] / flops_a_token)
+    found = fit.predict({"flops": np.array([tokens * flops_a_token])})
+    top = frontier_rows(small)
     content = {
-        **{"made": "DAY", "commit": "COMMIT", "size": size, "tokens": tokens, "flops": flops},
-        **{"fitted_flops": float(small["flops"].max()), "runs": len(small), "loss": round(float(found.value[0]), 5)},
+        **{"made": "DAY", "commit": "COMMIT", "size": size, "tokens": tokens, "flops": tokens * flops_a_token},
+        **{"fitted_flops": float(small["flops"].max()), "runs": len(small)},
+        **{"last_loss": round(float(top[top["flops"] == top["flops"].max()]["heldout_loss"].mean()), 5)},
+        **{"loss": round(float(found.value[0]), 5)},
         **{"low": round(float(found.run_low[0]), 5), "high": round(float(found.run_high[0]), 5)},
     }
     told = yaml.safe_dump(content, default_flow_style=True, sort_keys=False, width=1000).strip()
-    return [f"Write `{told}` to results/predictions/laptop.yaml, commit it, and run the command again."]
+    return [f"Write `{told}` to results/predictions/{scale}.yaml, commit it, and run the command again."]
 
 
 PREDICT = Predict()

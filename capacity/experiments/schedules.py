@@ -13,6 +13,7 @@ from capacity.experiments.experiment import Finding, Scale, Status, Verdict, swe
 from capacity.laws.fit import Fit
 from capacity.laws.ratios import LEAST_SEEDS
 from capacity.laws.schedule import Annealing, MultiPower
+from capacity.store.parquet import thin
 from capacity.store.sources import TRAIN, load_curves
 from train.schedules import left_of_peak
 
@@ -49,10 +50,12 @@ class Schedules:
         """The runs of all schedules, of those sizes and tokens that have each of them."""
         if not {"schedule", "budget", "population"} <= set(frame):
             return frame.iloc[:0]
-        rows = matching(frame, {"population": "zipf", "recipe": "fast", "quantization": "none", "final_lr": 0.1})
+        rows = matching(frame, {"population": "zipf", "recipe": "fast", "quantization": "none"})
+        rows = rows[(rows["final_lr"] == 0.1) | (rows["schedule"] == "constant")]
         rows = rows[rows["schedule"].isin([*_FITTED, _PREDICTED]) & rows["budget"].notna()]
-        schedules = rows.groupby(["size", "lr", "batch"])["schedule"].transform("nunique")
-        return rows[schedules == len(_FITTED) + 1]
+        alike = rows.groupby(["size", "people", "lr"])
+        rows = rows[alike["schedule"].transform("nunique") == len(_FITTED) + 1]
+        return rows[rows["params"] == rows["params"].mode().max()] if len(rows) else rows
 
     def along(self, runs: pd.DataFrame, folders: Sequence[Path]) -> pd.DataFrame:
         """A row for each point of the mean curve over seeds: its schedule, step, learning rate and loss."""
@@ -61,8 +64,9 @@ class Schedules:
             return curves
         options = ["run_id", *_CURVE, "seed", "steps", "warmup_steps", "lr", "final_lr", "quantization", "zipf"]
         named = runs[[name for name in options if name in runs]].rename(columns={"steps": "all_steps", "lr": "peak"})
-        curves = curves[["run_id", "exposures", "loss"]].merge(named, on="run_id")
         curves = curves.sort_values(["run_id", "exposures"], kind="stable")
+        curves = pd.concat([thin(rows) for _, rows in curves.groupby("run_id")])  # as published runs have them
+        curves = curves.merge(named, on="run_id")
         each = curves.groupby("run_id")["exposures"]
         before = each.shift(fill_value=0.0)  # a record is a mean over the steps since the one before
         curves["share"] = (curves["exposures"] + before) / 2 / each.transform("max")
@@ -99,7 +103,7 @@ class Schedules:
         """Whether the unseen schedules are predicted as well as by the source."""
         findings = []
         for place, (name, law) in enumerate(_LAWS.items()):
-            if frame.empty:
+            if frame.empty or set(frame["schedule"]) != {*_FITTED, _PREDICTED}:
                 findings.append(Finding(name, "R² of at least 0.998", "", "not enough runs"))
                 continue
             fit, unseen = _fit(law, frame), frame[frame["schedule"] == _PREDICTED]

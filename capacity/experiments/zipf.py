@@ -6,7 +6,7 @@ from capacity.laws.zipf import predicted_exponents
 
 _EXPONENTS = (1.2, 1.35, 1.6)
 _SYMBOLS = {"alpha": "α, of parameters", "beta": "β, of tokens", "a": "a, of the best parameters for a budget"}
-_LARGE = {
+ON_GPU = {
     "sizes": ["2x32x2", "2x64x2", "2-2", "4-4", "8-8"],
     "people": 20_000_000,
     "tokens": [10_000_000, 30_000_000, 100_000_000, 300_000_000, 1_000_000_000],
@@ -32,7 +32,7 @@ ZIPF = Fitted(
         "a = β/(α + β) = 1/(s + 1). The irreducible loss E is the entropy of a text. "
         "Related: Hutter (arXiv 2102.04074), Michaud et al. (arXiv 2303.13506), Cabannes et al. (arXiv 2310.02984)."
     ),
-    runs=(("laptop", "reproduce/zipf", {}), ("gpu", "reproduce/zipf", _LARGE)),
+    runs=(("laptop", "reproduce/zipf", {}), ("gpu", "reproduce/zipf", ON_GPU)),
     shared={"dataset": "biod", "population": "zipf"},
     fits=tuple(OneFit(f"s = {s:g}", chinchilla_3, {"zipf": s}) for s in _EXPONENTS),
     expected=tuple(one for s in _EXPONENTS for one in _expected(s)),

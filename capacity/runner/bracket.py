@@ -112,7 +112,7 @@ def _ladders(plans: Sequence[Plan]) -> dict[str, _Ladder]:
     for plan, values in sorted(
         zip(plans, options.to_dict("records"), strict=True), key=lambda one: one[0].config.data.people
     ):
-        unit = "exposures" if values.get("exposures") is not None else "budget"
+        unit = "exposures" if pd.notna(values.get("exposures")) else "budget"
         name = f"{values['size']} after {phrase(unit, values[unit])}"
         name += f" with {label({key: values[key] for key in kind})}" if kind else ""
         ladders.setdefault(name, {}).setdefault(plan.config.data.people, []).append(plan)

@@ -24,13 +24,17 @@ class HeldOut:
         points = range(1, _DECADES * each + 1) if self._asked else ()
         self.marks = [exposures * 10 ** (-point / each) for point in points]
         """Exposures at which to measure, besides the end."""
+        self._last: dict[str, Any] = {}
 
     def measure(self, model: LanguageModel, trainer: Trainer) -> dict[str, Any]:
         """The losses now, with the progress and the learning rate (of the next step)."""
         if not self._asked:
             return {}
+        if self._last.get("steps") == trainer.steps:  # several points lie within one step
+            return self._last
         now = {"exposures": trainer.exposures, "tokens": trainer.tokens, "steps": trainer.steps, "lr": trainer.lr}
-        return now | heldout_record(model, self._windows, self._dataset)
+        self._last = now | heldout_record(model, self._windows, self._dataset)
+        return self._last
 
     @cached_property
     def _windows(self) -> HeldOutWindows:

@@ -89,7 +89,7 @@ class Run:
             processes=ranks.size,
         )
         self.trainer = Trainer(self.model, self.settings, device, ranks)
-        self.marks = log_spaced(self.exposures)
+        self.marks = log_spaced(self.exposures if self.config.budget is None else 0.9 * self.exposures)
         self.heldout = HeldOut(self.dataset, self.config, self.exposures)
         self.log_steps = max(1, self.batches.expected_steps() // _RECORDS)
         self.counts = self.model.parameter_counts()
@@ -323,7 +323,7 @@ class Run:
             raise ValueError(f"exposures: the training ended at {reached} of {planned}")
         if planned is None and not trainer.trained:
             raise ValueError(f"tokens: the training ended at {trainer.tokens} of {self.config.budget}")
-        exposures = planned or reached
+        exposures = planned or self.exposures
         self._report({"exposures": exposures, "measuring": True})
         records = measure_copies(
             self.model,
@@ -387,7 +387,7 @@ class Run:
             "vocab": self.dataset.tokenizer.vocab,
             "dataset": data.dataset,
             "people": data.people,
-            "exposures": self.config.exposures or self.trainer.exposures,
+            "exposures": self.config.exposures or self.exposures,
             "junk": str(data.junk),
             "recipe": self.config.training.recipe,
             "steps": self.trainer.steps,

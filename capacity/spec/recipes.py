@@ -60,6 +60,8 @@ def resolve(
     given = {key: value for key, value in options.model_dump().items() if value is not None}
     if OPTIMIZERS[given.get("optimizer", decided["optimizer"])].one_lr:
         decided["embedding_lr"] = given.get("lr", decided["lr"])
+    if options.schedule == "constant":
+        given["final_lr"] = 1.0  # whatever is given, it does not fall
     return Training(**{"layout": layout, **decided, **given, "batch": batch})
 
 

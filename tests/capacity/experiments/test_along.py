@@ -20,7 +20,15 @@ from train.schedules import left_of_peak
 LAW = {"L0": 0.3, "A": 3.0, "alpha": 0.5, "B": 20.0, "C": 1.0, "beta": 0.5, "gamma": 0.5}
 SHARED = {
     **{"population": "zipf", "zipf": 1.35, "recipe": "fast", "quantization": "none", "size": "2x32x2", "lr": 0.015},
-    **{"final_lr": 0.1, "heldout_loss": 1.0, "warmup_steps": 50, "dataset": "biod", "people": 1000, "batch": 64},
+    **{
+        "final_lr": 0.1,
+        "heldout_loss": 1.0,
+        "warmup_steps": 50,
+        "dataset": "biod",
+        "people": 1000,
+        "batch": 64,
+        "params": 27_680,
+    },
 }
 
 

@@ -1,5 +1,7 @@
 """The grid of Kaplan's and Chinchilla's laws: what it costs, and planted surfaces that its fits find again."""
 
+import math
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -11,6 +13,7 @@ from capacity.laws.fit import Interval
 from capacity.laws.zipf import predicted_exponents
 from capacity.spec.plan import make_plans
 from capacity.spec.preset import Preset
+from train.sizes import parse_size
 
 PARAMS = dict(zip(FLOPS_A_TOKEN, (4416, 7696, 14256, 27680, 59952, 104512, 204480), strict=True))
 
@@ -43,12 +46,14 @@ def planted(s, noise=0.002):
             **{"size": size, "params": PARAMS[size], "params_non_embedding": PARAMS[size] * 0.8, "tokens": tokens},
             **{"flops": tokens * FLOPS_A_TOKEN[size], "seed": seed, "zipf": s, "population": "zipf"},
             **{"dataset": "biod", "recipe": "fast", "quantization": "none", "heldout_entropy": E},
+            **{"budget": tokens, "people": 10_000_000, "schedule": "cosine", "final_lr": 0.0},
         }
-        for sweep in CHINCHILLA.sweeps("laptop")
-        for size in [sweep["sizes"]]
-        for tokens in sweep["tokens"]
+        for sweep in (*CHINCHILLA.sweeps("laptop"), *ZIPF.sweeps("laptop"))
+        for size in ([sweep["sizes"]] if isinstance(sweep["sizes"], str) else sweep["sizes"])
+        for tokens in map(int, map(float, sweep["tokens"]))
         for seed in range(3)
     ]
+    rows = [row | {"size": str(parse_size(row["size"]))} for row in rows]
     frame = pd.DataFrame(rows)
     loss = E + 8 * frame["params"] ** -law["alpha"] + 20 * frame["tokens"] ** -law["beta"]
     return frame.assign(heldout_loss=loss * np.exp(noise * rng.standard_normal(len(frame))))
@@ -62,7 +67,7 @@ def test_a_world_that_obeys_the_prediction_is_reproduced():
     assert third["approach 3: E, nats a token"].status in ("reproduced", "reproduced in part")
     assert len(CHINCHILLA.table(frame)) >= 8
     assert [name for name, _ in CHINCHILLA.fitted(frame)] == list(CHINCHILLA.shown)
-    of_s = {finding.what: finding.status for finding in ZIPF.verdict(ZIPF.select(frame)).findings}
+    of_s = {finding.what: finding.status for finding in ZIPF.verdict(ZIPF.select(planted(1.35))).findings}
     assert of_s["s = 1.35: α, of parameters"].startswith("reproduced")
     assert of_s["s = 1.2: α, of parameters"] == "not enough runs"
 
@@ -77,7 +82,24 @@ def test_runs_of_other_worlds_do_not_count():
     frame = planted(1.35)
     assert CHINCHILLA.select(frame.assign(population="fixed")).empty
     assert CHINCHILLA.select(frame.drop(columns="heldout_loss")).empty
-    assert len(ZIPF.select(frame)) == len(frame)
+    assert len(ZIPF.select(frame)) == 5 * 5 * 3
+    assert len(CHINCHILLA.select(frame)) == len(frame) - 5 * 5 * 3
+    assert len(KAPLAN.select(frame)) == len(frame)
+
+
+@pytest.mark.parametrize("change", [{"schedule": "constant"}, {"final_lr": 0.1}, {"people": 1000}, {"budget": 123}])
+def test_runs_of_other_experiments_in_the_folder_do_not_count(change):
+    frame = planted(1.35)
+    both = pd.concat([frame, frame.assign(**change)])
+    for experiment in (CHINCHILLA, KAPLAN, ZIPF):
+        assert len(experiment.select(both)) == len(experiment.select(frame))
+
+
+def test_kaplans_laws_are_found_in_a_world_that_obeys_them():
+    verdict = KAPLAN.verdict(KAPLAN.select(planted(1.35, noise=0.0005)))
+    found = {finding.what: finding.status for finding in verdict.findings}
+    for what in ("L(N), equal tokens: exponent of N", "L(D), largest model: exponent of D"):
+        assert found[what].startswith("reproduced"), verdict.findings
 
 
 @pytest.mark.parametrize(
@@ -88,10 +110,14 @@ def test_runs_of_other_worlds_do_not_count():
         (0.37, 0.36, 0.38, "reproduced in part"),
         (0.5, 0.45, 0.55, "not reproduced"),
         (-0.35, -0.37, -0.33, "not reproduced"),
+        (0.36, -5.0, 9.0, "not enough runs"),
+        (0.36, math.nan, math.nan, "not enough runs"),
     ],
 )
 def test_a_fitted_number_is_judged_by_its_interval(value, low, high, status):
     assert judge(value, Interval(low, high), 0.35) == status
+    if status == "reproduced":
+        assert judge(value, Interval(low, high), 0.35, sure=False) == "reproduced in part"
 
 
 @pytest.mark.parametrize("s", [1.2, 1.35, 1.6])

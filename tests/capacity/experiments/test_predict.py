@@ -6,6 +6,7 @@ import pandas as pd
 import pytest
 import yaml
 
+from basis.flags import UserError
 from capacity.experiments import predict
 from capacity.experiments.grid import BUDGETS, CHINCHILLA, frontier_rows
 from capacity.experiments.predict import PREDICT, Prediction
@@ -13,7 +14,7 @@ from tests.capacity.experiments.test_grid import planted
 
 SAID = {
     **{"made": "2026-01-01", "commit": "abc", "size": "2x64x2", "tokens": 150_000_000, "flops": 1.25e14},
-    **{"fitted_flops": 1.6e12, "runs": 90, "loss": 0.6, "low": 0.59, "high": 0.61},
+    **{"fitted_flops": 1.6e12, "runs": 90, "last_loss": 0.7, "loss": 0.6, "low": 0.59, "high": 0.61},
 }
 
 
@@ -40,7 +41,9 @@ def test_without_a_prediction_the_grid_alone_is_run_and_what_to_write_is_told(sm
     verdict = PREDICT.verdict(small)
     assert verdict.status == "not enough runs"
     (content,) = re.findall("`({.*})`", verdict.evidence[0])
-    told = Prediction(**yaml.safe_load(content))
+    told = Prediction(**yaml.safe_load(content.replace("DAY", "2026-11-30").replace("COMMIT", "1234567")))
+    assert (told.made, told.commit) == ("2026-11-30", "1234567")
+    assert told.loss < told.last_loss
     assert told.low < told.loss < told.high
     assert told.flops >= 30 * told.fitted_flops
     assert told.flops == pytest.approx(1.25e14, rel=1e-3)
@@ -69,3 +72,21 @@ def test_the_large_run_is_in_no_fit_and_on_no_frontier(small):
     assert before.parameters == after.parameters
     assert set(frontier_rows(with_it)["flops"]) == set(frontier_rows(small)["flops"])
     assert len(set(frontier_rows(small)["flops"])) == sum(budget < 4.1e12 for budget in BUDGETS)
+
+
+def test_a_wrong_file_is_refused_in_a_line(tmp_path, monkeypatch):
+    predict.prediction.cache_clear()
+    monkeypatch.setattr(predict, "FOLDER", tmp_path)
+    (tmp_path / "laptop.yaml").write_text(yaml.safe_dump(SAID | {"tokens": -1}))
+    with pytest.raises(UserError, match=r"laptop.yaml: tokens: -1 is not allowed"):
+        predict.prediction("laptop")
+    predict.prediction.cache_clear()
+
+
+def test_a_run_outside_or_a_dull_prediction_is_not_reproduced(small, monkeypatch):
+    dull = SAID | {"low": 0.4, "high": 0.8}
+    monkeypatch.setattr(predict, "prediction", lambda scale: Prediction(**dull))
+    assert PREDICT.verdict(large(small, 0.6)).status == "reproduced in part"
+    near = SAID | {"fitted_flops": 1e13}  # not thirty times as large
+    monkeypatch.setattr(predict, "prediction", lambda scale: Prediction(**near))
+    assert PREDICT.verdict(large(small, 0.6)).status == "not reproduced"
