@@ -1,8 +1,8 @@
 """The training loop: a model and batches of windows come in, a trained model and metrics go out.
 
 Exposures are the unit of progress: each batch says how many are done after it, and the learning rate follows them.
-Where a number of tokens is set, tokens are the unit, and the training ends with them. The loop waits for a GPU only when
-it writes a metric.
+Where a number of tokens is set, tokens are the unit, and the training ends with them. The loop waits for a GPU only
+when it writes a metric.
 """
 
 import math

@@ -69,7 +69,8 @@ class Temporal:
         ]
         if not points:
             return pd.DataFrame()
-        return pd.DataFrame(points)
+        rows = pd.DataFrame(points)
+        return rows.assign(checkpoint=rows.groupby(["run_id", "position"])["tokens"].rank().astype(int))
 
     def table(self, frame: pd.DataFrame) -> pd.DataFrame:
         """The loss at some positions and checkpoints, means over seeds."""
@@ -97,7 +98,7 @@ class Temporal:
         status = status if len(each) >= LEAST_SEEDS else "not enough runs"
         told = ", ".join(f"{RIVALS[str(name)]} {error:.3f}" for name, error in found.items())
         here = f"off by {found['hyperbolic']:.3f} nats, the last value by {found['last']:.3f}"
-        tokens = np.unique(frame["tokens"])
+        tokens = np.unique(_means(frame)["tokens"])
         share = tokens[math.ceil(FIRST * len(tokens)) - 1] / tokens[-1]
         seen = f"Fitted to the first {FIRST:.0%} of {len(tokens)} checkpoints, which are {share:.0%} of the tokens"
         evidence = [
@@ -116,12 +117,13 @@ class Temporal:
     @staticmethod
     def _enough(frame: pd.DataFrame) -> bool:
         """Whether there are checkpoints to fit and to predict."""
-        return len(frame) > 0 and frame["tokens"].nunique() >= _LEAST_CHECKPOINTS
+        return len(frame) > 0 and bool(frame.groupby("run_id")["tokens"].nunique().min() >= _LEAST_CHECKPOINTS)
 
 
 def _means(frame: pd.DataFrame) -> pd.DataFrame:
     """The mean over seeds at each checkpoint and position."""
-    return frame.groupby(["tokens", "position"], as_index=False)[["loss", "lr"]].mean()
+    means = frame.groupby(["checkpoint", "position"], as_index=False)[["tokens", "loss", "lr"]].mean()
+    return means.assign(tokens=means.groupby("checkpoint")["tokens"].transform("mean").round())
 
 
 def _positions_apart(frame: pd.DataFrame) -> str:

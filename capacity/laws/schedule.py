@@ -19,6 +19,8 @@ from capacity.laws.paths import Path, paths_of
 from capacity.laws.regression import HUBER
 
 Rows = Float[np.ndarray, " n"]
+_LEAST_RATE = 1e-12
+"""A rate of 0 counts as this, so that its powers are finite."""
 
 
 @dataclass(frozen=True)
@@ -41,7 +43,7 @@ class MultiPower:
 
     def of_path(self, values: Values, path: Path) -> Rows:
         """The loss at each row of a curve."""
-        x = values["C"] * path.since * path.rates ** -values["gamma"]
+        x = values["C"] * path.since * np.maximum(path.rates, _LEAST_RATE) ** -values["gamma"]
         gone = -np.expm1(-values["beta"] * np.log1p(x)) @ path.drops
         return values["L0"] + values["A"] * path.S1 ** -values["alpha"] - values["B"] * gone
 
