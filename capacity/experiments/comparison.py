@@ -147,7 +147,7 @@ class Comparison:
             status = judge(found, claim.low, claim.high) if found and wrong is None else "not enough runs"
             if found and self._at_end(frame, claim) and status in _AT_END:
                 status = _AT_END[status]
-                evidence.append(f"{claim.said}: the best N is the largest or the smallest that was tried.")
+                evidence.append(f"{claim.said}: the best N is the last that was tried.")
             says = f"our guess: {claim.says}" if claim.ours else claim.says
             findings.append(Finding(claim.said, says, told(found) if found else "", status))
             evidence += [] if wrong is None else [f"{claim.said}: {wrong}."]

@@ -125,12 +125,12 @@ CHINCHILLA = Fitted(
 
 KAPLAN = Fitted(
     title="Kaplan's laws",
-    question="Does the loss follow power laws in parameters, tokens and compute, and does Kaplan's exponent depend on "
-    "what counts as a parameter?",
+    question="Are there power laws in parameters, tokens and compute, and does Kaplan's exponent depend on the count?",
     source=(
-        "Kaplan et al. (arXiv 2001.08361): L(N), L(D) and L(C) are power laws, N without embeddings, and the best N "
-        "grows as C^0.73. Porian et al. (arXiv 2406.19146), Pearce and Song (arXiv 2406.12907): counting embeddings "
-        "brings it near Chinchilla's 0.50. In this world the capacity law gives the exponents of L − E."
+        "Kaplan et al. (arXiv 2001.08361): L(N), L(D) and L(C) are power laws. "
+        "N is without embeddings, and the best one grows as C^0.73. "
+        "Porian et al. (arXiv 2406.19146), Pearce and Song (arXiv 2406.12907): with embeddings it is near 0.50. "
+        "In this world the capacity law gives the exponents of L − E."
     ),
     runs=(*_RUNS, ("laptop", "reproduce/zipf", {"zipf": S}), ("gpu", "reproduce/zipf", {**ZIPF_ON_GPU, "zipf": S})),
     shared=_SHARED,

@@ -30,13 +30,13 @@ class Temporal:
 
     title: str = "loss by position over time"
     question: str = (
-        "Do laws of loss by position, fitted to the first third of log-spaced checkpoints, predict the others, and do "
-        "all positions learn alike?"
+        "Do laws of loss by position predict later checkpoints from the first third, and do all positions learn alike?"
     )
     source: str = (
-        "Xiong et al. (arXiv 2404.17785): the loss falls with the position as a0/(1 + a1·i) + a2, and the parameters "
-        "early in a training predict those later on. Kaplan et al. (arXiv 2001.08361, appendix D.5) have a power law "
-        "in the position. How the parameters depend on tokens is here a power law, which is ours."
+        "Xiong et al. (arXiv 2404.17785): the loss falls with the position as a0/(1 + a1·i) + a2. "
+        "Its parameters early in a training predict those later on. "
+        "Kaplan et al. (arXiv 2001.08361, appendix D.5) have a power law in the position. "
+        "How the parameters depend on tokens is here a power law, which is ours."
     )
     published: tuple[str, ...] = ("scaling",)
     figures: tuple[str, ...] = ()
@@ -102,7 +102,8 @@ class Temporal:
         share = tokens[math.ceil(FIRST * len(tokens)) - 1] / tokens[-1]
         seen = f"Fitted to the first {FIRST:.0%} of {len(tokens)} checkpoints, which are {share:.0%} of the tokens"
         evidence = [
-            f"{seen}; mean absolute errors: {told}.",
+            f"{seen}.",
+            f"Mean absolute errors: {told}.",
             "Reproduced means that the law is the best in each seed, in part that it beats the last value in each.",
             _positions_apart(_means(frame)),
         ]
@@ -134,10 +135,9 @@ def _positions_apart(frame: pd.DataFrame) -> str:
     )
     share = ((first - middle) / (first - last)).sort_index()
     few = max(1, len(share) // 4)
-    return (
-        f"Of its fall, the loss at the earliest quarter of positions had {share.iloc[:few].mean():.0%} behind it after "
-        f"{tokens[len(tokens) // 2]:,.0f} tokens, and at the latest quarter {share.iloc[-few:].mean():.0%}."
-    )
+    early, late = (f"{part.mean():.0%}" for part in (share.iloc[:few], share.iloc[-few:]))
+    after = f"{tokens[len(tokens) // 2] / 1e6:.2g} million tokens"
+    return f"After {after} the earliest quarter of positions had {early} of its fall behind it, the latest {late}."
 
 
 TEMPORAL = Temporal()

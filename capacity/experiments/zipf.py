@@ -22,10 +22,7 @@ def _expected(s: float) -> list[Expected]:
 
 ZIPF = Fitted(
     title="unequal people",
-    question=(
-        "If person i is written about with a probability that falls as i^−s, does the capacity law predict how the "
-        "loss falls with parameters and tokens?"
-    ),
+    question="Does the capacity law predict how the loss falls if person i is written about with a probability ∝ i^−s?",
     source=(
         "Our own derivation. A model that holds the K people it has room for, K ∝ P, leaves the tail's share of the "
         "loss, K^(1−s), so α = s − 1. People who came often enough in D tokens are K ∝ D^(1/s), so β = (s − 1)/s and "

@@ -59,7 +59,8 @@ class Position:
         """The loss at positions."""
         position = where["position"]
         if self.form == "hyperbolic":
-            return values["a0"] / (1 + values["a1"] * position) + values["a2"]
+            with np.errstate(over="ignore"):  # a start may be far off
+                return values["a0"] / (1 + values["a1"] * position) + values["a2"]
         return values["c"] * raised(position, -values["d"]) + values["e"]
 
 

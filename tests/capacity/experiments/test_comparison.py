@@ -166,7 +166,7 @@ def test_a_best_N_at_the_end_of_what_was_tried_is_no_full_verdict():
     inside, at_end = (best.verdict(best.select(pd.concat(some))) for some in (several, several[:2]))
     assert inside.status == "reproduced"
     assert at_end.status == "reproduced in part"
-    assert "the best N is the largest or the smallest that was tried." in at_end.evidence[1]
+    assert "the best N is the last that was tried." in at_end.evidence[1]
 
 
 def test_our_own_guesses_do_not_count():
