@@ -11,7 +11,7 @@ import pandas as pd
 
 from capacity.experiments.comparison import matching
 from capacity.experiments.experiment import Finding, Scale, Status, Verdict, sweeps_of
-from capacity.laws.forecast import FIRST, RIVALS, errors, forecast
+from capacity.laws.forecast import FIRST, errors, forecast
 from capacity.laws.ratios import LEAST_SEEDS
 from capacity.store.sources import HELDOUT, load_curves
 from eval.heldout import by_position
@@ -96,14 +96,14 @@ class Temporal:
         beats = all(one["hyperbolic"] < one["last"] for one in each)
         status: Status = "reproduced" if best else "reproduced in part" if beats else "not reproduced"
         status = status if len(each) >= LEAST_SEEDS else "not enough runs"
-        told = ", ".join(f"{RIVALS[str(name)]} {error:.3f}" for name, error in found.items())
+        told = ", ".join(f"{str(name).replace('_', '-')} {error:.3f}" for name, error in found.items())
         here = f"off by {found['hyperbolic']:.3f} nats, the last value by {found['last']:.3f}"
         tokens = np.unique(_means(frame)["tokens"])
         share = tokens[math.ceil(FIRST * len(tokens)) - 1] / tokens[-1]
         seen = f"Fitted to the first {FIRST:.0%} of {len(tokens)} checkpoints, which are {share:.0%} of the tokens"
         evidence = [
             f"{seen}.",
-            f"Mean absolute errors: {told}.",
+            f"Mean absolute errors at the others, in nats: {told}.",
             "Reproduced means that the law is the best in each seed, in part that it beats the last value in each.",
             _positions_apart(_means(frame)),
         ]
