@@ -9,6 +9,7 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
 from capacity.laws.zipf import predicted_exponents
+from capacity.report.figures.laws.axes import log_axis
 from capacity.report.figures.runs import Runs
 from capacity.report.figures.style import P_AXIS, bar_keys, legend, limits, logarithmic, looks_of, new_figure, seed_bars
 
@@ -22,7 +23,7 @@ def draw(runs: Runs) -> dict[str, Figure]:
     if "heldout_entropy" not in frame or frame["heldout_entropy"].isna().all():
         return {}
     frame = frame.assign(above=frame["heldout_loss"] - frame["heldout_entropy"])
-    figure = new_figure(6.6, 3.0, "The loss falls with the exponents that the capacity law predicts, or does not")
+    figure = new_figure(6.6, 3.0, "Loss above the known entropy, and the slopes that the capacity law predicts")
     left, right = figure.subplots(1, 2, sharey=True)
     looks = looks_of([f"s = {s:g}" for s in sorted(frame["zipf"].unique())])
     for (s, rows), (color, marker) in zip(frame.groupby("zipf"), looks.values(), strict=True):
@@ -33,7 +34,8 @@ def draw(runs: Runs) -> dict[str, Figure]:
         _line(right, largest, "tokens", slopes["beta"], color, marker)
     logarithmic(left.xaxis, *limits(frame["params"]))
     logarithmic(right.xaxis, *limits(frame["tokens"]))
-    left.set(yscale="log", ylabel="Loss above the entropy, nats a token")
+    log_axis(left.yaxis, frame["above"].tolist(), 1.1)
+    left.set(ylabel="Loss above the entropy, nats a token")
     left.set(title=f"after {frame['tokens'].max() / 1e6:g}M tokens", xlabel=P_AXIS)
     right.set(title=f"{frame['params'].max() / 1e3:.0f}K parameters", xlabel="Tokens")
     keys = [Line2D([], [], color=color, marker=marker, ls="", label=name) for name, (color, marker) in looks.items()]
