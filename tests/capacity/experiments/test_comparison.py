@@ -105,7 +105,7 @@ def test_sizes_are_paired_and_none_outweighs_another():
     frame = FACTOR.select(pd.concat([*sizes, lone]))
     (claim,) = FACTOR.claims
     assert FACTOR._ratio(frame, claim) == pytest.approx((2.0, 2.0, 2.0, 3))
-    assert len(FACTOR.table(frame)) == 5
+    assert len(FACTOR.table(frame)) == 4
 
 
 def test_a_table_shows_parts_of_R():
