@@ -51,7 +51,7 @@ def refused(arguments, capfd):
         ("--seeds -1", ["seeds: '-1' is not allowed; must be greater than or equal to 0"]),
         (
             "--dataset biox",
-            ["dataset: 'biox' is not allowed; must be bios, bior, biod, random or your own as"],
+            ["dataset: 'biox' is not allowed; must be bios, bior, biod, random, corpus or your own as"],
         ),
         ("--variant sometimes", ["variant: 'sometimes' is not allowed; must be fresh, single or multiM"]),
         ("--questions half", ["questions: half is not an option of bioD; must be none"]),
