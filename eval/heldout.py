@@ -6,7 +6,7 @@ training draws them. Packed windows begin at a random place in a text, as those 
 
 import itertools
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
 import numpy as np
@@ -14,7 +14,7 @@ from jaxtyping import Float, Int, UInt8
 
 from biogen.dataset import Dataset
 from biogen.pieces import Role, Texts, stack_outlines
-from eval.recall import IGNORE, LanguageModel
+from eval.recall import IGNORE, LanguageModel, pad_rows
 
 _END = 0
 _BATCH_TOKENS = 1 << 13
@@ -73,21 +73,11 @@ def _packed(dataset: Dataset, context: int, count: int, offset: int) -> HeldOutW
 
 
 def _rows(texts: Texts) -> HeldOutWindows:
-    places = np.arange(texts.lengths.max())
-    inside = places < texts.lengths[:, None]
-    behind = places == texts.lengths[:, None] - 1
-    at = (texts.offsets[:-1, None] + places)[inside]
-    inputs = np.full(inside.shape, _END, dtype=np.int64)
-    inputs[inside] = texts.tokens[at]
-    roles = np.zeros(inside.shape, dtype=np.uint8)
-    targets = np.full(inside.shape, IGNORE, dtype=np.int64)
-    within = inside & ~behind
-    targets[within] = inputs[:, 1:][within[:, :-1]]
-    targets[behind] = _END
-    every_role = np.zeros(inside.shape, dtype=np.uint8)
-    every_role[inside] = texts.roles[at]
-    roles[within] = every_role[:, 1:][within[:, :-1]]
-    return HeldOutWindows(inputs, targets, roles)
+    every = np.arange(len(texts))
+    inputs, roles = (pad_rows(one, every) for one in (texts, replace(texts, tokens=texts.roles.astype(np.int64))))
+    targets, roles = (np.pad(one[:, 1:], ((0, 0), (0, 1)), constant_values=IGNORE) for one in (inputs, roles))
+    targets[every, texts.lengths - 1] = _END
+    return HeldOutWindows(np.where(inputs == IGNORE, _END, inputs), targets, np.maximum(roles, 0).astype(np.uint8))
 
 
 def _texts(dataset: Dataset, tokens: int) -> Texts:

@@ -7,18 +7,16 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
-from scipy.stats import t as student
 
 from capacity.experiments.comparison import matching
 from capacity.experiments.experiment import Finding, Scale, Status, Verdict, sweeps_of
 from capacity.laws.critical_batch import critical_batch
 from capacity.laws.fit import Fit
-from capacity.laws.ratios import LEAST_SEEDS
+from capacity.laws.ratios import LEAST_SEEDS, half_interval
 from capacity.store.sources import HELDOUT, load_curves
 
 _LEVELS = 8
 """Losses at which steps are counted."""
-_SETTING = ["batch", "seed"]
 _ON_TEXT = 0.21
 """α_B on text (Kaplan et al., section 5.1)."""
 
@@ -54,7 +52,7 @@ class Batch:
         curves = load_curves(*folders, runs=list(runs["run_id"]), kind=HELDOUT) if len(runs) else pd.DataFrame()
         if curves.empty:
             return curves
-        options = ["run_id", *_SETTING, "lr", "quantization", "zipf"]
+        options = ["run_id", "batch", "seed", "lr", "quantization", "zipf"]
         points = curves[["run_id", "steps", "tokens", "heldout_loss"]].merge(runs[options], on="run_id")
         each = points.groupby("run_id")
         levels = _levels(points)
@@ -87,8 +85,7 @@ class Batch:
         powers = np.array([one.parameters["power"] for _, rows in frame.groupby("seed") if (one := _fit(rows))])
         if len(powers) < LEAST_SEEDS:
             return Verdict("not enough runs", [], [Finding("critical batch size", says, "", "not enough runs")])
-        power = float(powers.mean())
-        half = float(student.ppf(0.975, len(powers) - 1) * powers.std(ddof=1) / len(powers) ** 0.5)
+        power, half = float(powers.mean()), half_interval(powers)
         grows = power + half < 0
         near = grows and power - half <= -1 / _ON_TEXT <= power + half
         status: Status = "reproduced" if near else "reproduced in part" if grows else "not reproduced"

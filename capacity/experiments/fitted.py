@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
 
 import pandas as pd
 
+from basis.fields import split_values
 from capacity.experiments.comparison import matching
 from capacity.experiments.experiment import Finding, Scale, Status, Verdict, sweeps_of, together
 from capacity.laws.fit import CONVERGED, Fit, Interval, Law
@@ -174,14 +175,10 @@ def _of_sweeps(rows: pd.DataFrame, sweeps: Sequence[Mapping[str, Any]]) -> pd.Da
     points = {
         (str(parse_size(str(size))), int(float(tokens)), int(people))
         for sweep in sweeps
-        for size, tokens, people in product(*(_several(sweep[name]) for name in ("sizes", "tokens", "people")))
+        for size, tokens, people in product(*(split_values(sweep[name]) for name in ("sizes", "tokens", "people")))
     }
     found = zip(rows["size"], rows["budget"], rows["people"], strict=True)
     return rows[[(str(size), int(tokens), int(people)) in points for size, tokens, people in found]]
-
-
-def _several(value: Any) -> Sequence[Any]:
-    return value if isinstance(value, list | tuple) else [value]
 
 
 def judge(value: float, interval: Interval, expected: float, *, sure: bool = True) -> Status:

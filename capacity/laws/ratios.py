@@ -10,6 +10,7 @@ from typing import NamedTuple
 
 import numpy as np
 import pandas as pd
+from jaxtyping import Float
 from scipy.stats import t as student
 
 LEAST_R = 0.001
@@ -32,6 +33,11 @@ class Ratio(NamedTuple):
     """Pairs of runs with the same seed."""
 
 
+def half_interval(values: Float[np.ndarray, " n"]) -> float:
+    """Half of Student's 95 % interval of the mean of at least two values."""
+    return float(student.ppf(0.975, len(values) - 1) * values.std(ddof=1) / math.sqrt(len(values)))
+
+
 def ratio_over_seeds(base: Mapping[int, float], other: Mapping[int, float]) -> Ratio:
     """The ratio base / other of R by seed.
 
@@ -49,7 +55,7 @@ def ratio_over_seeds(base: Mapping[int, float], other: Mapping[int, float]) -> R
     mean = float(logs.mean())
     if len(seeds) == 1:
         return Ratio(math.exp(mean), 0.0, math.inf, 1)
-    half = float(student.ppf(0.975, len(seeds) - 1) * logs.std(ddof=1) / math.sqrt(len(seeds)))
+    half = half_interval(logs)
     return Ratio(math.exp(mean), math.exp(mean - half), math.exp(mean + half), len(seeds))
 
 
