@@ -150,5 +150,5 @@ KAPLAN = Fitted(
         Expected("best N, without embeddings", "a", "exponent of the best N", 0.73, "0.73 on text", counts=False),
     ),
     published=("scaling",),
-    shown=("L(N), equal tokens", "L(D), largest model", "L(C), best size", "L(N, D)"),
+    shown=("L(N), equal tokens",),
 )

@@ -35,5 +35,4 @@ ZIPF = Fitted(
     expected=tuple(one for s in _EXPONENTS for one in _expected(s)),
     published=("scaling",),
     figures=("zipf",),
-    shown=("s = 1.35",),
 )
