@@ -18,7 +18,7 @@ from capacity.reproduce import draw as draw_experiment
 if TYPE_CHECKING:
     import pandas as pd
 
-    from capacity.experiments.experiment import Selected
+    from capacity.experiments.experiment import Selected, Verdict
 
 ROOT = RESULTS.parent
 _OF_EXPERIMENTS = ("comparisons", "scaling")
@@ -112,9 +112,8 @@ def _experiments() -> str:
     rows = []
     for name in EXPERIMENTS.names:
         experiment = EXPERIMENTS[name]
-        selected = _selected(name)
         page = f"[{name}]({name}/README.md)" if _has_page(name) else name
-        verdict = experiment.verdict(selected)
+        verdict = _verdict(name)
         rows.append({"experiment": page, "question": experiment.question, "verdict": verdict.status})
     return table(pd.DataFrame(rows))
 
@@ -127,7 +126,7 @@ def _findings(most: int | None = None, folder: str = "") -> str:
 
     rows = []
     for name in EXPERIMENTS.names:
-        verdict = EXPERIMENTS[name].verdict(_selected(name))
+        verdict = _verdict(name)
         found = [one for one in verdict.findings if one.here]
         rows += [
             {"experiment": f"[{name}]({folder}{name}/README.md)", "what": one.what}
@@ -180,7 +179,13 @@ def _published(name: str) -> list[Path]:
 
 def _has_page(name: str) -> bool:
     """Whether the published runs say anything about what the source says; some belong to several experiments."""
-    return any(finding.here for finding in EXPERIMENTS[name].verdict(_selected(name)).findings)
+    return any(finding.here for finding in _verdict(name).findings)
+
+
+@cache
+def _verdict(name: str) -> "Verdict":
+    """The verdict on the published runs; some fits take seconds, and several documents have it."""
+    return EXPERIMENTS[name].verdict(_selected(name))
 
 
 def _selected(name: str) -> "pd.DataFrame":
