@@ -33,6 +33,7 @@ EXPERIMENTS: "Registry[Experiment]" = Registry(
         "zipf": "capacity.experiments.zipf:ZIPF",
         "kaplan": "capacity.experiments.grid:KAPLAN",
         "chinchilla": "capacity.experiments.grid:CHINCHILLA",
+        "chinchilla-code": "capacity.experiments.grid:CHINCHILLA_ON_CODE",
         "predict": "capacity.experiments.predict:PREDICT",
         "batch": "capacity.experiments.batch:BATCH",
         "schedules": "capacity.experiments.schedules:SCHEDULES",

@@ -103,9 +103,10 @@ class Fitted:
 
     def select(self, frame: pd.DataFrame) -> pd.DataFrame:
         """The runs of its own sweeps, of the scale that has more of them; other experiments' runs may lie beside."""
-        if not {"heldout_loss", "heldout_entropy", "budget"} <= set(frame):
+        known = ["heldout_loss", *{claim.value for claim in self.expected if isinstance(claim.value, str)}]
+        if not {*known, "budget"} <= set(frame):
             return frame.iloc[:0]
-        rows = matching(frame, _USUAL | dict(self.shared)).dropna(subset=["heldout_loss", "heldout_entropy"])
+        rows = matching(frame, _USUAL | dict(self.shared)).dropna(subset=known)
         scales = dict.fromkeys(scale for scale, _, _ in self.runs)
         return max((_of_sweeps(rows, self.sweeps(scale)) for scale in scales), key=len)
 

@@ -7,12 +7,23 @@ import pandas as pd
 import pytest
 
 from capacity.experiments.fitted import judge
-from capacity.experiments.grid import BUDGETS, CHINCHILLA, FLOPS_A_TOKEN, GPU_FLOPS_A_TOKEN, KAPLAN
+from capacity.experiments.grid import (
+    BUDGETS,
+    CHINCHILLA,
+    CHINCHILLA_ON_CODE,
+    FLOPS_A_TOKEN,
+    FLOPS_A_TOKEN_OF_CODE,
+    GPU_BUDGETS_ON_CODE,
+    GPU_FLOPS_A_TOKEN,
+    GPU_FLOPS_A_TOKEN_OF_CODE,
+    KAPLAN,
+)
 from capacity.experiments.zipf import ZIPF
 from capacity.laws.fit import Interval
 from capacity.laws.zipf import predicted_exponents
 from capacity.spec.plan import make_plans
 from capacity.spec.preset import Preset
+from train.counts import palm_flops
 from train.sizes import parse_size
 
 PARAMS = dict(zip(FLOPS_A_TOKEN, (4416, 7696, 14256, 27680, 59952, 104512, 204480), strict=True))
@@ -25,16 +36,33 @@ def test_the_flops_a_token_are_those_of_the_plan(size, flops):
     assert plan.counts.flops == flops
 
 
-def test_every_budget_has_four_sizes_at_least_over_a_factor_of_a_hundred():
+@pytest.mark.parametrize(("size", "flops"), [*FLOPS_A_TOKEN_OF_CODE.items(), *GPU_FLOPS_A_TOKEN_OF_CODE.items()])
+def test_the_flops_a_token_of_code_are_those_of_its_bytes(size, flops):
+    shape, V, context = parse_size(size), 197, 128
+    layers, width = shape.layers, shape.width
+    assert palm_flops(12 * layers * width**2 + V * width, layers, 1, width, context) == flops
+
+
+@pytest.mark.parametrize(
+    ("experiment", "scale", "flops_a_token", "budgets", "least"),
+    [
+        (CHINCHILLA, "laptop", FLOPS_A_TOKEN, BUDGETS, 7),
+        (CHINCHILLA_ON_CODE, "laptop", FLOPS_A_TOKEN_OF_CODE, BUDGETS, 7),
+        (CHINCHILLA_ON_CODE, "gpu", GPU_FLOPS_A_TOKEN_OF_CODE, GPU_BUDGETS_ON_CODE, 6),
+    ],
+)
+def test_every_budget_has_four_sizes_at_least_over_a_factor_of_a_hundred(
+    experiment, scale, flops_a_token, budgets, least
+):
     runs = [
-        (sweep["sizes"], tokens * FLOPS_A_TOKEN[sweep["sizes"]])
-        for sweep in CHINCHILLA.sweeps("laptop")
+        (sweep["sizes"], tokens * flops_a_token[sweep["sizes"]])
+        for sweep in experiment.sweeps(scale)
         for tokens in sweep["tokens"]
     ]
-    sizes = [{size for size, flops in runs if abs(flops / budget - 1) < 1e-3} for budget in BUDGETS]
-    assert len(BUDGETS) >= 6
-    assert BUDGETS[-1] / BUDGETS[0] >= 100
-    assert len(set.union(*sizes)) >= 7
+    sizes = [{size for size, flops in runs if abs(flops / budget - 1) < 1e-3} for budget in budgets]
+    assert len(budgets) >= 6
+    assert budgets[-1] / budgets[0] >= 100
+    assert len(set.union(*sizes)) >= least
     assert min(map(len, sizes)) >= 4
 
 
@@ -129,3 +157,18 @@ def test_the_predicted_exponents_fit_each_other(s):
 def test_frequencies_that_do_not_fall_fast_enough_have_no_exponents():
     with pytest.raises(ValueError, match=r"^s: 1.0 is not allowed; must be above 1"):
         predicted_exponents(1.0)
+
+
+def test_the_grid_on_code_needs_no_known_entropy():
+    frame = planted(1.35).assign(dataset="corpus", corpus="stdlib", layout="packed", context=128, population="fixed")
+    sweeps = CHINCHILLA_ON_CODE.sweeps("laptop")
+    first = [frame[(frame["size"] == str(parse_size(one["sizes"])))].iloc[0] for one in sweeps]
+    rows = pd.DataFrame(
+        dict(row) | {"tokens": tokens, "budget": tokens, "people": 60_000, "seed": seed}
+        for row, one in zip(first, sweeps, strict=True)
+        for tokens in one["tokens"]
+        for seed in range(3)
+    )
+    assert len(CHINCHILLA_ON_CODE.select(rows.assign(heldout_entropy=np.nan))) == len(rows)
+    assert CHINCHILLA_ON_CODE.select(rows.assign(corpus="stdlib/*.py")).empty
+    assert CHINCHILLA.select(rows).empty
