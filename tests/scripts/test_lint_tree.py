@@ -1,5 +1,7 @@
 """The linter of sizes counts lines of code, and bytes of everything."""
 
+import pytest
+
 from scripts.lint_tree import MOST_BYTES, MOST_LINES, long_files, too_large
 
 
@@ -13,9 +15,13 @@ def test_a_file_of_code_has_at_most_so_many_lines(tmp_path):
     ]
 
 
-def test_the_tree_has_at_most_so_many_bytes(tmp_path):
-    (tmp_path / "one").write_bytes(b"x" * (MOST_BYTES - 1))
-    (tmp_path / "two").write_bytes(b"x")
-    assert too_large(tmp_path, ["one", "two"]) == []
-    (tmp_path / "two").write_bytes(b"xx")
-    assert too_large(tmp_path, ["one", "two"]) == ["the tree has 5,000,001 bytes; at most 5,000,000 are allowed"]
+@pytest.mark.parametrize(("folder", "named"), [("results/", "results/"), ("", "the rest of the tree")])
+def test_each_part_of_the_tree_has_at_most_so_many_bytes(tmp_path, folder, named):
+    most = MOST_BYTES[folder]
+    (tmp_path / "results").mkdir()
+    names = [f"{folder}one", f"{folder}two"]
+    for name, size in zip(names, (most - 1, 1), strict=True):
+        (tmp_path / name).write_bytes(b"x" * size)
+    assert too_large(tmp_path, names) == []
+    (tmp_path / names[1]).write_bytes(b"xx")
+    assert too_large(tmp_path, names) == [f"{named}: {most + 1:,} bytes; at most {most:,} are allowed"]
