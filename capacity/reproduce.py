@@ -1,7 +1,8 @@
 """`python -m capacity.reproduce NAME ...`: run a named experiment and say what its source found and what came out.
 
 What is missing of its sweeps is run, in the folder of OUT that has the name of its published results: experiments share
-runs. `--dry-run` plans them, `--published` shows the results that come with a checkout.
+runs. `--dry-run` plans them, `--published` shows the results that come with a checkout, and `--extend` runs what these
+lack.
 """
 
 import sys
@@ -39,7 +40,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
         "--out", type=path_argument, default=Path("runs"), help="folder of the folders of runs (default: runs)"
     )
     parser.add_argument("--dry-run", action="store_true", help="plan the sweeps: hours, FLOPs, and do nothing")
-    parser.add_argument("--published", action="store_true", help="show the results in this checkout; run nothing")
+    shown = parser.add_mutually_exclusive_group()
+    shown.add_argument("--published", action="store_true", help="show the results in this checkout; run nothing")
+    shown.add_argument("--extend", action="store_true", help="run what the published results lack, and show both")
     options = parser.parse_args(arguments)
     if options.list:
         _show_list()
@@ -55,22 +58,38 @@ def main(arguments: Sequence[str] | None = None) -> int:
         raise UserError([str(error)]) from None
     failed = False
     for name, experiment in experiments.items():
+        published = _published(name, experiment) if options.published or options.extend else []
+        elsewhere = _ids(published) if options.extend else frozenset()
+        home = _home(options.out, experiment)
         if options.dry_run:
-            _plan(experiment, options.scale, _home(options.out, experiment))
-        elif options.published:
-            folders = [RESULTS / folder for folder in experiment.published]
-            if not all(folder.is_dir() for folder in folders):
-                raise UserError([f"name: {name!r} has no published results; capacity reproduce {name} makes some"])
-            _show(name, experiment, folders, _page_folder(options.out, name))
-        else:
-            page = _page_folder(options.out, name)
-            try:
-                failed |= _run(experiment, options.scale, _home(options.out, experiment))
-            except Ended as ended:
-                print(f"{ended} The same command goes on.", file=sys.stderr)
-                return ended.code
-            _show(name, experiment, [_home(options.out, experiment)], page)
+            _plan(experiment, options.scale, home, elsewhere)
+            continue
+        page = _page_folder(options.out, name)
+        if options.published:
+            _show(name, experiment, published, page)
+            continue
+        try:
+            failed |= _run(experiment, options.scale, home, elsewhere)
+        except Ended as ended:
+            print(f"{ended} The same command goes on.", file=sys.stderr)
+            return ended.code
+        _show(name, experiment, [*published, *([home] if home.is_dir() else [])], page)
     return 1 if failed else 0
+
+
+def _published(name: str, experiment: "Experiment") -> list[Path]:
+    """The folders of its published results. Raises UserError if it has none."""
+    folders = [RESULTS / folder for folder in experiment.published]
+    if not all(folder.is_dir() for folder in folders):
+        raise UserError([f"name: {name!r} has no published results; capacity reproduce {name} makes some"])
+    return folders
+
+
+def _ids(folders: Sequence[Path]) -> frozenset[str]:
+    """The ids of the runs in some folders."""
+    from capacity.store.records import load
+
+    return frozenset(load(*folders)["run_id"])
 
 
 def _home(out: Path, experiment: "Experiment") -> Path:
@@ -127,7 +146,7 @@ def _show_list() -> None:
         print(f"  Published results: {verdict}.")
 
 
-def _plan(experiment: "Experiment", scale: str, out: Path) -> None:
+def _plan(experiment: "Experiment", scale: str, out: Path, elsewhere: frozenset[str]) -> None:
     from rich.console import Console
 
     from capacity.report.plans import show_plans
@@ -135,11 +154,12 @@ def _plan(experiment: "Experiment", scale: str, out: Path) -> None:
 
     console = Console()
     for options in experiment.sweeps(scale):  # type: ignore[arg-type]
-        launch = Launch(make_preset({**options, "out": out, "dry_run": True}), console)
-        show_plans(launch.plans, launch.workers, console)
+        launch = Launch(make_preset({**options, "out": out, "dry_run": True}), console, elsewhere)
+        if launch.plans:
+            show_plans(launch.plans, launch.workers, console)
 
 
-def _run(experiment: "Experiment", scale: str, out: Path) -> bool:
+def _run(experiment: "Experiment", scale: str, out: Path, elsewhere: frozenset[str]) -> bool:
     """Do what is missing of the sweeps; returns whether a run failed."""
     from rich.console import Console
 
@@ -148,7 +168,8 @@ def _run(experiment: "Experiment", scale: str, out: Path) -> bool:
     console = Console()
     failures: dict[str, str] = {}
     for options in experiment.sweeps(scale):  # type: ignore[arg-type]
-        failures |= Launch(make_preset({**options, "out": out}), console).do()
+        launch = Launch(make_preset({**options, "out": out}), console, elsewhere)
+        failures |= launch.do() if launch.plans else {}
     for run, reason in failures.items():
         print(f"failed: {run}: {reason}")
     return bool(failures)

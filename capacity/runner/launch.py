@@ -4,7 +4,7 @@ In: a `Preset`. Out: a `Launch`, which can be inspected (a dry run) or done.
 """
 
 import os
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
@@ -30,7 +30,8 @@ from train.native.library import instruction_set
 class Launch:
     """The runs of a preset and their folder. Raises UserError for mistakes; nothing is written before `do`."""
 
-    def __init__(self, preset: Preset, console: Console) -> None:
+    def __init__(self, preset: Preset, console: Console, elsewhere: Collection[str] = ()) -> None:
+        """elsewhere: ids of runs that are done in another folder, and left out here; `bracket` does all again."""
         self.preset, self._console = preset, console
         planned = preset
         if preset.dry_run and (away := _away(preset)):
@@ -41,9 +42,12 @@ class Launch:
         if preset.bracket:  # r_max only says where to begin
             planned = planned.model_copy(update={"r_max": None})
         sweep = make_sweep(planned)
-        self.bracket = Bracket(sweep.plans, preset.r_max if preset.bracket else None, preset.out)
+        lacking = [plan for plan in sweep.plans if preset.bracket or plan.run_id not in elsewhere]
+        if len(lacking) < len(sweep.plans):
+            self._say(f"Done elsewhere: {len(sweep.plans) - len(lacking)} of {count_runs(len(sweep.plans))}.")
+        self.bracket = Bracket(lacking, preset.r_max if preset.bracket else None, preset.out)
         self.bracket.grow()
-        later = len(sweep.plans) - len(self.bracket.plans)
+        later = len(lacking) - len(self.bracket.plans)
         if sweep.outside:
             self._say(f"Combinations left out, as their R max is outside r_max {preset.r_max}: {sweep.outside}.")
         if later:

@@ -56,3 +56,16 @@ def test_a_page_is_written_again(tmp_path):
 def test_what_is_no_experiment_is_refused():
     with pytest.raises(UserError, match=r"experiment: 'os:path' is not allowed; must have title, question"):
         reproduce.main(["os:path"])
+
+
+def test_what_is_published_is_not_run_again(capsys, tmp_path):
+    assert reproduce.main(["temporal", "--extend", "--dry-run", "--out", str(tmp_path)]) == 0
+    assert "Done elsewhere: 3 of 3 runs." in capsys.readouterr().out
+    assert reproduce.main(["temporal", "--extend", "--out", str(tmp_path)]) == 0
+    assert not (tmp_path / "scaling").exists()
+    assert (tmp_path / "pages" / "temporal" / "README.md").is_file()
+
+
+def test_only_one_of_published_and_extend_is_allowed():
+    with pytest.raises(UserError, match="not allowed with argument"):
+        reproduce.main(["temporal", "--extend", "--published"])
