@@ -36,13 +36,26 @@ def test_each_setting_is_a_row_in_a_panel_for_each_number_of_exposures():
     assert [axes.get_title() for axes in figure.axes] == ["100 exposures", "1,000 exposures"]
     assert [label.get_text() for label in figure.axes[0].get_yticklabels()] == ["clean", "junk"]
     (x, y) = figure.axes[0].lines[0].get_data()
-    assert (list(x), list(y)) == ([2.0], [0])
+    assert (list(x), list(y)) == ([2.0, 0.5], [0, -1])
 
 
-def test_several_sizes_make_lines_against_parameters():
+def test_two_sizes_are_two_colors_in_each_row():
     (figure,) = drawn(settings, compared(sizes=("1x48", "2x48"), exposures=(100,))).values()
+    assert figure.axes[0].get_xlabel() == "Bits per parameter R = bits / P"
+    assert [text.get_text() for text in figure.legends[0].get_texts()][:2] == ["size 1x48", "size 2x48"]
+
+
+def test_three_sizes_make_lines_against_parameters():
+    (figure,) = drawn(settings, compared(sizes=("1x48", "2x48", "3x48"), exposures=(100,))).values()
     assert figure.axes[0].get_xlabel() == "Model parameters P"
     assert [text.get_text() for text in figure.legends[0].get_texts()][:2] == ["clean", "junk"]
+
+
+def test_sizes_with_people_of_their_own_are_panels():
+    rows = [row | {"people": people} for people in (100, 200) for row in compared(exposures=(100,))]
+    rows = [row | {"run_id": f"{row['run_id']}-{row['people']}"} for row in rows]
+    (figure,) = drawn(settings, rows).values()
+    assert [axes.get_title() for axes in figure.axes] == ["people 100", "people 200"]
 
 
 @pytest.mark.parametrize("module", [settings, passes, shares])
