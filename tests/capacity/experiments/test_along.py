@@ -75,6 +75,13 @@ def test_a_law_that_holds_predicts_the_schedule_that_it_has_not_seen(schedules):
     assert (table["seeds"] == "3").all()
 
 
+def test_noise_of_batches_does_not_count_against_a_law_that_holds(tmp_path):
+    table = SCHEDULES.table(selected(SCHEDULES, planted_schedules(tmp_path, noise=0.1), [tmp_path]).frame)
+    multi_power = table[table["law"].str.startswith("multi-power")].astype({"R²": float, "R² without noise": float})
+    assert (multi_power["R²"] < 0.998).all()
+    assert (multi_power["R² without noise"] > 0.998).all()
+
+
 def test_the_learning_rate_is_that_of_the_training(schedules):
     rows = schedules[(schedules["schedule"] == "wsd") & (schedules["decay_share"] == 0.5)]
     early, last = rows[rows["share"] <= 0.5]["lr"], rows[rows["share"] > 0.997]["lr"]
