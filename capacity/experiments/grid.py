@@ -16,6 +16,7 @@ from capacity.laws.isoflop import chinchilla_2
 from capacity.laws.kaplan import kaplan_nd
 from capacity.laws.power import Power
 from capacity.laws.zipf import predicted_exponents
+from train.sizes import parse_size
 
 S = 1.35
 """The exponent of the people's frequencies."""
@@ -40,6 +41,8 @@ TOKENS_OF_CODE = (2e5, 1e8)
 """At most three passes over the training text."""
 _OFF = 0.05
 """By how much the FLOPs of a run may differ from its budget."""
+_LEAST_SIZES = 3
+"""A curve at equal FLOPs with fewer sizes has no minimum."""
 _EXPONENTS = predicted_exponents(S)
 GPU_FLOPS_A_TOKEN = {"2x64x2": 656_256, "4x64x2": 1_286_016, "2-2": 2_492_160, "3-3": 8_221_824, "4-4": 19_299_840}
 FLOPS_A_TOKEN_OF_CODE = {
@@ -86,15 +89,24 @@ def _shared_tokens(rows: pd.DataFrame) -> pd.DataFrame:
 
 
 def _of_the_grid(rows: pd.DataFrame) -> pd.DataFrame:
-    """The rows of a budget."""
-    return rows[_nearest(rows)[1] < _OFF]
-
-
-def _nearest(rows: pd.DataFrame) -> tuple[np.ndarray, np.ndarray]:
-    """The budget that is nearest to each row, and by which share of it the row is off."""
+    """The rows of a budget, with `budget_of`; budgets of too few sizes are left out."""
     flops, budgets = rows["flops"].to_numpy(float), np.array([*BUDGETS, *GPU_BUDGETS_ON_CODE, *GPU_BUDGETS])
     nearest = budgets[np.abs(np.log(flops[:, None] / budgets)).argmin(axis=1)]
-    return nearest, np.abs(flops / nearest - 1)
+    found = rows.assign(budget_of=nearest)[np.abs(flops / nearest - 1) < _OFF]
+    return found[found.groupby("budget_of")["size"].transform("nunique") >= _LEAST_SIZES]
+
+
+def _layers(rows: pd.DataFrame, *, one: bool) -> pd.DataFrame:
+    """The rows of models of one layer, or of those of more."""
+    return rows[[(parse_size(str(size)).layers == 1) == one for size in rows["size"]]]
+
+
+def _deep_with_equal_tokens(rows: pd.DataFrame) -> pd.DataFrame:
+    return _shared_tokens(_layers(rows, one=False))
+
+
+def _one_layer_with_equal_tokens(rows: pd.DataFrame) -> pd.DataFrame:
+    return _shared_tokens(_layers(rows, one=True))
 
 
 def _largest(rows: pd.DataFrame) -> pd.DataFrame:
@@ -105,8 +117,7 @@ def _largest(rows: pd.DataFrame) -> pd.DataFrame:
 
 def frontier_rows(rows: pd.DataFrame) -> pd.DataFrame:
     """The rows of the best size of each budget, by the mean over seeds; rows of no budget are left out."""
-    nearest, off = _nearest(rows)
-    of_budget = rows.assign(budget_of=nearest)[off < _OFF]
+    of_budget = _of_the_grid(rows)
     means = of_budget.groupby(["budget_of", "size"], as_index=False)["heldout_loss"].mean()
     best = means.loc[means.groupby("budget_of")["heldout_loss"].idxmin(), ["budget_of", "size"]]
     return of_budget.merge(best, on=["budget_of", "size"]).drop(columns="budget_of")
@@ -128,6 +139,8 @@ def _told(on_text: float) -> str:
     return f"{_EXPONENTS['a']:.3f} by the capacity law; {on_text:.2f} on text"
 
 
+_MORE_SIZES = ["2x16x1", "4x64x2", "1x32x2", "1x48x2", "1x64x2"]
+"""Beside those of the preset, for laws of parameters: models of one layer apart, as Kaplan et al. have them."""
 _SHARED = {"dataset": "biod", "population": "zipf", "zipf": S}
 _SECOND = OneFit("approach 2", chinchilla_2, rows=_of_the_grid)
 _APPROACHES = (OneFit("approach 1", chinchilla_1), _SECOND, OneFit("approach 3", chinchilla_3))
@@ -174,10 +187,16 @@ KAPLAN = Fitted(
         "Porian et al. (arXiv 2406.19146), Pearce and Song (arXiv 2406.12907): with embeddings it is near 0.50. "
         "In this world the capacity law gives the exponents of L − E."
     ),
-    runs=(*_RUNS, ("laptop", "reproduce/zipf", {"zipf": S}), ("gpu", "reproduce/zipf", {**ZIPF_ON_GPU, "zipf": S})),
+    runs=(
+        *_RUNS,
+        ("laptop", "reproduce/zipf", {"zipf": S}),
+        ("laptop", "reproduce/zipf", {"zipf": S, "sizes": _MORE_SIZES, "tokens": [17_000_000]}),
+        ("gpu", "reproduce/zipf", {**ZIPF_ON_GPU, "zipf": S}),
+    ),
     shared=_SHARED,
     fits=(
-        OneFit("L(N), equal tokens", Power("params"), rows=_shared_tokens),
+        OneFit("L(N), equal tokens", Power("params"), rows=_deep_with_equal_tokens),
+        OneFit("L(N), one layer", Power("params"), rows=_one_layer_with_equal_tokens),
         OneFit("L(D), largest model", Power("tokens"), rows=_largest),
         OneFit("L(C), best size", Power("flops"), rows=frontier_rows),
         OneFit("L(N, D)", kaplan_nd),
@@ -186,11 +205,12 @@ KAPLAN = Fitted(
     ),
     expected=(
         Expected("L(N), equal tokens", "b", "exponent of N", -_EXPONENTS["alpha"]),
+        Expected("L(N), one layer", "b", "exponent of N", -_EXPONENTS["alpha"], "off the line of others", counts=False),
         Expected("L(D), largest model", "b", "exponent of D", -_EXPONENTS["beta"]),
         Expected("L(C), best size", "b", "exponent of C", -_EXPONENTS["alpha"] * _EXPONENTS["a"]),
         Expected("best N, all parameters", "a", "exponent of the best N", _EXPONENTS["a"]),
         Expected("best N, without embeddings", "a", "exponent of the best N", 0.73, "0.73 on text", counts=False),
     ),
     published=("scaling",),
-    shown=("L(N), equal tokens",),
+    shown=("L(N), equal tokens", "L(D), largest model", "L(C), best size"),
 )
