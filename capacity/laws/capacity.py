@@ -37,12 +37,13 @@ def over_seeds(frame: pd.DataFrame, kind: Sequence[str]) -> pd.DataFrame:
 def best_over_people(frame: pd.DataFrame, kind: Sequence[str]) -> pd.DataFrame:
     """The capacity of each kind, size and quantization: the largest mean R over N, as the paper reads it off.
 
-    Columns are those of `over_seeds`, and `bracketed`: whether a smaller and a larger N than the best were tried, so
-    that R is not only a lower bound. Among equally good N the smallest is taken.
+    Columns are those of `over_seeds`, `tried`, the number of N, and `bracketed`: whether a smaller and a larger N than
+    the best were tried, so that R is not only a lower bound. Among equally good N the smallest is taken.
     """
     means, of_size = over_seeds(frame, kind), [*kind, "size", "quantization"]
     means["params"] = means.groupby(of_size, dropna=False)["params"].transform("mean").round().astype("int64")
     tried = means.groupby(of_size, dropna=False)["people"]
+    means["tried"] = tried.transform("nunique")
     means["bracketed"] = (tried.transform("min") < means["people"]) & (means["people"] < tried.transform("max"))
     rising = means.sort_values("people", kind="stable")
     best = rising.groupby(of_size, dropna=False, sort=False)["R"].idxmax()

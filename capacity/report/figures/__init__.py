@@ -34,7 +34,6 @@ FIGURES: Registry[Drawing] = Registry(
         "compare": "capacity.report.figures.compare:draw",
         "quantization": "capacity.report.figures.quantization:draw",
         "capacity": "capacity.report.figures.capacity:draw",
-        "bits_per_param": "capacity.report.figures.bits_per_param:draw",
         "bits_against_people": "capacity.report.figures.bits_against_people:draw",
         "learning_curves": "capacity.report.figures.learning_curves:draw",
         "settings": "capacity.report.figures.settings:draw",

@@ -1,4 +1,4 @@
-"""Curves of one kind of run: one for each N, or one for each size."""
+"""Curves of one kind of run, one for each size."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -7,7 +7,7 @@ from typing import Any
 import pandas as pd
 from matplotlib.lines import Line2D
 
-from capacity.report.figures.style import PEOPLE_COLORS, SIZE_COLORS, shades
+from capacity.report.figures.style import SIZE_COLORS, shades
 from capacity.report.table import short_number
 
 
@@ -18,13 +18,6 @@ class Curve:
     label: str
     color: Any
     rows: pd.DataFrame
-
-
-def by_people(rows: pd.DataFrame) -> list[Curve]:
-    """One curve for each N."""
-    people = sorted(rows["people"].unique())
-    named = zip(shades(PEOPLE_COLORS, len(people)), people, strict=True)
-    return [Curve(f"N = {N:,}", color, rows[rows["people"] == N]) for color, N in named]
 
 
 def by_size(rows: pd.DataFrame) -> list[Curve]:

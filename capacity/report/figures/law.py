@@ -32,7 +32,7 @@ def draw(runs: Runs) -> dict[str, Figure]:
     """One figure, if any kind of run has several sizes.
 
     The first option that differs has colors, all others together have marks. A hollow mark is a lower bound: the best N
-    is the smallest or the largest that was tried.
+    is the smallest or the largest of several that were tried. Where one N alone was tried the mark is small.
     """
     plain = runs.plain
     if all(rows["size"].nunique() < 2 for _, rows in groups(plain, runs.kind)):
@@ -89,8 +89,10 @@ def _curve(axes: Axes, rows: pd.DataFrame, color: Any, marker: str) -> None:
     rows = rows.sort_values("params")
     bars = np.array([rows["R"] - rows["low"], rows["high"] - rows["R"]]).clip(min=0)
     axes.errorbar(rows["params"], rows["R"], bars, fmt=marker, ls="-", color=color, elinewidth=0.8, zorder=2)
-    edge = rows[~rows["bracketed"]]
+    edge, alone = rows[~rows["bracketed"] & (rows["tried"] > 1)], rows[rows["tried"] == 1]
     axes.plot(edge["params"], edge["R"], marker, color=color, markerfacecolor="white", zorder=3)
+    axes.plot(alone["params"], alone["R"], marker, color="white", zorder=3)
+    axes.plot(alone["params"], alone["R"], marker, color=color, markersize=2, zorder=4)
 
 
 def _keys(best: pd.DataFrame, first: str | None, colors: dict[Any, Any], markers: dict[str, str]) -> list[Line2D]:
@@ -102,7 +104,11 @@ def _keys(best: pd.DataFrame, first: str | None, colors: dict[Any, Any], markers
     ]
     if several:
         keys += [Line2D([], [], color="0.4", linestyle="", marker=mark, label=text) for text, mark in markers.items()]
-    if not best["bracketed"].all():
-        hollow: dict[str, Any] = {"color": "0.4", "linestyle": "", "marker": "o", "markerfacecolor": "white"}
-        keys += [Line2D([], [], **hollow, label="lower bound: best N\nat the end of those tried")]
+    gray: dict[str, Any] = {"color": "0.4", "linestyle": "", "marker": "o"}
+    if (~best["bracketed"] & (best["tried"] > 1)).any():
+        keys += [
+            Line2D([], [], **gray, markerfacecolor="white", label="lower bound: best N\nat the end of those tried")
+        ]
+    if (best["tried"] == 1).any():
+        keys += [Line2D([], [], **gray, markersize=2, label="one N tried")]
     return keys + bar_keys(best["seeds"])

@@ -1,7 +1,7 @@
 """R and accuracy against exposures, while runs were trained.
 
-Each curve is one training, whose learning rate falls to its end: a point at 100 of 1000 exposures is not the result of
-a training of 100.
+The learning rate of each training falls to its end: a point at 100 of 1000 exposures is not the result of a training of
+100. Lines are means over seeds, bands reach from the lowest to the highest.
 """
 
 from collections.abc import Sequence
@@ -40,11 +40,13 @@ def _draw(runs: Runs) -> Figure | None:
     figure = new_figure(7.2, 2.8, runs.title)
     panels = figure.subplots(1, 2, sharex=True)
     for curve in curves:
-        for run, N in zip(curve.rows["run_id"], curve.rows["people"], strict=True):
-            one = measured[measured["run_id"] == run]
+        for N, runs_of_N in curve.rows.groupby("people"):
+            seeds = measured[measured["run_id"].isin(runs_of_N["run_id"])].groupby("exposures")
             for panel, name in zip(panels, ("bits_per_param", "qa_accuracy"), strict=True):
-                if len(one):
-                    panel.plot(one["exposures"], one[name], dashes.get(N, "-"), color=curve.color, linewidth=1)
+                if (over := seeds[name].agg(["mean", "min", "max"])).empty:
+                    continue
+                panel.plot(over.index, over["mean"], dashes.get(N, "-"), color=curve.color, linewidth=1)
+                panel.fill_between(over.index, over["min"], over["max"], color=curve.color, alpha=0.2, linewidth=0)
     best = measured["bits_per_param"].max()
     panels[0].set(ylim=(0, 1.1 * best if best > 0 else 1.0), ylabel=R_AXIS)
     panels[1].set(ylim=(0, 1.02), ylabel="Accuracy of completed values")

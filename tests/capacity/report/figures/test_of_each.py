@@ -5,7 +5,7 @@ import math
 import numpy as np
 import pytest
 
-from capacity.report.figures import bits_against_people, bits_per_param, capacity, learning_curves
+from capacity.report.figures import bits_against_people, capacity, learning_curves
 from capacity.report.figures.runs import Runs
 from capacity.report.figures.style import LEAST
 from tests.capacity.report.figures.frames import (
@@ -33,6 +33,14 @@ def test_labels_turn_with_their_lines():
     assert angles == pytest.approx([math.degrees(math.atan2(y1 - y0, x1 - x0))] * 2)
 
 
+def test_the_best_n_of_each_size_stands_out_and_the_title_says_what_it_stores():
+    figure = only(capacity.draw, make_frame(sizes=(16, 32), people=(500, 2000), schemes=("none",)))
+    opacity = sorted(line.get_color()[3] for line in figure.axes[0].lines if line.get_marker() == "o")
+    assert opacity == [0.35, 0.35, 1.0, 1.0]
+    assert figure.get_suptitle().startswith("At the best N, 1.52 to 1.83 bits per parameter")
+    assert entries(figure)[:2] == ["best N of a size", "other N"]
+
+
 def test_points_without_bits_are_counted_and_left_out():
     frame = make_frame(sizes=(16, 32), people=(500,), schemes=("none",))
     frame.loc[frame["size"] == "2x16", ["bits", "bits_per_param"]] = 0.0
@@ -57,10 +65,10 @@ def test_seeds_become_their_mean_with_a_bar():
 
 
 def test_of_one_seed_the_bar_is_its_interval_and_the_legend_says_which():
-    frame = both(make_frame(sizes=(16,), people=(500,), seeds=(0, 1)), make_frame(sizes=(32,), people=(500,)))
-    figure = only(bits_per_param.draw, frame)
+    frame = both(make_frame(sizes=(16,), people=(500,), seeds=(0, 1)), make_frame(sizes=(16,), people=(2000,)))
+    figure = only(bits_against_people.draw, frame)
     plain = frame[frame["quantization"] == "none"]
-    seeds, one = (plain[plain["size"] == size] for size in ("2x16", "2x32"))
+    seeds, one = (plain[plain["people"] == N] for N in (500, 2000))
     expected = [[seeds["bits_per_param"].min(), seeds["bits_per_param"].max()]]
     expected += [[one["bits_per_param_low"].item(), one["bits_per_param_high"].item()]]
     np.testing.assert_allclose(bars_of(figure.axes[0]), expected)
@@ -87,6 +95,13 @@ def test_learning_curves_skip_cut_lines_and_runs_without_metrics(tmp_path):
     figure = only(learning_curves.draw, frame, tmp_path)
     (curve,) = figure.axes[1].lines
     assert curve.get_xydata().tolist() == [[1, 0.01], [10, 0.1], [100, 1]]
+
+
+def test_seeds_are_a_mean_and_a_band(tmp_path):
+    frame = make_frame(sizes=(16,), people=(500,), seeds=(0, 1, 2))
+    write_metrics(tmp_path, frame)
+    panel = only(learning_curves.draw, frame, tmp_path).axes[1]
+    assert (len(panel.lines), len(panel.collections)) == (1, 1)
 
 
 def test_learning_curves_stay_few_enough_to_read(tmp_path):

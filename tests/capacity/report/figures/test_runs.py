@@ -60,7 +60,7 @@ def test_each_kind_has_files_that_name_it_and_old_ones_go(tmp_path):
     junk = clean.assign(dataset="bios", exposures=1000.0, junk="7/8", recipe="paper")
     written = draw_all(both(clean, junk), tmp_path)
     kinds = ("bioD-100-exposures-no-junk-recipe-fast", "bioS-1000-exposures-7-8-junk-recipe-paper")
-    assert names(written) == [f"{name}-{kind}" for name in OF_EACH[:3] for kind in kinds]
+    assert names(written) == [f"{name}-{kind}" for name in OF_EACH[:2] for kind in kinds]
     left = {path.name for path in (tmp_path / "plots").iterdir()}
     assert left == {path.name for path in written} | {"capacity_mine.png"}
     assert file_name("my:Figure", "") == "Figure"
@@ -97,7 +97,7 @@ def test_every_store_can_be_drawn_without_metrics(frame):
         for of_kind in figures.values():
             for figure in of_kind.values():
                 figure.draw_without_rendering()
-    assert [name for name in OF_EACH if figures[name]] == list(OF_EACH[: 3 if several else 2])
+    assert [name for name in OF_EACH if figures[name]] == list(OF_EACH[: 2 if several else 1])
 
 
 def test_no_runs_no_files(tmp_path):
