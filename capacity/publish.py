@@ -21,6 +21,7 @@ from basis.text import printable, short
 from capacity.report.best import best_table
 from capacity.report.figures import OF_ALL
 from capacity.report.figures.runs import draw_all
+from capacity.report.figures.style import Print, printed
 from capacity.store.folders import count_runs
 from capacity.store.parquet import CURVES, RECORDS, write_curves, write_records
 from capacity.store.record import Record
@@ -80,11 +81,8 @@ def draw(
 
     frame, sources: the runs and the folders that they were read from; those of `folder` itself, unless given.
     """
-    drawn = draw_all(load(folder) if frame is None else frame, folder, sources, names)
-    for path in drawn:
-        if path.suffix == ".svg":  # vectors take much space
-            path.unlink()
-    return [path for path in drawn if path.exists()]
+    with printed(Print(("png",))):  # vectors take much space
+        return draw_all(load(folder) if frame is None else frame, folder, sources, names)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

@@ -50,15 +50,15 @@ def main(arguments: Sequence[str] | None = None) -> int:
 def draw_figures() -> None:
     """Draw the figures of every published folder and experiment."""
     from capacity.publish import draw
+    from capacity.report.figures.style import Print, printed
 
     for folder in _folders():
         if folder.name not in _OF_EXPERIMENTS:
             draw(folder)
-    for name in EXPERIMENTS.names:
-        if _has_page(name):
-            for path in draw_experiment(EXPERIMENTS[name], _chosen(name), RESULTS / name, _published(name)):
-                if path.suffix == ".svg":  # vectors take much space
-                    path.unlink()
+    with printed(Print(("png",))):  # vectors take much space
+        for name in EXPERIMENTS.names:
+            if _has_page(name):
+                draw_experiment(EXPERIMENTS[name], _chosen(name), RESULTS / name, _published(name))
 
 
 def documents() -> Iterator[tuple[Path, str]]:

@@ -22,6 +22,7 @@ from capacity.report.figures.style import (
     limits,
     logarithmic,
     looks_of,
+    make_panels,
     new_figure,
     seed_bars,
 )
@@ -54,7 +55,7 @@ def draw(runs: Runs) -> dict[str, Figure]:
     columns = min(2, len(panels))
     lines = math.ceil(len(panels) / columns)
     figure = new_figure(1.2 + 2.2 * columns, 0.5 + 2.4 * lines, _title(runs, x, len(shown), len(looks)))
-    axes = figure.subplots(lines, columns, sharex=True, sharey=lines == 1, squeeze=False)
+    axes = make_panels(figure, lines, columns, sharex=True, sharey=lines == 1)
     for panel, (values, rows) in zip(axes.flat, panels, strict=False):
         for name, (color, marker) in shown.items():
             found = next((found for one, found in groups(rows, others) if label(one) == name), rows.iloc[:0])
@@ -94,7 +95,7 @@ def _rows(runs: Runs, panels: list[Any], others: list[str], looks: dict[str, Any
         0.9 + 0.24 * len(looks),
         ": ".join(("Bits per parameter", runs.title)),
     )
-    axes = figure.subplots(1, len(panels), sharey=True, squeeze=False)[0]
+    axes = make_panels(figure, 1, len(panels), sharey=True).ravel()
     places = {name: -place for place, name in enumerate(looks)}
     for panel, (values, points) in zip(axes, panels, strict=True):
         for one, rows in groups(points, others):

@@ -17,10 +17,12 @@ from capacity.report.figures.style import (
     R_AXIS,
     bar_keys,
     kind_colors,
+    label_outer,
     legend,
     level_lines,
     limits,
     logarithmic,
+    make_panels,
     new_figure,
     spread,
 )
@@ -43,15 +45,15 @@ def draw(runs: Runs) -> dict[str, Figure]:
     first, others = names[0] if names else None, names[1:]
     colors, markers = _colors(best, first), _markers(best, others)
     figure = new_figure(0.9 + 2.1 * len(panels), 3.0, _title(runs, panels, best))
-    axes = figure.subplots(1, len(panels), sharex=True, sharey=True, squeeze=False)[0]
+    axes = make_panels(figure, 1, len(panels), sharex=True, sharey=True)
     top = max(2.3, 1.08 * best["high"].max())
-    for panel, (title, shown) in zip(axes, panels, strict=True):
-        panel.set(ylim=(min(0, 1.1 * best["low"].min()), top), xlabel=P_AXIS, title=title)
+    for panel, (title, shown) in zip(axes.flat, panels, strict=False):
+        panel.set(ylim=(min(0, 1.1 * best["low"].min()), top), title=title)
         logarithmic(panel.xaxis, *limits(best["params"]))
         for values, rows in groups(shown, runs.kind):
             _curve(panel, rows, colors[values.get(first or "")], markers[_name(values, others)])
-        level_lines(panel, named=panel is axes[-1])
-    axes[0].set_ylabel(R_AXIS)
+        level_lines(panel, named=panel in axes[:, -1])
+    label_outer(axes, len(panels), P_AXIS, R_AXIS)
     legend(figure, _keys(best, first, colors, markers))
     return {"": figure}
 

@@ -16,7 +16,18 @@ from matplotlib.ticker import PercentFormatter
 from capacity.laws.capacity import best_over_people
 from capacity.report.figures.curves import Curve, by_size, handles
 from capacity.report.figures.runs import Runs
-from capacity.report.figures.style import R_AXIS, below_title, level_lines, limits, logarithmic, new_figure, spread
+from capacity.report.figures.style import (
+    R_AXIS,
+    below_title,
+    legend,
+    level_lines,
+    limits,
+    logarithmic,
+    make_panels,
+    new_figure,
+    print_of_now,
+    spread,
+)
 
 MOST_SIZES, MOST_PEOPLE = 8, 3  # in one figure: 24 curves
 
@@ -38,7 +49,7 @@ def _draw(runs: Runs) -> Figure | None:
         return None
     dashes = dict(zip(people, ("-", "--", ":"), strict=False))
     figure = new_figure(7.2, 2.8, runs.title)
-    panels = figure.subplots(1, 2, sharex=True)
+    panels = make_panels(figure, 1, 2, sharex=True).ravel()
     for curve in curves:
         for N, runs_of_N in curve.rows.groupby("people"):
             seeds = measured[measured["run_id"].isin(runs_of_N["run_id"])].groupby("exposures")
@@ -76,13 +87,15 @@ def _legends(figure: Figure, rows: pd.DataFrame, curves: Sequence[Curve], dashes
     """A legend of sizes, and below it one of the N of the dashes."""
     title = "Size (P)" + ("" if dashes else " and its best N") + _part(len(curves), rows["size"])
     sizes = handles(curves, marker="")
+    keys = [Line2D([], [], color="0.4", linestyle=dash, linewidth=1, label=f"N = {N:,}") for N, dash in dashes.items()]
+    of_people = "People" + _part(len(dashes), rows["people"])
+    if print_of_now().width is not None:
+        legend(figure, sizes, title)
+        legend(figure, keys, of_people)
+        return
     figure.legend(handles=sizes, loc="outside right upper", alignment="left", title=below_title(title))
     if dashes:
-        keys = [
-            Line2D([], [], color="0.4", linestyle=dash, linewidth=1, label=f"N = {N:,}") for N, dash in dashes.items()
-        ]
-        title = "People" + _part(len(dashes), rows["people"])
-        figure.legend(handles=keys, loc="outside right lower", alignment="left", title=title)
+        figure.legend(handles=keys, loc="outside right lower", alignment="left", title=of_people)
 
 
 def _part(shown: int, values: "pd.Series[Any]") -> str:

@@ -18,6 +18,7 @@ from capacity.report.figures.style import (
     legend,
     limits,
     logarithmic,
+    make_panels,
     new_figure,
     seed_bars,
     shades,
@@ -38,7 +39,7 @@ def draw(runs: Runs) -> dict[str, Figure]:
         return {}
     law = fit_passes(*(np.asarray(shares[name], dtype=float) for name in ("x", "exposures", "share")))
     figure = new_figure(6.2, 2.9, f"Passes against parameters: {runs.title}")
-    left, right = figure.subplots(1, 2)
+    left, right = make_panels(figure, 1, 2).flat
     sizes = list(shares.groupby("size", sort=False))
     looks = list(zip(shades(SIZE_COLORS, len(sizes)), MARKERS, strict=False))
     keys = []

@@ -10,7 +10,7 @@ from matplotlib.figure import Figure
 from capacity.laws.capacity import over_seeds
 from capacity.report.figures.curves import by_size, handles
 from capacity.report.figures.runs import Runs
-from capacity.report.figures.style import LABEL, LEVEL_LINE, label_outer, legend, new_figure
+from capacity.report.figures.style import LABEL, LEVEL_LINE, label_outer, legend, make_panels, new_figure
 from capacity.store.records import by_precision
 
 MOST_PANELS = 6
@@ -33,7 +33,7 @@ def draw(runs: Runs) -> dict[str, Figure]:
     part = "" if len(shown) == len(schemes) else f" ({len(shown)} of {len(schemes)} schemes)"
     title = ": ".join(filter(None, ("Bits per parameter after quantization", runs.title)))
     figure = new_figure(0.6 + 2.0 * columns, 0.5 + 2.4 * lines, title + part)
-    panels = figure.subplots(lines, columns, sharex=True, sharey=True, squeeze=False)
+    panels = make_panels(figure, lines, columns, sharex=True, sharey=True)
     high = 1.08 * max(pairs["R"].max(), pairs["R_trained"].max(), 0.1)
     low = min(0, 1.1 * pairs[["R", "R_trained"]].to_numpy().min()) - 0.02 * high
     curves = by_size(pairs)

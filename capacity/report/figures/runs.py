@@ -1,6 +1,6 @@
 """The runs that figures show, and the files that figures are written to.
 
-In: the frame of `capacity.store.records.load`, and the folders that it was read from. Out: PNG and SVG files.
+In: the frame of `capacity.store.records.load`, and the folders that it was read from. Out: files.
 """
 
 import io
@@ -16,6 +16,7 @@ import matplotlib.style
 import numpy as np
 import pandas as pd
 from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.backends.backend_pdf import FigureCanvasPdf
 from matplotlib.backends.backend_svg import FigureCanvasSVG
 from matplotlib.figure import Figure
 from PIL import Image
@@ -26,12 +27,14 @@ from basis.text import printable, short, shown
 from capacity.laws.capacity import compared
 from capacity.laws.groups import kinds, label
 from capacity.report.figures import FIGURES, OF_SWEEPS
-from capacity.report.figures.style import STYLE, fix_layout
+from capacity.report.figures.style import STYLE, fix_layout, print_of_now
 from capacity.spec.identity import DEFAULTS
 from capacity.store.options import deciding
 from capacity.store.sources import load_curves
 
 _LONGEST_NAME = 150
+_GONE = ("bits_per_param",)
+"""Figures of earlier versions, whose files are removed."""
 _TITLE = ("dataset", "exposures", "junk", "architecture", "recipe")
 """Options that a title names where all runs share them."""
 _USUAL = {name: DEFAULTS[name] for name in ("junk", "architecture")}
@@ -95,10 +98,10 @@ def groups(frame: pd.DataFrame, names: Sequence[str]) -> Iterator[tuple[dict[str
 def draw_all(
     frame: pd.DataFrame, out: Path, folders: Sequence[Path] = (), names: Sequence[str] = OF_SWEEPS
 ) -> list[Path]:
-    """Write figures to `out`/plots as PNG (200 dpi) and SVG, and return the paths.
+    """Write figures to `out`/plots as PNG (200 dpi) and SVG, or as `printed` says, and return the paths.
 
-    Equal runs give equal bytes. Figures of an earlier call that this call did not write are removed. Those of this
-    project are about bits, and leave out runs on texts whose bits are not known.
+    Equal runs give equal bytes. Files that an earlier call made of these figures, and this call did not, are removed.
+    Figures of this project are about bits, and leave out runs on texts whose bits are not known.
 
     Args:
         frame: of `capacity.store.records.load`.
@@ -124,7 +127,8 @@ def draw_all(
             drawn = own[name] if name in own else draw(known) if len(known.frame) else {}
             for kind, figure in drawn.items():
                 written += save(figure, folder / file_name(name, str(kind)))
-    ours = re.compile(rf"({'|'.join(FIGURES.names)})(_bio[sd]_[^/]*|-[^/]*)?\.(png|svg)")
+    own_names = "|".join(re.escape(name) for name in (*_GONE, *names) if ":" not in name)
+    ours = re.compile(rf"({own_names})(_bio[sd]_[^/]*|-[^/]*)?\.({'|'.join(print_of_now().formats)})")
     for path in sorted(folder.iterdir()):
         if ours.fullmatch(path.name) and path not in written and not path.is_dir():
             path.unlink()
@@ -160,16 +164,34 @@ def save_all(draw: Callable[[], Mapping[str, Figure]], folder: Path) -> list[Pat
 
 
 def save(figure: Figure, stem: Path) -> list[Path]:
-    """Write a figure as PNG and SVG; equal figures give equal bytes. Returns the paths."""
+    """Write a figure in the formats of `printed`; equal figures give equal bytes. Returns the paths."""
     fix_layout(figure)
-    paths = [stem.with_name(f"{stem.name}.{extension}") for extension in ("png", "svg")]
-    png, svg = io.BytesIO(), io.BytesIO()
-    # Each canvas by itself, as `savefig` draws everything twice; neither date nor version, to give the same bytes.
-    canvas = FigureCanvasAgg(figure)
+    contents = {stem.with_name(f"{stem.name}.{ending}"): _WRITERS[ending](figure) for ending in print_of_now().formats}
+    for path, content in contents.items():
+        replace_file(path, content)
+    return list(contents)
+
+
+def _png(figure: Figure) -> bytes:
+    canvas, content = FigureCanvasAgg(figure), io.BytesIO()
     canvas.draw()
     colors = Image.fromarray(np.asarray(canvas.buffer_rgba())).convert("RGB").quantize(256, dither=Image.Dither.NONE)
-    colors.save(png, "PNG", optimize=True, dpi=(figure.dpi, figure.dpi))  # a third of the bytes of all colors
-    FigureCanvasSVG(figure).print_svg(svg, metadata={"Date": None, "Creator": None})
-    for path, content in zip(paths, (png, svg), strict=True):
-        replace_file(path, content.getvalue())
-    return paths
+    colors.save(content, "PNG", optimize=True, dpi=(figure.dpi, figure.dpi))  # a third of the bytes of all colors
+    return content.getvalue()
+
+
+def _svg(figure: Figure) -> bytes:
+    content = io.BytesIO()
+    FigureCanvasSVG(figure).print_svg(content, metadata={"Date": None, "Creator": None})
+    return content.getvalue()
+
+
+def _pdf(figure: Figure) -> bytes:
+    content, dpi = io.BytesIO(), figure.dpi
+    FigureCanvasPdf(figure).print_pdf(content, metadata={"CreationDate": None, "Creator": None, "Producer": None})
+    figure.set_dpi(dpi)  # it leaves its own
+    return content.getvalue()
+
+
+_WRITERS = {"png": _png, "svg": _svg, "pdf": _pdf}
+"""Each with a canvas by itself, as `savefig` draws everything twice; neither date nor version, to give equal bytes."""

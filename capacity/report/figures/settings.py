@@ -23,6 +23,7 @@ from capacity.report.figures.style import (
     limits,
     logarithmic,
     looks_of,
+    make_panels,
     new_figure,
     seed_bars,
 )
@@ -57,7 +58,7 @@ def _lines(panels: list[Any], names: list[str], points: pd.DataFrame, title: str
     """R against P, a line for each setting."""
     columns, lines = _grid(panels, 2)
     figure = new_figure(1.2 + 2.2 * columns, 0.5 + 2.4 * lines, title)
-    axes = figure.subplots(lines, columns, sharex=True, squeeze=False)
+    axes = make_panels(figure, lines, columns, sharex=True)
     looks = looks_of(names)
     for panel, (values, rows) in zip(axes.flat, panels, strict=False):
         for name, (color, marker) in looks.items():
@@ -79,7 +80,7 @@ def _rows(panels: list[Any], names: list[str], points: pd.DataFrame, title: str)
     columns, lines = _grid(panels, 3)
     width = 0.4 + 0.058 * max(map(len, names)) + 2.2 * columns
     figure = new_figure(width, 0.3 + (0.6 + 0.24 * len(names)) * lines, title)
-    axes = figure.subplots(lines, columns, sharex=True, sharey=True, squeeze=False)
+    axes = make_panels(figure, lines, columns, sharex=True, sharey=True)
     places = {name: -place for place, name in enumerate(names)}
     most = max(points["high"].max(), 0.01)
     several = max(rows["size"].nunique() for _, rows in panels) > 1

@@ -14,6 +14,7 @@ from capacity.report.figures.style import (
     SIZE_COLORS,
     bar_keys,
     legend,
+    make_panels,
     new_figure,
     seed_bars,
     shades,
@@ -30,7 +31,7 @@ def draw(runs: Runs) -> dict[str, Figure]:
         return {}
     points = _points(runs.frame)
     figure = new_figure(5.6, 2.9, f"Bits per parameter beside junk: {runs.title}")
-    left, right = figure.subplots(1, 2)
+    left, right = make_panels(figure, 1, 2).flat
     sizes = list(points.groupby("size", sort=False))
     keys = []
     for (_, rows), color, marker in zip(sizes, shades(SIZE_COLORS, len(sizes)), MARKERS, strict=False):

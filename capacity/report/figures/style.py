@@ -1,7 +1,10 @@
 """The look that all figures share: sizes, colors, axes, legends."""
 
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from contextvars import ContextVar
+from dataclasses import dataclass
 from typing import Any, SupportsFloat
 
 import matplotlib
@@ -30,6 +33,10 @@ LABEL: dict[str, Any] = {"fontsize": 6.5, "color": "0.25", "zorder": 4}
 LABEL["path_effects"] = [withStroke(linewidth=2, foreground="white")]
 P_AXIS, N_AXIS, R_AXIS = "Model parameters P", "People N", "Bits per parameter R = bits / P"
 
+_NARROWEST = 2.2
+"""Inches that a panel takes, labels included."""
+_LOWEST = 1.9
+"""Inches of the height of a figure in a column, at least."""
 _WIDEST = 60.0
 """Inches of a side of a figure, at most: with hundreds of long names it would take gigabytes."""
 
@@ -44,15 +51,61 @@ STYLE: dict[str, Any] = {
     **{"grid.color": "0.9", "grid.linewidth": 0.5, "lines.linewidth": 1.2, "lines.markersize": 4},
     "errorbar.capsize": 1.5,
     "svg.hashsalt": "knowledge-capacity",
+    "pdf.fonttype": 42,  # letters stay letters, as journals ask
     "text.parse_math": False,  # names hold what users wrote, dollars too
 }
 
 
+@dataclass(frozen=True)
+class Print:
+    """How figures are written."""
+
+    formats: tuple[str, ...] = ("png", "svg")
+    width: float | None = None
+    """Inches of all figures, as a column of a paper has them: without title, which a caption is for, and with legends
+    below. None: as wide as the figure asks for."""
+
+
+FORMATS = ("png", "svg", "pdf")
+_PRINT: ContextVar[Print] = ContextVar("print")
+
+
+def print_of_now() -> Print:
+    """How figures are written now."""
+    return _PRINT.get(Print())
+
+
+@contextmanager
+def printed(how: Print) -> Iterator[None]:
+    """Inside, figures are drawn and written so."""
+    token = _PRINT.set(how)
+    try:
+        yield
+    finally:
+        _PRINT.reset(token)
+
+
 def new_figure(width: float, height: float, title: str) -> Figure:
     """An empty figure with a title; sizes in inches, without the legend on the right."""
-    figure = Figure(figsize=(min(width, _WIDEST), min(height, _WIDEST)), dpi=200, layout="constrained")
-    figure.suptitle(title, x=0.01, ha="left")
+    column = print_of_now().width
+    size = (width, height) if column is None else (column, max(_LOWEST, height * min(1.0, column / width)))
+    figure = Figure(figsize=(min(size[0], _WIDEST), min(size[1], _WIDEST)), dpi=200, layout="constrained")
+    if column is None:
+        figure.suptitle(title, x=0.01, ha="left")
     return figure
+
+
+def make_panels(figure: Figure, lines: int, columns: int, **share: Any) -> Any:
+    """Axes [lines, columns] of a figure; in a column of a paper that is too narrow for them, one below the other.
+
+    share: `sharex` and `sharey` of matplotlib.
+    """
+    column = print_of_now().width
+    fitting = columns if column is None else max(1, min(columns, int(column / _NARROWEST)))
+    if fitting < columns:
+        figure.set_figheight(figure.get_figheight() * -(-lines * columns // fitting) / lines)
+        lines, columns = -(-lines * columns // fitting), fitting
+    return figure.subplots(lines, columns, squeeze=False, **share)
 
 
 def fix_layout(figure: Figure) -> None:
@@ -66,16 +119,29 @@ def fix_layout(figure: Figure) -> None:
 def legend(figure: Figure, keys: Sequence[Line2D], title: str | None = None) -> None:
     """A legend on the right below the title, in as many columns as the height asks for.
 
-    The figure grows by its width, and to that of its own title.
+    The figure grows by its width, and to that of its own title. In a column of a paper it stands below instead.
     """
+    longest = max((len(line) for key in keys for line in str(key.get_label()).splitlines()), default=0)
+    if (column := print_of_now().width) is not None:
+        legend_below(figure, keys, title, max(1, int(column / (0.55 + 0.058 * longest))))
+        return
     width = figure.get_figwidth()
     if keys:
         columns = math.ceil(len(keys) / (math.floor(5.5 * figure.get_figheight()) - 2 - (title is not None)))
-        longest = max(len(line) for key in keys for line in str(key.get_label()).splitlines())
         width += (0.55 + 0.058 * longest) * columns
         where: dict[str, Any] = {"loc": "outside right upper", "alignment": "left", "ncols": columns}
         figure.legend(handles=keys, title=below_title(title or ""), **where)
     figure.set_figwidth(min(_WIDEST, max(width, 0.3 + 0.064 * len(figure.get_suptitle()))))
+
+
+def legend_below(figure: Figure, keys: Sequence[Line2D], title: str | None, columns: int) -> None:
+    """A legend below the axes; the figure grows by its height."""
+    if not keys:
+        return
+    columns = min(columns, len(keys))
+    lines = math.ceil(len(keys) / columns) + (title is not None) + sum("\n" in str(key.get_label()) for key in keys)
+    figure.legend(handles=keys, title=title, loc="outside lower left", alignment="left", ncols=columns)
+    figure.set_figheight(figure.get_figheight() + 0.16 * lines + 0.1)
 
 
 def below_title(text: str) -> str:

@@ -11,7 +11,17 @@ from matplotlib.lines import Line2D
 from capacity.laws.zipf import predicted_exponents
 from capacity.report.figures.laws.axes import log_axis
 from capacity.report.figures.runs import Runs
-from capacity.report.figures.style import P_AXIS, bar_keys, legend, limits, logarithmic, looks_of, new_figure, seed_bars
+from capacity.report.figures.style import (
+    P_AXIS,
+    bar_keys,
+    legend,
+    limits,
+    logarithmic,
+    looks_of,
+    make_panels,
+    new_figure,
+    seed_bars,
+)
 
 
 def draw(runs: Runs) -> dict[str, Figure]:
@@ -24,7 +34,7 @@ def draw(runs: Runs) -> dict[str, Figure]:
         return {}
     frame = frame.assign(above=frame["heldout_loss"] - frame["heldout_entropy"])
     figure = new_figure(6.6, 3.0, "Loss above the known entropy, and the slopes that the capacity law predicts")
-    left, right = figure.subplots(1, 2, sharey=True)
+    left, right = make_panels(figure, 1, 2, sharey=True).flat
     looks = looks_of([f"s = {s:g}" for s in sorted(frame["zipf"].unique())])
     for (s, rows), (color, marker) in zip(frame.groupby("zipf"), looks.values(), strict=True):
         slopes = predicted_exponents(float(str(s)))

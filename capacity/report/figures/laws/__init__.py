@@ -45,7 +45,7 @@ FIT_FIGURES: Registry[FitDrawing] = Registry(
 
 
 def draw_fits(fits: "Sequence[tuple[str, Fit]]", held_out: Points, folder: Path) -> list[Path]:
-    """Write every figure that a law has, for each named fit, as PNG and SVG, and return the paths.
+    """Write every figure that a law has, for each named fit, in the formats of `printed`, and return the paths.
 
     Files are called `LAW-FIGURE`, with the fit's name behind it. Raises OSError.
     """
@@ -62,7 +62,7 @@ def draw_fits(fits: "Sequence[tuple[str, Fit]]", held_out: Points, folder: Path)
                 drawn = FIT_FIGURES[figure](fit, held_out)
                 if drawn is None:
                     continue
-                if name:
+                if name and drawn.get_suptitle():
                     drawn.suptitle(f"{drawn.get_suptitle()}: {name}", x=0.01, ha="left")
                 law = re.sub(r"\W+", "-", fit.law)
                 written += save(drawn, folder / file_name(f"{law}-{figure}", name))

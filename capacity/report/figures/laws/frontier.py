@@ -10,7 +10,7 @@ from capacity.laws.chinchilla import FLOPS
 from capacity.laws.chinchilla import frontier as best_for
 from capacity.laws.fit import Fit
 from capacity.report.figures.laws.axes import BAND, FIT_LINE, axis_name, log_axis
-from capacity.report.figures.style import legend, new_figure
+from capacity.report.figures.style import legend, make_panels, new_figure
 
 _BEYOND = 100.0
 _LINE = 100
@@ -25,7 +25,7 @@ def draw(fit: Fit, held_out: Sequence[Mapping[str, float]]) -> Figure | None:
     C = np.geomspace(budgets.min(), budgets.max() * _BEYOND, _LINE)
     (N, low, high), points = _best(fit, C, surface)
     figure = new_figure(6.0, 2.9, f"What is best for a budget, {fit.law}")
-    axes = figure.subplots(1, 2)
+    axes = make_panels(figure, 1, 2).ravel()
     for panel, values, ends in ((axes[0], N, (low, high)), (axes[1], C / (FLOPS * N), _tokens(C, high, low))):
         panel.plot(C, values, **FIT_LINE)
         if ends is not None and np.isfinite(ends).all():

@@ -23,7 +23,7 @@ from capacity.report.figures.laws.axes import (
     star,
     star_keys,
 )
-from capacity.report.figures.style import SIZE_COLORS, legend, new_figure, shades
+from capacity.report.figures.style import SIZE_COLORS, legend, make_panels, new_figure, shades
 
 _LINE = 200
 
@@ -40,7 +40,7 @@ def draw(fit: Fit, held_out: Sequence[Mapping[str, float]]) -> Figure | None:
     flops = {"params", "tokens"} <= set(names) and fit.target == "loss"
     count = len(panels) + flops
     figure = new_figure(1.0 + 2.6 * count, 2.9, f"{fit.law}: {axis_name(fit.target)}, measured and fitted")
-    axes = figure.subplots(1, count, sharey=True, squeeze=False)[0]
+    axes = make_panels(figure, 1, count, sharey=True).ravel()
     for panel, (x, other) in zip(axes, panels, strict=False):
         _panel(panel, fit, x, other, stars)
     if flops:

@@ -11,7 +11,7 @@ from matplotlib.lines import Line2D
 from capacity.laws.fit import Fit
 from capacity.laws.forecast import RIVALS, errors
 from capacity.report.figures.laws.axes import axis_name, log_axis, measured_stars, spread_of
-from capacity.report.figures.style import KIND_COLORS, MARKERS, PEOPLE_COLORS, legend, new_figure, shades
+from capacity.report.figures.style import KIND_COLORS, MARKERS, PEOPLE_COLORS, legend, make_panels, new_figure, shades
 from capacity.report.table import short_number
 
 
@@ -40,7 +40,7 @@ def draw_forecast(rows: pd.DataFrame, title: str = "") -> Figure:
     found = errors(rows)
     best = next(str(name) for name in found["rival"] if name != "last")
     figure = new_figure(6.4, 2.9, ": ".join(filter(None, ("Loss by position, forecast", title))))
-    left, right = figure.subplots(1, 2)
+    left, right = make_panels(figure, 1, 2).flat
     keys = _by_position(left, rows, best)
     left.set_title(f"lines: {RIVALS[best]}", loc="left")
     unseen = rows[~rows["fitted"]]

@@ -8,7 +8,7 @@ from scipy.stats import norm
 
 from capacity.laws.fit import Fit
 from capacity.report.figures.laws.axes import axis_name, fitting_axis
-from capacity.report.figures.style import new_figure
+from capacity.report.figures.style import make_panels, new_figure
 
 
 def draw(fit: Fit, held_out: Sequence[Mapping[str, float]]) -> Figure | None:
@@ -16,7 +16,7 @@ def draw(fit: Fit, held_out: Sequence[Mapping[str, float]]) -> Figure | None:
     columns = {name: fit.points[name] for name in fit.ranges}
     fitted = fit.curve(fit.parameters, columns)
     figure = new_figure(6.0, 2.8, f"Residuals of {fit.law}")
-    left, right = figure.subplots(1, 2, sharey=True)
+    left, right = make_panels(figure, 1, 2, sharey=True).flat
     left.plot(fitted, fit.residuals, "o", color="#0072B2", markersize=3)
     right.plot(_normal(len(fit.residuals)), np.sort(fit.residuals), "o", color="#0072B2", markersize=3)
     spread = float(fit.residuals.std())

@@ -13,7 +13,7 @@ from matplotlib.ticker import FuncFormatter, MaxNLocator
 from capacity.laws.fit import Fit
 from capacity.laws.paths import starts_of
 from capacity.report.figures.laws.axes import STAR, axis_name, measured_stars
-from capacity.report.figures.style import label_outer, legend, new_figure
+from capacity.report.figures.style import label_outer, legend, make_panels, new_figure
 from capacity.report.table import short_number
 
 _FITTED = "#0072B2"
@@ -36,7 +36,7 @@ def draw(fit: Fit, held_out: Sequence[Mapping[str, float]]) -> Figure | None:
     width = min(_COLUMNS, len(curves))
     lines = -(-len(curves) // width)
     figure = new_figure(0.6 + 2.1 * width, 0.6 + 1.9 * lines, f"Loss under schedules: the law {fit.law}")
-    panels = figure.subplots(lines, width, sharey=True, squeeze=False)
+    panels = make_panels(figure, lines, width, sharey=True)
     for panel, (curve, color) in zip(panels.flat, curves, strict=False):
         _panel(panel, curve, color)
     panels.flat[0].set_ylim(*_limits([curve for curve, _ in curves]))
