@@ -20,6 +20,7 @@ from capacity.runner.bracket import Bracket
 from capacity.runner.engine import Engine, LocalEngine, WorkerOptions, default_workers
 from capacity.runner.estimate import lack_of_memory
 from capacity.runner.fingerprint import changed_since, names_files
+from capacity.runner.logs import check_log, passed_on
 from capacity.runner.sweep import run_all
 from capacity.spec.plan import Plan, make_sweep
 from capacity.spec.preset import Preset
@@ -93,8 +94,13 @@ class Launch:
 
         Raises UserError for a folder that cannot be written, OSError for a full disk, and as `run_all` does.
         """
-        preset, out = self.preset, self.preset.out
+        check_log(self.preset.log)
         self.check()
+        with passed_on(self.preset.log, self.preset.out, lambda: list(self.plans), self._say):
+            return self._do()
+
+    def _do(self) -> dict[str, str]:
+        preset, out = self.preset, self.preset.out
         missing = _missing(self.plans, out)
         while not missing and self.bracket.grow():  # another driver has just ended the last one
             missing = _missing(self.plans, out)

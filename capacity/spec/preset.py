@@ -48,6 +48,8 @@ class SweepOptions(Frozen):
     """Where to train."""
     save_seconds: float = Field(60.0, ge=0, le=86_400)
     """Seconds between two checkpoints of a training."""
+    log: Literal["none", "tensorboard", "wandb"] = "none"
+    """Where else the metrics go while runs are trained; each needs its extra (`pip install '...[tensorboard]'`)."""
     retry_failed: bool = False
     """Try again the runs that failed before."""
     out: UserPath = Path("runs/laptop")
@@ -156,7 +158,7 @@ class Preset(_Axes):
         "measuring": list(MeasureOptions.model_fields),
         "running": [
             *("out", "workers", "device", "processes", "engine", "ray_address", "gpus"),
-            *("save_seconds", "retry_failed"),
+            *("save_seconds", "log", "retry_failed"),
         ],
     }
 
