@@ -4,7 +4,7 @@ In: a `Preset`. Out: a `Launch`, which can be inspected (a dry run) or done.
 """
 
 import os
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
@@ -30,7 +30,8 @@ from train.native.library import instruction_set
 class Launch:
     """The runs of a preset and their folder. Raises UserError for mistakes; nothing is written before `do`."""
 
-    def __init__(self, preset: Preset, console: Console) -> None:
+    def __init__(self, preset: Preset, console: Console, given: Collection[str] = ()) -> None:
+        """given: the options that a user gave by hand; each must apply to one of the runs."""
         self.preset, self._console = preset, console
         planned = preset
         if preset.dry_run and (away := _away(preset)):
@@ -40,7 +41,7 @@ class Launch:
             planned = preset.model_copy(update={"tokenizer": here})
         if preset.bracket:  # r_max only says where to begin
             planned = planned.model_copy(update={"r_max": None})
-        sweep = make_sweep(planned)
+        sweep = make_sweep(planned, given)
         self.bracket = Bracket(sweep.plans, preset.r_max if preset.bracket else None, preset.out)
         self.bracket.grow()
         later = len(sweep.plans) - len(self.bracket.plans)
