@@ -12,6 +12,7 @@ from basis.program import called_as
 from biogen.bank import left_unused
 from biogen.config import DataConfig
 from biogen.folder import write_dataset
+from biogen.idle import without_effect
 
 
 class _Options(DataConfig):
@@ -48,6 +49,7 @@ def main(arguments: list[str] | None = None) -> int:
     if given and not given[0].startswith("-"):
         hint = "; did you mean rewrite?" if get_close_matches(given[0], ["rewrite"]) else ""
         raise UserError([f"command: {given[0]!r} is not allowed; must be rewrite, or flags such as --people{hint}"])
+    by_hand: set[str] = set()
     options = parse(
         Options,
         arguments,
@@ -55,8 +57,11 @@ def main(arguments: list[str] | None = None) -> int:
         description="Write synthetic biographies to a folder.",
         examples=["biogen --people 1000 --texts 100 --out people", "biogen rewrite --help"],
         keys_of_file=_data_keys,
+        adjust=lambda values, given: by_hand.update(given),
     )
     config = DataConfig(**{name: getattr(options, name) for name in DataConfig.model_fields})
+    if lines := without_effect(config, by_hand):
+        raise UserError(lines)
     try:
         measured = getattr(options, "for") == "evaluation"
         rows = write_dataset(config, options.texts, options.out, measured=measured)

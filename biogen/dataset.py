@@ -242,7 +242,7 @@ class Dataset(ABC):
         fields = DataConfig.model_fields
         return [
             f"{option}: {getattr(config, option)} is not an option of {cls.title}; "
-            f"must be {'left out' if fields[option].default is None else fields[option].default}"
+            f"must be {'none' if fields[option].default == 'none' else 'left out'}"
             for option in ("questions", "variant", "bank", "corpus", "company_city", "measured_order")
             if option not in cls.options and getattr(config, option) != fields[option].default
         ]

@@ -29,6 +29,7 @@ from biogen.config import EVALUATION, MAX_PEOPLE, DataConfig, Frozen, at_home
 from biogen.dataset import make_dataset
 from biogen.facts import FactChecker, Marked, Rejected
 from biogen.folder import copy_files
+from biogen.idle import has_no_effect
 from biogen.pools import PoolSizes
 from biogen.prompt import make_prompt
 from biogen.rewritten import BANK, MARK, MOST_LINE, REJECTED, TEXTS, people_options, read_lines, read_people
@@ -158,8 +159,8 @@ class Rewriting:
         told = time.monotonic()
         while asked := self._next(writer.batch):
             prompts = [self._prompt(person, number) for person, number in asked]
-            for (person, _), text in zip(asked, writer.write(prompts), strict=True):
-                self._take(person, " ".join(text.split()))
+            for place, text in writer.write(prompts):
+                self._take(asked[place][0], " ".join(text.split()))
             for file in self._files:
                 file.flush()
             if time.monotonic() - told > _TELL_SECONDS:
@@ -282,13 +283,18 @@ def make_writer(options: Options) -> Writer:
 
 def main(arguments: list[str] | None = None) -> int:
     """Rewrite; returns 1 if texts are lacking at the end. Raises UserError for mistakes."""
+    by_hand: set[str] = set()
     options = parse(
         Options,
         arguments,
+        adjust=lambda values, given: by_hand.update(given),
         program=f"{called_as('biogen')} rewrite",
         description="Have a language model rewrite biographies, and keep what states every fact once.",
         examples=["biogen rewrite --url http://localhost:8000/v1 --model NAME --people 1000 --out rewritten"],
     )
+    unused = {"seconds": "an address, --url"} if options.url is None else {"device": "a model without --url"}
+    if idle := unused.keys() & by_hand:
+        raise UserError([has_no_effect(name, getattr(options, name), unused[name]) for name in idle])
     try:
         config = DataConfig(**options.model_dump(include=set(DataConfig.model_fields)))
         check_folder(options.out, config)

@@ -9,8 +9,8 @@ import math
 import os
 import re
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Iterator, Sequence
+from concurrent.futures import FIRST_EXCEPTION, Future, ThreadPoolExecutor, wait
 from http.client import HTTPException
 from pathlib import Path
 from threading import Event
@@ -33,7 +33,9 @@ _AGAIN = frozenset({408, 409, 425, 429, 500, 502, 503, 504})
 _HUB_NAME = re.compile(r"[\w.-]+(/[\w.-]+)?")
 _TRIES = 6
 _PAUSE = 1.0
-"""Seconds before the first repetition, which double at each."""
+"""Seconds, which double before each repetition."""
+_MOST_PAUSE = 60.0
+"""Seconds that an answer may ask to wait for before a repetition."""
 
 
 class WriterFailed(Exception):
@@ -47,8 +49,11 @@ class Writer(ABC):
     """Prompts that it takes at a time."""
 
     @abstractmethod
-    def write(self, prompts: Sequence[str]) -> list[str]:
-        """A text for each prompt. Raises WriterFailed, and ValueError for a mistake in the options."""
+    def write(self, prompts: Sequence[str]) -> Iterator[tuple[int, str]]:
+        """The place of each prompt in the list, and its text.
+
+        Raises WriterFailed, and ValueError for a mistake in the options, after all texts that are there.
+        """
 
 
 class AddressWriter(Writer):
@@ -65,8 +70,7 @@ class AddressWriter(Writer):
         seconds: float,
     ) -> None:
         """seconds: how long an answer may take. Raises ValueError for the url, and for a key that cannot be sent."""
-        parts = urlsplit(url)
-        if parts.scheme not in ("http", "https") or not parts.hostname or parts.username:
+        if not _is_address(url):
             raise ValueError(f"url: {url!r:.200} is not allowed; must be such as http://localhost:8000/v1")
         self.batch, self._seconds, self._stopped = batch, seconds, Event()
         self._url = f"{url.rstrip('/')}/chat/completions"
@@ -78,33 +82,69 @@ class AddressWriter(Writer):
             self._headers["Authorization"] = f"Bearer {key}"
         self._open = build_opener(_NoRedirections).open
 
-    def write(self, prompts: Sequence[str]) -> list[str]:
-        """A text for each prompt, asked for side by side."""
+    def write(self, prompts: Sequence[str]) -> Iterator[tuple[int, str]]:
+        """The texts for prompts, asked for side by side; a failure or Ctrl-C waits for the answers under way alone."""
+        wrong: BaseException | None = None
+        answers: list[Future[str]] = []
         with ThreadPoolExecutor(max(1, len(prompts))) as pool:
             try:
-                return list(pool.map(self._write, prompts))
-            except BaseException:  # such as Ctrl-C, which waits for the answers that are under way alone
+                answers.extend(pool.submit(self._write, prompt) for prompt in prompts)
+                ended = wait(answers, return_when=FIRST_EXCEPTION).done
+                wrong = next((error for answer in ended if (error := answer.exception()) is not None), None)
+            except KeyboardInterrupt as error:
+                wrong = error
+            if wrong is not None:
                 self._stopped.set()
-                raise
+        yield from ((place, answer.result()) for place, answer in enumerate(answers) if answer.exception() is None)
+        if wrong is not None:
+            raise wrong
 
     def _write(self, prompt: str) -> str:
-        reason = "stopped"
+        reason, pause = "stopped", 0.0
         body = json.dumps(self._request | {"messages": [{"role": "user", "content": prompt}]}).encode()
         for attempt in range(_TRIES):
-            if self._stopped.wait(_PAUSE * 2.0**attempt if attempt else 0.0):
+            if self._stopped.wait(pause):
                 break
+            pause = _PAUSE * 2.0 ** (attempt + 1)
             try:
                 request = Request(self._url, body, self._headers)
                 with self._open(request, timeout=self._seconds) as answer:
                     return _content(answer.read(_MOST_ANSWER + 1))
             except HTTPError as error:
                 reason = f"HTTP status {error.code}"
-                said = printable(error.read(2000).decode("utf-8", "replace"))
                 if error.code not in _AGAIN:
-                    raise ValueError(f"url: {self._url} answers with {reason} ({short(said)})") from None
+                    raise ValueError(f"url: {self._url} answers with {reason} ({_said(error)})") from None
+                pause = max(pause, _asked_pause(error))
             except (URLError, OSError, HTTPException) as error:
                 reason = reason_of(error)
         raise WriterFailed(f"{self._url} does not answer after {_TRIES} tries ({reason})")
+
+
+def _is_address(url: str) -> bool:
+    """Whether a text is the address of a server, to which a path can be added."""
+    try:
+        parts = urlsplit(url)
+        well_formed = parts.port != 0  # reading a port that is none raises
+    except ValueError:
+        return False
+    plain = url.isascii() and url.isprintable() and not set(" ?#") & set(url)
+    return bool(well_formed and plain and parts.scheme in ("http", "https") and parts.hostname and not parts.username)
+
+
+def _said(error: HTTPError) -> str:
+    """The beginning of what an answer of failure says; empty if it breaks off."""
+    try:
+        said = error.read(2000).decode("utf-8", "replace")
+    except (OSError, HTTPException):
+        return ""
+    key = os.environ.get(KEY)
+    return short(printable(said.replace(key, "***") if key else said))
+
+
+def _asked_pause(error: HTTPError) -> float:
+    """The seconds that an answer asks to wait for before the request is sent again, at most `_MOST_PAUSE`."""
+    asked = error.headers.get("Retry-After", "")
+    return min(float(asked), _MOST_PAUSE) if asked.isascii() and asked.isdigit() else 0.0
 
 
 class _NoRedirections(HTTPRedirectHandler):
@@ -119,10 +159,12 @@ def _content(answer: bytes) -> str:
         if len(answer) > _MOST_ANSWER:
             raise ValueError
         content = parse_json(answer)["choices"][0]["message"]["content"]
+        if content is not None and not isinstance(content, str):
+            raise TypeError
     except (ValueError, LookupError, TypeError):
-        said = printable(answer[:200].decode("utf-8", "replace"))
+        said = printable(answer[:200].decode("utf-8", "replace")) or "it is empty"
         raise ValueError(f"url: its answer is not of the protocol of chat completions ({said})") from None
-    return content if isinstance(content, str) else ""  # a model that refuses may say nothing
+    return content or ""  # a model that refuses may say nothing
 
 
 class LocalWriter(Writer):
@@ -155,8 +197,8 @@ class LocalWriter(Writer):
         sampling = {"do_sample": True, "temperature": temperature} if temperature > 0 else {"do_sample": False}
         self._options = {"max_new_tokens": most_tokens, "pad_token_id": self._tokenizer.pad_token_id, **sampling}
 
-    def write(self, prompts: Sequence[str]) -> list[str]:
-        """A text for each prompt, in one batch."""
+    def write(self, prompts: Sequence[str]) -> Iterator[tuple[int, str]]:
+        """The texts for prompts, in one batch."""
         if self._tokenizer.chat_template:
             say = [[{"role": "user", "content": prompt}] for prompt in prompts]
             prompts = self._tokenizer.apply_chat_template(say, tokenize=False, add_generation_prompt=True)
@@ -170,4 +212,4 @@ class LocalWriter(Writer):
             )
         written = self._model.generate(**tokens, **self._options)[:, length:]
         texts: list[str] = self._tokenizer.batch_decode(written, skip_special_tokens=True)
-        return texts
+        yield from enumerate(texts)

@@ -154,7 +154,7 @@ def _plan(experiment: "Experiment", scale: str, out: Path, elsewhere: frozenset[
 
     console = Console()
     for options in experiment.sweeps(scale):  # type: ignore[arg-type]
-        launch = Launch(make_preset({**options, "out": out, "dry_run": True}), console, elsewhere)
+        launch = Launch(make_preset({**options, "out": out, "dry_run": True}), console, elsewhere=elsewhere)
         if launch.plans:
             show_plans(launch.plans, launch.workers, console)
 
@@ -168,7 +168,7 @@ def _run(experiment: "Experiment", scale: str, out: Path, elsewhere: frozenset[s
     console = Console()
     failures: dict[str, str] = {}
     for options in experiment.sweeps(scale):  # type: ignore[arg-type]
-        launch = Launch(make_preset({**options, "out": out}), console, elsewhere)
+        launch = Launch(make_preset({**options, "out": out}), console, elsewhere=elsewhere)
         failures |= launch.do() if launch.plans else {}
     for run, reason in failures.items():
         print(f"failed: {run}: {reason}")

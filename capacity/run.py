@@ -37,6 +37,13 @@ def main(arguments: list[str] | None = None) -> int:
     """Run a sweep; returns the exit code. Raises UserError for mistakes, before it writes anything."""
     program = called_as("capacity.run")
     notes: list[str] = []
+    by_hand: set[str] = set()
+
+    def adjust(values: dict[str, Any], given: set[str]) -> None:
+        by_hand.update(given)
+        for fit in (_one_unit, _fit_for_corpus, _what_is_given_is_run):
+            notes.extend(fit(values, given))
+
     preset = parse(
         Preset,
         arguments,
@@ -49,9 +56,7 @@ def main(arguments: list[str] | None = None) -> int:
         examples=[f"{program} {example}" for example in EXAMPLES],
         default_file=preset_path(DEFAULT),
         find_file=preset_path,
-        adjust=lambda values, given: notes.extend(
-            [note for fit in (_one_unit, _fit_for_corpus, _what_is_given_is_run) for note in fit(values, given)]
-        ),
+        adjust=adjust,
     )
     for note in notes:
         print(note, file=sys.stderr)
@@ -62,7 +67,7 @@ def main(arguments: list[str] | None = None) -> int:
     from capacity.store.folders import count_runs
 
     console = Console()
-    launch = Launch(preset, console)
+    launch = Launch(preset, console, given=by_hand)
     if preset.dry_run:
         _show_plan(launch, console)
         return 0

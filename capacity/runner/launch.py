@@ -31,8 +31,11 @@ from train.native.library import instruction_set
 class Launch:
     """The runs of a preset and their folder. Raises UserError for mistakes; nothing is written before `do`."""
 
-    def __init__(self, preset: Preset, console: Console, elsewhere: Collection[str] = ()) -> None:
-        """elsewhere: ids of runs that are done in another folder, and left out here; `bracket` does all again."""
+    def __init__(
+        self, preset: Preset, console: Console, *, given: Collection[str] = (), elsewhere: Collection[str] = ()
+    ) -> None:
+        """given: the options that a user gave by hand; each must apply to one of the runs. elsewhere: ids of runs that
+        are done in another folder, and left out here; `bracket` does all again."""
         self.preset, self._console = preset, console
         planned = preset
         if preset.dry_run and (away := _away(preset)):
@@ -42,7 +45,7 @@ class Launch:
             planned = preset.model_copy(update={"tokenizer": here})
         if preset.bracket:  # r_max only says where to begin
             planned = planned.model_copy(update={"r_max": None})
-        sweep = make_sweep(planned)
+        sweep = make_sweep(planned, given)
         lacking = [plan for plan in sweep.plans if preset.bracket or plan.run_id not in elsewhere]
         if len(lacking) < len(sweep.plans):
             self._say(f"Done elsewhere: {len(sweep.plans) - len(lacking)} of {count_runs(len(sweep.plans))}.")

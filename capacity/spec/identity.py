@@ -7,20 +7,25 @@ options that do not apply are left out, so an option that a later version adds c
 import hashlib
 import json
 import re
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 from pydantic import BaseModel
+from pydantic.fields import FieldInfo
 
 from basis.fields import section_of
-from biogen.config import COMMON, DataConfig
+from biogen.config import DataConfig
 from biogen.datasets import DATASETS
-from capacity.spec.config import ArchitectureOptions, RunConfig, Training
+from biogen.idle import idle_data
+from capacity.spec.config import ArchitectureOptions, MeasureOptions, RunConfig, Training
+from capacity.spec.idle import idle_options
 from train.architectures import ARCHITECTURE_DEFAULTS
-from train.optimizers import OPTIMIZERS
 
 _LABELS = {"training": "recipe"}
 """Options that name a setting of others and decide nothing themselves: stored, but in no id."""
+_WITHOUT_DEFAULT = {"final_lr": 1.0, "lr": 1.0}
+"""Values of options that have no default, where they do not apply: a constant rate ends at its peak, which is 1 for an
+optimizer that reads none."""
 _FIRST_VERSION = "0.1"
 """The version of options that name none."""
 _SECTIONS = ("data", "model", "training")
@@ -56,42 +61,21 @@ def training_of(content: Mapping[str, Any]) -> dict[str, Any]:
 def normal(config: RunConfig) -> RunConfig:
     """The same run, with every option that does not apply at its default."""
     idle = idle_options(config)
+    people, most = config.data.people, MeasureOptions.model_fields["eval_people"].default
+    if min(config.measure.eval_people, people) == min(most, people):
+        idle.add("eval_people")
     changes = {}
-    for section in _SECTIONS:
+    for section in (*_SECTIONS, "measure"):
         model: BaseModel = getattr(config, section)
         fields = type(model).model_fields
-        defaults = {name: fields[name].get_default(call_default_factory=True) for name in idle if name in fields}
-        changes[section] = model.model_copy(update=defaults)
-    people, measure = config.data.people, config.measure
-    most = type(measure).model_fields["eval_people"].default
-    if min(measure.eval_people, people) == min(most, people):
-        measure = measure.model_copy(update={"eval_people": most})
-    if not measure.heldout_tokens:
-        points = type(measure).model_fields["heldout_points"].default
-        measure = measure.model_copy(update={"heldout_points": points})
-    return config.model_copy(update={**changes, "measure": measure})
+        at_rest = {name: _at_rest(name, fields[name]) for name in idle if name in fields}
+        changes[section] = model.model_copy(update=at_rest)
+    return config.model_copy(update=changes)
 
 
-def idle_options(config: RunConfig) -> set[str]:
-    """The options that do not apply to a run, by field name; a section's name means all its options."""
-    data, training = config.data, config.training
-    idle = _idle_data(DATASETS[data.dataset].options, dict(data))
-    settings = {"lr", "embedding_lr", "weight_decay", "beta1", "beta2", "eps", "momentum"}
-    unused = settings - OPTIMIZERS[training.optimizer].uses
-    return idle | unused | ({"decay_share"} if training.schedule != "wsd" else set())
-
-
-def _idle_data(of_dataset: Iterable[str], options: Mapping[str, Any]) -> set[str]:
-    """The options of the data that do not apply. of_dataset: those that the data set reads besides `COMMON`."""
-    fixed_texts = not str(options["variant"]).startswith("fresh")
-    conditions = {
-        "junk_people": str(options["junk"]) != "0",
-        "zipf": options["population"] == "zipf",
-        "vocab": options["tokenizer"] == "bpe",
-        "measured_order": options["company_city"] in ("any", "before") and not fixed_texts,
-    }
-    idle = set(DataConfig.model_fields) - COMMON - set(of_dataset)
-    return idle | {name for name, applies in conditions.items() if not applies}
+def _at_rest(name: str, field: FieldInfo) -> Any:
+    """The value of an option that does not apply: its default, or the one that says what happens."""
+    return _WITHOUT_DEFAULT[name] if field.is_required() else field.get_default(call_default_factory=True)
 
 
 def flat(content: Mapping[str, Any]) -> dict[str, Any]:
@@ -112,7 +96,7 @@ def flat(content: Mapping[str, Any]) -> dict[str, Any]:
         for name, value in ARCHITECTURE_DEFAULTS.get(architecture, {}).items()
     }
     found |= {name: value for name, value in given.items() if value is not None or name not in found}
-    idle = _idle_data(own, found)
+    idle = idle_data(own, found)
     found = {name: value for name, value in found.items() if name.partition(".")[0] not in idle and value != {}}
     return {name: found[name] for name in dict.fromkeys((*OPTIONS, *found)) if name in found}
 

@@ -16,9 +16,11 @@ from biogen.config import DataConfig
 from biogen.dataset import Dataset, make_dataset, mean_length
 from biogen.datasets import DATASETS
 from biogen.entropy import Entropy, entropy
+from biogen.idle import has_no_effect, is_off
 from capacity.spec.build import build_batches, counts_per_token
 from capacity.spec.config import NAMED, ArchitectureOptions, MeasureOptions, RunConfig, RunOptions, TrainingOptions
 from capacity.spec.identity import normal, run_id
+from capacity.spec.idle import Given
 from capacity.spec.preset import Preset
 from capacity.spec.recipes import resolve, settings_of, tokens_an_exposure
 from eval.heldout import check_heldout
@@ -107,17 +109,19 @@ def make_plans(preset: Preset) -> list[Plan]:
     return make_sweep(preset).plans
 
 
-def make_sweep(preset: Preset) -> Sweep:
+def make_sweep(preset: Preset, given: Collection[str] = ()) -> Sweep:
     """Plan every combination of a preset's axes.
 
     An impossible combination is left out if each of its values is part of a possible one; a value that is part of
-    none is a mistake. Raises UserError with all mistakes.
+    none is a mistake, and so is an option that applies to none if it is in `given`, those that a user gave by hand.
+    Raises UserError with all mistakes.
     """
-    mistakes = _device_mistakes(preset) + _quantizer_mistakes(preset)
+    mistakes = _device_mistakes(preset) + _engine_mistakes(preset, given) + _quantizer_mistakes(preset)
     plans: dict[str, Plan] = {}
     ratios: list[float] = []
     low, high = preset.r_max or (0.0, float("inf"))
     planner = _Planner(preset)
+    by_hand = Given({name: values for name, values in preset.axes().items() if name in given})
     varied = preset.varied()
     useful: set[tuple[str, str]] = set()
     failed: list[tuple[list[tuple[str, str]], list[str]]] = []
@@ -130,6 +134,7 @@ def make_sweep(preset: Preset) -> Sweep:
             wrong = isinstance(error, ValidationError)
             failed.append((values, explain(error, RunOptions) if wrong else str(error).splitlines()))  # type: ignore[arg-type]
             continue
+        by_hand.see(plan.config)
         useful |= set(values)
         ratios.append(plan.r_max)
         if low <= plan.r_max <= high:
@@ -137,7 +142,7 @@ def make_sweep(preset: Preset) -> Sweep:
         else:
             outside += 1
     fatal = [lines for values, lines in failed if not varied or not useful or any(one not in useful for one in values)]
-    mistakes += [line for lines in fatal for line in lines]
+    mistakes += [line for lines in fatal for line in lines] + by_hand.without_effect()
     if not plans and not mistakes:
         mistakes.append(_nothing_left(preset, ratios))
     if mistakes:
@@ -172,6 +177,14 @@ def _device_mistakes(preset: Preset) -> list[str]:
         return []
     allowed = ", ".join(["auto", "cpu", *(name for name in here if here[name])])
     return [f"device: {device!r} is not on this machine; must be one of {allowed}"]
+
+
+def _engine_mistakes(preset: Preset, given: Collection[str]) -> list[str]:
+    """A line for each option of Ray's that was given for another engine."""
+    idle = {} if preset.engine == "ray" else {name: getattr(preset, name) for name in ("ray_address", "gpus")}
+    return [
+        has_no_effect(name, value, "engine ray") for name, value in idle.items() if name in given and not is_off(value)
+    ]
 
 
 def _quantizer_mistakes(preset: Preset) -> list[str]:

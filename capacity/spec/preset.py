@@ -17,6 +17,7 @@ from basis.fields import holds_several, is_number, section_of, split_values, tak
 from basis.files import UserPath
 from basis.yaml_text import read_mapping, read_value
 from biogen.config import DataConfig, Frozen
+from biogen.idle import without_foreign
 from capacity.spec.config import ArchitectureOptions, MeasureOptions, RunOptions, TrainingOptions
 from train.sizes import parse_size
 
@@ -190,14 +191,17 @@ class Preset(_Axes):
         return (dict(zip(axes, values, strict=True)) for values in product(*axes.values()))
 
     def options(self, combination: dict[str, Any]) -> RunOptions:
-        """The options of one combination. Raises pydantic's ValidationError for an impossible one."""
+        """The options of one combination, without those that only other data sets of the sweep read.
+
+        Raises pydantic's ValidationError for an impossible one, and ValueError for a data set that cannot be imported.
+        """
         singular = {plural: name for name, plural in PLURAL.items()}
         values: dict[str, Any] = {"quantize": self.quantize}
         for name, value in combination.items():
             section, _, last = name.rpartition(".")
             place = values.setdefault(section, {}) if section else values
             place[singular.get(last, last)] = value
-        return RunOptions.model_validate(values)
+        return RunOptions.model_validate(without_foreign(values, self.dataset))
 
 
 _LAST = ("sizes", "people", "exposures", "tokens", "junk", "seeds")

@@ -33,10 +33,10 @@ def _roman(number: int) -> str:
 
 
 @contextmanager
-def rewriter(reply: Callable[[Values, int], str], *failures: int) -> Iterator[tuple[str, list[str | None]]]:
+def rewriter(reply: Callable[[Values, int], str], *failures: int | bytes) -> Iterator[tuple[str, list[str | None]]]:
     """The address of a server that answers prompts, and the keys that it was sent.
 
-    failures: statuses of HTTP of the first answers.
+    failures: the first answers, each as its status of HTTP, or as the bytes of an answer with status 200.
     """
     keys: list[str | None] = []
     numbers, lock, left = count(), Lock(), list(failures)
@@ -46,7 +46,8 @@ def rewriter(reply: Callable[[Values, int], str], *failures: int) -> Iterator[tu
             request = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
             with lock:
                 keys.append(self.headers["Authorization"])
-                status = left.pop(0) if left else 200
+                failure = left.pop(0) if left else 200
+                status = failure if isinstance(failure, int) else 200
                 number = next(numbers)
             assert self.path == "/v1/chat/completions"
             prompt = request["messages"][0]["content"]
@@ -54,7 +55,7 @@ def rewriter(reply: Callable[[Values, int], str], *failures: int) -> Iterator[tu
             answer = (
                 {"choices": [{"message": {"content": reply(values, number)}}]} if status == 200 else {"error": "no"}
             )
-            body = json.dumps(answer).encode()
+            body = failure if isinstance(failure, bytes) else json.dumps(answer).encode()
             self.send_response(status)
             self.send_header("Content-Length", str(len(body)))
             if status == 302:

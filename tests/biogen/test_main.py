@@ -1,5 +1,6 @@
 """`python -m biogen`: writes a data set, or says what is wrong and writes nothing."""
 
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -116,3 +117,27 @@ def test_an_unknown_subcommand_is_refused_with_a_hint():
     must = "must be rewrite, or flags such as --people"
     assert mistakes("rewritte", "--bank", "x") == [f"command: 'rewritte' is not allowed; {must}; did you mean rewrite?"]
     assert mistakes("people") == [f"command: 'people' is not allowed; {must}"]
+
+
+@pytest.mark.parametrize(
+    ("flags", "line"),
+    [
+        (
+            ["--dataset", "biod", "--tokenizer", "word"],
+            "tokenizer: word has no effect .* dataset bios, bior or corpus$",
+        ),
+        (["--junk-people", "5"], "junk_people: 5 has no effect and is not allowed; it needs junk above 0$"),
+        (["--biod.K", "3"], "biod.K: 3 has no effect and is not allowed; it needs dataset biod$"),
+        (["--zipf", "1.2"], "zipf: 1.2 has no effect and is not allowed; it needs population zipf$"),
+    ],
+)
+def test_a_flag_without_effect_is_refused(flags: list[str], line: str, tmp_path: Path):
+    (told,) = mistakes("--people", "9", *flags, "--out", str(tmp_path / "out"))
+    assert re.match(line, told), told
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_key_of_a_file_need_not_apply(tmp_path: Path):
+    (tmp_path / "keys.yaml").write_text("people: 4\ndataset: biod\nzipf: 1.2\ntokenizer: word\n")
+    flags = ["--config", str(tmp_path / "keys.yaml"), "--bank", "none", "--out", str(tmp_path / "out")]
+    assert main(flags) == 0

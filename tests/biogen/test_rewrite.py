@@ -1,11 +1,14 @@
 """`biogen rewrite`: faithful models fill the folder, liars do not, and an interrupt costs nothing."""
 
 import fcntl
+import io
 import json
 from collections import Counter
 from collections.abc import Callable
+from email.message import Message
 from itertools import count
 from pathlib import Path
+from urllib.error import HTTPError
 
 import pytest
 import torch
@@ -155,9 +158,109 @@ def test_failures_are_tried_again_and_a_refusal_is_not(tmp_path: Path, monkeypat
     assert "secret" not in printed.out + printed.err
 
 
+def content(value: object) -> bytes:
+    return json.dumps({"choices": [{"message": {"content": value}}]}).encode()
+
+
+@pytest.mark.parametrize(
+    ("answer", "said"),
+    [
+        (b"<html>Bad gateway</html>", "<html>Bad gateway</html>"),
+        (b"", "it is empty"),
+        (b"{", "{"),
+        (b"\xff\xfe", "��"),
+        (b"[" * 90_000, r"\[\["),
+        (b"null", "null"),
+        (b"[1]", r"\[1\]"),
+        (b'{"error": {"message": "no such model"}}', '{"error": {"message": "no such model"}}'),
+        (b'{"choices": []}', '{"choices": \\[\\]}'),
+        (b'{"choices": null}', '{"choices": null}'),
+        (b'{"choices": [{"text": "of another protocol"}]}', ".*another protocol"),
+        (b'{"choices": [{"message": null}]}', ".*null"),
+        (content([{"type": "text", "text": "in parts"}]), ".*in parts"),
+        (content(7), ".*7"),
+        (b" " * (1 << 20) + b"{}", ""),
+    ],
+    ids=range(15),
+)
+def test_an_answer_of_another_protocol_is_a_line_and_nothing_is_lost(answer: bytes, said: str, tmp_path: Path, capsys):
+    with rewriter(fit, 200, answer, 200) as (url, keys):
+        with pytest.raises(
+            UserError, match=rf"^url: its answer is not of the protocol of chat completions \({said}"
+        ) as e:
+            ask(url, tmp_path, 3, 1, "--batch", "3")
+        assert len(keys) == 3
+        assert len(e.value.lines) == 1
+        assert len(lines(tmp_path / "texts.jsonl")) + len(lines(tmp_path / "rejected.jsonl")) == 2
+        assert "texts about" in capsys.readouterr().out
+        assert ask(url, tmp_path, 3, 1) == 0
+    assert people_with_texts(str(tmp_path)) == 3
+
+
+@pytest.mark.parametrize("answer", [content(None), content("")])
+def test_an_answer_that_says_nothing_is_a_rejected_text(answer: bytes, tmp_path: Path, capsys):
+    with rewriter(fit, answer) as (url, _):
+        assert ask(url, tmp_path, 1, 1, "--batch", "1") == 0
+    assert "rejected 1: is empty" in capsys.readouterr().out
+
+
+def test_what_others_answer_is_kept_when_one_is_refused(tmp_path: Path):
+    with rewriter(fit, 401) as (url, _):
+        with pytest.raises(UserError, match=r"answers with HTTP status 401"):
+            ask(url, tmp_path, 4, 1, "--batch", "4")
+        assert len(lines(tmp_path / "texts.jsonl")) == 3
+
+
+def test_nobody_at_the_address_is_a_line(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys):
+    monkeypatch.setattr(writers, "_PAUSE", 0.001)
+    assert ask("http://127.0.0.1:1/v1", tmp_path, 1, 1) == 1
+    (line,) = capsys.readouterr().err.splitlines()
+    assert "error: http://127.0.0.1:1/v1/chat/completions does not answer after 6 tries" in line
+    assert "Connection refused" in line
+
+
+def test_a_server_may_ask_to_wait_and_its_words_do_not_tell_the_key(monkeypatch: pytest.MonkeyPatch):
+    def refusal(told: bytes, **headers: str) -> HTTPError:
+        message = Message()
+        for name, value in headers.items():
+            message[name.replace("_", "-")] = value
+        return HTTPError("http://x", 429, "", message, io.BytesIO(told))
+
+    assert [writers._asked_pause(refusal(b"", Retry_After=asked)) for asked in ("7", "9999", "-1", "soon")] == [
+        7,
+        60,
+        0,
+        0,
+    ]
+    assert writers._asked_pause(refusal(b"")) == 0
+    monkeypatch.setenv(writers.KEY, "secret-key")
+    assert writers._said(refusal(b"secret-key is wrong")) == "*** is wrong"
+
+
+NO_ADDRESSES = [
+    *("", "ftp://x", "localhost:1", "http://", "//h/v1", "http://:8000/v1", "http://[::1"),
+    *("http://h:99999", "http://h:x", "http://a b", "http://ü", "http://h/v1?key=1", "http://h/#v1", "http://h/\n"),
+]
+
+
+@pytest.mark.parametrize("url", NO_ADDRESSES)
+def test_what_is_no_address_is_a_line(url: str, tmp_path: Path):
+    with pytest.raises(
+        UserError, match=r"^url: '.*' is not allowed; must be such as http://localhost:8000/v1$"
+    ) as error:
+        ask(url, tmp_path / "out", 1, 1)
+    assert len(error.value.lines) == 1
+    assert not (tmp_path / "out").exists()
+
+
 @pytest.mark.parametrize(
     ("flags", "told"),
     [
+        (["--seconds", "9"], "^seconds: 9.0 has no effect and is not allowed; it needs an address, --url$"),
+        (
+            ["--url", "http://h/v1", "--device", "cuda"],
+            "^device: cuda has no effect .* a model without --url$",
+        ),
         (["--url", "file:///etc/passwd"], "^url: 'file:///etc/passwd' is not allowed; must be such as http://"),
         (["--url", "http://me:secret@host/v1"], "^url: .* is not allowed"),
         (["--people", "0"], "^people: '0' is not allowed"),

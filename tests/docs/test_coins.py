@@ -153,7 +153,7 @@ def test_options_at_their_defaults_are_left_out():
         ({"dataset_options": "{flips"}, "must be pairs such as name=value, or a mapping"),
         ({"people": 16**4 + 1}, "people: 65537 people need as many names; allowed is at most N0 = 65536"),
         ({"questions": "half"}, "questions: half is not an option of coins; must be none"),
-        ({"variant": "single"}, "variant: single is not an option of coins; must be fresh"),
+        ({"variant": "single"}, "variant: single is not an option of coins; must be left out"),
     ],
 )
 def test_what_it_does_not_have_is_refused(options, message):

@@ -14,6 +14,7 @@ from capacity.laws.ratios import Ratio
 from capacity.spec.identity import flat, stored
 from capacity.spec.plan import make_plans
 from capacity.spec.preset import Preset
+from eval.quantizers.schemes import parse_scheme
 from tests.capacity.records import make_row
 
 FACTOR = Comparison(
@@ -158,6 +159,15 @@ def test_every_run_of_its_sweeps_belongs_to_one_setting(name):
     assert sorted(selected["run_id"]) == sorted(plan.run_id for plan in plans)
     assert set(selected["setting"]) == set(experiment.settings)
     assert {side for claim in experiment.claims for side in (claim.base, claim.other)} <= set(experiment.settings)
+
+
+def test_every_scheme_of_the_quantization_experiment_is_measured_and_shown():
+    experiment = EXPERIMENTS["quantization"]
+    (options,) = experiment.sweeps("laptop")
+    measured = {str(parse_scheme(text)) for text in options["quantize"]}
+    assert measured == {setting["quantization"] for setting in experiment.settings.values()} - {"none"}
+    for method in ("gptq", "gptq_least"):  # the same format and so the same bits, with scales of two kinds
+        assert {f"{method}-int4", f"{method}-int4+temperature", f"{method}-int4-g16"} <= measured
 
 
 def test_a_best_N_at_the_end_of_what_was_tried_is_no_full_verdict():

@@ -7,6 +7,7 @@ import sys
 from contextlib import suppress
 
 import pytest
+import torch
 import yaml
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -55,7 +56,7 @@ def refused(arguments, capfd):
         ),
         ("--variant sometimes", ["variant: 'sometimes' is not allowed; must be fresh, single or multiM"]),
         ("--questions half", ["questions: half is not an option of bioD; must be none"]),
-        ("--variant single", ["variant: single is not an option of bioD; must be fresh"]),
+        ("--variant single", ["variant: single is not an option of bioD; must be left out"]),
         ("--r-max 1", ["r_max: .* is not allowed; must be 2 values"]),
         ("--biod.D 9", ["biod.D: 9 different chunks do not exist; allowed is at most T\\^L = 8"]),
         ("--biod.C 0 --biod.T 1", ["biod.C: '0' is not allowed", "biod.T: '1' is not allowed"]),
@@ -135,6 +136,29 @@ def refused(arguments, capfd):
             "--optimizer sgd",
             ["optimizer: 'sgd' is not allowed; must be adamw, muon, lion, soap or your own as module:Name"],
         ),
+        (
+            "--optimizer adamw --momentum 0.9",
+            ["momentum: 0.9 has no effect and is not allowed; it needs optimizer muon$"],
+        ),
+        ("--optimizer lion --eps 1e-7", ["eps: 1e-07 has no effect .* it needs optimizer adamw, muon or soap$"]),
+        ("--junk-people 5", ["junk_people: 5 has no effect and is not allowed; it needs junk above 0$"]),
+        ("--decay-share 0.3", ["decay_share: 0.3 has no effect and is not allowed; it needs schedule wsd$"]),
+        ("--schedule constant --final-lr 0.1 0.2", ["final_lr: 0.1, 0.2 has no effect .* schedule cosine or wsd$"]),
+        ("--zipf 1.35", ["zipf: 1.35 has no effect and is not allowed; it needs population zipf$"]),
+        ("--heldout-points 3", ["heldout_points: 3 has no effect .* it needs heldout_tokens above 0$"]),
+        ("--bank /x", ["bank: /x is not an option of bioD; must be left out$"]),
+        ("--corpus stdlib", ["corpus: stdlib is not an option of bioD; must be left out$"]),
+        ("--variant fresh", ["variant: fresh has no effect and is not allowed; it needs dataset bios$"]),
+        ("--vocab 9 --tokenizer word", ["tokenizer: word has no effect .* bios, bior or corpus$", "vocab: 9 has no"]),
+        ("--dataset bios --tokenizer word --vocab 9", ["vocab: 9 has no effect .* it needs tokenizer bpe$"]),
+        ("--dataset bios --tokenizer word --biod.K 2", ["biod.K: 2 has no effect .* it needs dataset biod$"]),
+        ("--pools.majors 5", ["pools.majors: 5 has no effect and is not allowed; it needs dataset bios$"]),
+        (
+            "--dataset bios --tokenizer word --variant single --measured-order as-trained",
+            ["measured_order: as-trained has no .* variant fresh and company_city any or before$"],
+        ),
+        ("--gpus 0.5 --ray-address x", ["ray_address: x has no .* engine ray$", "gpus: 0.5 has no .* engine ray$"]),
+        ("--dataset-options tokens=32", ["dataset_options.tokens: is not a key"]),
         ("--layout columns", ["layout: 'columns' is not allowed; must be 'rows' or 'packed'"]),
         ("--precision fp16", ["precision: 'fp16' is not allowed; must be 'auto', 'fp32' or 'bf16'"]),
         ("--r-max 3 1", ["r_max: .* is not allowed; must be two numbers, the smaller first"]),
@@ -160,6 +184,35 @@ def test_a_mistake_is_a_line(flags, expected, preset, tmp_path, capfd):
     for line, pattern in zip(lines, expected, strict=True):
         assert re.match(f"error: {pattern}", line), line
     assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize(
+    ("flags", "runs"),
+    [
+        ("--optimizer adamw muon --momentum 0.8 0.9", 3),  # a run is not planned twice
+        ("--junk 0 1/2 --junk-people 50", 2),
+        ("--schedule cosine wsd constant --decay-share 0.3 --final-lr 0.1", 3),
+        ("--population fixed zipf --zipf 1.2", 2),
+        ("--dataset bios biod --tokenizer word --variant single fresh --pools.majors 20", 3),
+        ("--dataset biod random --dataset-options tokens=32 length=40", 2),
+        ("--questions none --bank none --corpus none --junk-people none --momentum none --optimizer adamw", 1),
+    ],
+)
+def test_an_option_needs_one_run_that_it_applies_to(flags, runs, preset, tmp_path, monkeypatch):
+    planned = []
+    monkeypatch.setattr(report, "show_plans", lambda plans, *_: planned.extend(plans))
+    few = ["--seeds", "0", "--out", str(tmp_path / "never"), "--dry-run"]
+    assert run.main(["--config", str(preset), *few, *flags.split()]) == 0
+    assert len(planned) == runs
+
+
+def test_a_presets_option_need_not_apply(preset, tmp_path, monkeypatch):
+    monkeypatch.setattr(report, "show_plans", lambda *_: None)
+    mine = tmp_path / "mine.yaml"
+    unused = {"momentum": 0.9, "zipf": 1.2, "vocab": 9, "junk_people": 5, "gpus": 0.5, "decay_share": 0.3}
+    mine.write_text(yaml.safe_dump(yaml.safe_load(preset.read_text()) | unused))
+    flags = ["--config", str(mine), "--optimizer", "adamw", "--out", str(tmp_path / "never"), "--dry-run"]
+    assert run.main(flags) == 0
 
 
 @pytest.mark.parametrize(
@@ -225,7 +278,7 @@ def test_no_preset_does_more_than_be_refused_or_planned(tmp_path_factory, conten
     file = tmp_path_factory.getbasetemp() / "fuzz.yaml"
     file.write_bytes(content)
     with pytest.MonkeyPatch.context() as patched:
-        patched.setattr(launch, "make_sweep", lambda preset: Sweep([]))
+        patched.setattr(launch, "make_sweep", lambda preset, given: Sweep([]))
         patched.setattr(report, "show_plans", lambda *_: None)
         with suppress(UserError):  # anything else would be raised
             assert run.main(["--config", str(file), "--dry-run", "--out", str(file.parent / "never")]) == 0
@@ -320,6 +373,16 @@ def test_a_dry_run_from_python_does_nothing_either(preset, tmp_path, capfd):
 def test_what_is_no_preset_is_refused_in_a_line(options):
     with pytest.raises(UserError, match=r"^preset: [^\n]*$"):
         launch.make_preset(options)
+
+
+@pytest.mark.parametrize("more", ["", "--processes 8", "--engine ray --gpus 0.5", "--workers 3"])
+def test_a_dry_run_may_be_for_a_gpu_that_is_not_here(more, preset, tmp_path, capfd, monkeypatch):
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    flags = ["--config", str(preset), "--device", "cuda", *more.split(), "--out", str(tmp_path / "never")]
+    assert run.main([*flags, "--dry-run"]) == 0
+    assert "2 runs" in capfd.readouterr().out
+    assert refused(flags, capfd) == ["error: device: 'cuda' is not on this machine; must be one of auto, cpu"]
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_a_dry_run_writes_nothing(preset, tmp_path, capfd):

@@ -8,10 +8,11 @@ import pytest
 import yaml
 from pydantic import Field, create_model
 
+from biogen import idle
 from biogen.config import DataConfig
-from capacity.spec import identity
 from capacity.spec.config import ArchitectureOptions, MeasureOptions, RunConfig, Training
-from capacity.spec.identity import OPTIONS, flat, idle_options, normal, run_id, since, stored, training_of
+from capacity.spec.identity import OPTIONS, flat, normal, run_id, since, stored, training_of
+from capacity.spec.idle import idle_options
 from capacity.spec.plan import make_plans
 from capacity.spec.preset import Preset
 
@@ -20,6 +21,8 @@ BIOS = {"sizes": ["1x16"], "people": 20, "exposures": 2, "tokenizer": "word", "t
 PRESETS = {
     "biod": BIOD,
     "biod, adamw, junk": BIOD | {"optimizer": "adamw", "junk": "1/4", "junk_people": 5},
+    "biod, constant": BIOD | {"schedule": "constant"},
+    "biod, held out": BIOD | {"heldout_tokens": 500},
     "biod, zipf": BIOD | {"population": "zipf"},
     "bios": BIOS,
     "bios, paper, bpe": BIOS | {"recipe": "paper", "tokenizer": "bpe", "vocab": 300, "questions": "half"},
@@ -104,7 +107,7 @@ def test_an_option_is_in_the_id_exactly_if_it_decides_the_result(name, path):
     config = CONFIGS[name]
     if path[-1] in ("dataset", "architecture", "tokenizer", "optimizer", "dataset_options"):
         pytest.skip("decides what else applies")
-    idle = idle_options(config) | {"recipe", "eval_people", "heldout_points"}  # of 20 people all are measured
+    idle = idle_options(config) | {"recipe", "eval_people"}  # of 20 people all are measured
     same = run_id(changed(config, path)) == run_id(config)
     assert same == bool({path[-1], path[1] if len(path) > 1 else path[0]} & idle)
 
@@ -151,7 +154,7 @@ def test_an_option_that_a_later_version_adds_changes_no_id(monkeypatch):
         section: create_model(model.__name__, __base__=model, brand_new=(int, Field(7, description="New.")))
         for section, model in sections.items()
     }
-    monkeypatch.setattr(identity, "COMMON", identity.COMMON | {"brand_new"})
+    monkeypatch.setattr(idle, "COMMON", idle.COMMON | {"brand_new"})
     for name, config in CONFIGS.items():
         parts = {section: later[section](**getattr(config, section).__dict__) for section in sections}
         defaults = {section: (later[section], later[section]()) for section in ("model", "measure")}
