@@ -52,6 +52,8 @@ class SweepOptions(Frozen):
     """Try again the runs that failed before."""
     out: UserPath = Path("runs/laptop")
     """Folder of the results."""
+    report: bool = True
+    """Write OUT/report.html, a page of all runs, at the end."""
     dry_run: bool = False
     """Print the plan and do nothing."""
 
@@ -156,7 +158,7 @@ class Preset(_Axes):
         "measuring": list(MeasureOptions.model_fields),
         "running": [
             *("out", "workers", "device", "processes", "engine", "ray_address", "gpus"),
-            *("save_seconds", "retry_failed"),
+            *("save_seconds", "retry_failed", "report"),
         ],
     }
 
