@@ -107,8 +107,8 @@ def _parser() -> Parser:
         action="append",
         default=[],
         metavar="RUN",
-        help="id of a run whose model is asked about people (default: the best of each data set and number of "
-        "exposures); repeatable",
+        help="id of a run whose model is asked about people (default: the one with most bits of each data "
+        "set and number of exposures); repeatable",
     )
     parser.add_argument("--serve", action="store_true", help="show the sweep in a browser as it runs; writes nothing")
     parser.add_argument("--host", metavar="ADDRESS", help=f"--serve: address to bind (default: {_HOST})")

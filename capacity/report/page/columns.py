@@ -18,6 +18,8 @@ from capacity.store.records import by_precision
 
 _ALWAYS = ("size", "people", "exposures", "seed")
 """Options that have a column even where all runs share them."""
+_FIRST, _LAST = ("dataset", "size", "people"), ("exposures", "seed")
+"""Options whose columns come first, and those that come last where all runs share them."""
 _WORDS = {
     **{"size": "size", "params": "P", "people": "N", "exposures": "exposures", "dataset": "data", "budget": "tokens"},
     **{"bits_per_param": "R", "max_bits_per_param": "R max", "loss_name": "loss name", "loss_value": "loss value"},
@@ -49,16 +51,17 @@ def columns_of(frame: pd.DataFrame) -> list[Column]:
     """The columns that tell the runs of a frame apart, and those of what was measured."""
     runs = plain(frame)
     options = list(dict.fromkeys((*_ALWAYS, *differing(runs, deciding(frame)))))
-    options.sort(key=lambda name: name != "dataset")  # the first thing to know of a run
+    options.sort(key=_place)
     axes = [Column(name, _label(name), _kind(runs[name]), True) for name in options if runs[name].notna().any()]
     axes.insert(1 + [column.name for column in axes].index("size"), Column("params", "P", "count", False))
+    shared = [column for column in axes if column.name in _LAST and runs[column.name].nunique() == 1]
     measured = [
         Column(name, _label(name), "share" if name in _SHARES else "number", False)
         for name in _MEASURED
         if name in runs and runs[name].notna().any()
     ]
     copies = [Column(f"R {scheme}", f"R {scheme}", "number", False) for scheme in schemes_of(frame)]
-    return axes + measured + copies
+    return [column for column in axes if column not in shared] + measured + copies + shared
 
 
 def cells_of(frame: pd.DataFrame, columns: Sequence[Column]) -> list[list[Any]]:
@@ -107,6 +110,11 @@ def cell(value: Any) -> Any:
         value = float(f"{value:.{_DIGITS}g}")
         return int(value) if value.is_integer() and abs(value) < 1e15 else value
     return value if isinstance(value, bool | int | str) else str(value)
+
+
+def _place(name: str) -> int:
+    """Sort key of options: the data first, as it is the first thing to know of a run, then size and N."""
+    return _FIRST.index(name) if name in _FIRST else len(_FIRST)
 
 
 def _label(name: str) -> str:

@@ -14,6 +14,7 @@ import pandas as pd
 
 from basis.text import printable, short
 from biogen.datasets import DATASETS
+from biogen.pieces import Role
 from capacity.store.folders import RunFolder
 from capacity.store.trained import TrainedRun, open_run
 from eval.completion import CompletedText
@@ -35,7 +36,7 @@ class Asked:
     people: int = PEOPLE
     """People of a run; 0: none."""
     runs: tuple[str, ...] = ()
-    """Ids of runs; none: the run of each data set and number of exposures that completes most, `MOST_RUNS` at most."""
+    """Ids of runs; none: that with most bits of each data set and number of exposures, `MOST_RUNS` at most."""
 
 
 def people_of(runs: pd.DataFrame, folders: Sequence[Path], asked: Asked) -> dict[str, Any]:
@@ -71,11 +72,11 @@ def _with_models(folder: Path) -> list[str]:
 
 
 def _choose(runs: pd.DataFrame, there: set[str]) -> list[str]:
-    """The run of each data set and number of exposures that completes the largest share of values."""
+    """The run of each data set and number of exposures that has learned the most bits."""
     known = runs["dataset"].map(lambda name: _known(str(name)))
     small = runs["params"] <= MOST_PARAMS
     rows = runs[runs["run_id"].isin(there) & small & runs["qa_accuracy"].notna() & known]
-    best = rows.sort_values(["qa_accuracy", "bits"], ascending=False).drop_duplicates(["dataset", "exposures"])
+    best = rows.sort_values("bits", ascending=False).drop_duplicates(["dataset", "exposures"])
     return list(map(str, best["run_id"].head(MOST_RUNS)))
 
 
@@ -96,9 +97,14 @@ def _why_none(runs: pd.DataFrame, weights: bool) -> str:
 
 def _people(run: TrainedRun, people: int) -> list[dict[str, Any]]:
     """People at random, with their names, texts and the model's completions."""
-    texts = run.complete(people, _SEED)
-    names = run.dataset.describe(np.array([text.person for text in texts]))
-    return [_person(text, str(about.get("name", ""))) for text, about in zip(texts, names, strict=True)]
+    return [_person(text, _name(run, text.person)) for text in run.complete(people, _SEED)]
+
+
+def _name(run: TrainedRun, person: int) -> str:
+    """A person's name in words, as in the person's first text."""
+    (outline,) = run.dataset.outlines(np.array([person]), 0)
+    text, spans = run.dataset.pieces.render(outline)
+    return " ".join(text[span.start : span.end].strip() for span in spans if span.role == Role.NAME)
 
 
 def _person(text: CompletedText, name: str) -> dict[str, Any]:

@@ -11,7 +11,7 @@ function textOf(person) {
     parts.push(person.text.slice(done, value.start));
     const right = person.text.slice(value.start, value.end);
     const mark = make("mark", { className: value.right ? "right" : "wrong", title: value.attribute },
-      value.right ? right : value.said || "(nothing)", make("span", { className: "sign" }, value.right ? " ✓" : " ✗"));
+      make("span", {}, value.right ? right : value.said || "(nothing)"), value.right ? "\u00a0✓" : "\u00a0✗");
     parts.push(mark);
     if (!value.right) parts.push(make("ins", { "aria-label": `should be ${right}` }, right));
     done = value.end;

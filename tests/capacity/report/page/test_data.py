@@ -72,9 +72,10 @@ def test_texts_without_people_have_a_loss():
 
 def test_the_table_has_every_axis_and_the_numbers(data, store):
     names = [column["name"] for column in data["columns"]]
-    assert names[:5] == ["size", "params", "people", "exposures", "seed"]
+    assert names[:5] == ["size", "params", "people", "seed", "bits_per_param"]
+    assert names[-1] == "exposures"  # as all runs share them
     assert {"bits_per_param", "max_bits_per_param", "R int8"} <= set(names)
-    assert [column["name"] for column in data["columns"] if column["axis"]] == ["size", "people", "exposures", "seed"]
+    assert [column["name"] for column in data["columns"] if column["axis"]] == ["size", "people", "seed", "exposures"]
     (run,) = (run for run in data["runs"] if run["id"] == "run-2x32-200")
     cells = dict(zip(names, run["cells"], strict=True))
     assert (cells["size"], cells["people"], cells["bits_per_param"], cells["R int8"]) == ("2x32", 200, 1.5, 1.35)
