@@ -69,8 +69,8 @@ def _serve(folder: Path, host: str, port: int, asked: "Asked") -> int:
     with make_server(folder, host, port, asked) as server:
         address, bound = server.server_address[:2]
         name = f"[{address!s}]" if ":" in str(address) else str(address)
-        print(f"Report of {printable(folder)}: http://{name}:{bound}/ (Ctrl-C ends it)", flush=True)
         try:
+            print(f"Report of {printable(folder)}: http://{name}:{bound}/ (Ctrl-C ends it)", flush=True)
             server.serve_forever()
         except KeyboardInterrupt:
             print()

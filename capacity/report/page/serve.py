@@ -3,6 +3,7 @@
 In: the folder of a sweep. Out: `/`, the page of the finished runs, and `/live.json`, the state of the others.
 """
 
+import errno
 import ipaddress
 import json
 import socket
@@ -64,7 +65,8 @@ def make_server(out: Path, host: str, port: int, asked: Asked) -> ThreadingHTTPS
         return _Server((host, port), Handler)
     except (OSError, OverflowError, UnicodeError) as error:
         reason = getattr(error, "strerror", None) or str(error)
-        name = "host" if isinstance(error, socket.gaierror | UnicodeError) else "port"
+        elsewhere = isinstance(error, OSError) and error.errno == errno.EADDRNOTAVAIL
+        name = "host" if elsewhere or isinstance(error, socket.gaierror | UnicodeError) else "port"
         value = host if name == "host" else port
         must = "an address of this machine" if name == "host" else f"a free port of {host}, from 0 to 65535"
         raise ValueError(f"{name}: {value} is not allowed ({printable(reason)}); must be {must}") from None

@@ -106,7 +106,7 @@ def test_it_opens_sorts_filters_hovers_and_finds_a_person(visit, file):
 
     opened.fill("#people-search", "bo")
     assert opened.locator(".person h3").all_inner_texts() == ["Bo Ochoa 0 of 1 right"]
-    assert opened.inner_text(".person p") == "Bo Ochoa was born in Rome ✗Oslo."
+    assert opened.inner_text(".person p") == "Bo Ochoa was born in Rome\u00a0✗Oslo."
     opened.fill("#people-search", "nobody of this name")
     assert opened.locator(".person").count() == 0
 

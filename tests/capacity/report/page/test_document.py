@@ -10,6 +10,7 @@ from capacity.report.page.charts import scripts, specifications
 from capacity.report.page.data import page_data
 from capacity.report.page.document import as_block, page, policy
 from capacity.report.page.people import Asked
+from tests.capacity.records import make_config, make_record, make_row
 
 NOBODY = Asked(people=0)
 
@@ -69,6 +70,34 @@ def test_any_text_survives_a_block(text):
 
 def test_equal_runs_give_equal_pages(store):
     assert page(page_data([store], NOBODY)) == page(page_data([store], NOBODY))
+
+
+def test_a_page_of_300_runs_has_at_most_5_MB(tmp_path):
+    out = tmp_path / "large"
+    attributes = {f"{kind}_{place}": 0.123456789 for place in range(16) for kind in ("loss_value", "qa_accuracy")}
+    for place in range(300):
+        rows = [
+            make_row(f"biod-2x48-n{place}-e1000-0123456789", scheme, people=100 + place, bits=place / 7, **attributes)
+            for scheme in ("none", "rtn-int8+embedding", "rtn-int8-g16+embedding", "gptq-int4+temperature")
+        ]
+        training = dict.fromkeys(("lr", "embedding_lr", "beta1", "beta2", "eps", "momentum", "clip"), 0.001 * place)
+        record = make_record(rows, make_config(rows[0], training))
+        record["provenance"] = {
+            name: f"{name} {place} {'x' * 20}" for name in ("finished", "commit", "processor", "torch")
+        }
+        folder = out / rows[0]["run_id"]
+        folder.mkdir(parents=True)
+        (folder / "result.json").write_text(json.dumps(record))
+        measured = ("bits_per_param", "qa_accuracy", "loss_name", "loss_value")
+        lines = [{"kind": "recall", "exposures": 2**e, **dict.fromkeys(measured, e / 7)} for e in range(14)]
+        lines += [{"kind": "train", "exposures": e / 7, "loss": e / 9} for e in range(1, 150)]
+        (folder / "metrics.jsonl").write_text("".join(json.dumps(line) + "\n" for line in lines))
+    data = page_data([out], NOBODY)
+    value = {"attribute": "birth city", "start": 0, "end": 9, "said": "Minneapolis, MN", "right": False}
+    person = {"name": "A long name of a person", "text": "a text " * 60, "values": [value] * 6}
+    data["people"] = {"runs": [{"id": "x", "place": 0, "of": 9, "people": [person] * 50}] * 4, "why": ""}
+    assert len(data["runs"]) == 300
+    assert len(page(data).encode()) < 5_000_000
 
 
 def test_the_scripts_of_charts_can_be_inlined():

@@ -87,7 +87,7 @@ def test_a_folder_that_is_gone_is_told(server, store):
 
 @pytest.mark.parametrize(
     ("host", "port", "told"),
-    [("127.0.0.1", 70_000, "port: 70000"), ("203.0.113.7", 0, "port: 0"), ("no host", 0, "host: no host")],
+    [("127.0.0.1", 70_000, "port: 70000"), ("203.0.113.7", 0, "host: 203.0.113.7"), ("no host", 0, "host: no host")],
 )
 def test_an_address_that_cannot_be_is_a_line(store, host, port, told):
     with pytest.raises(ValueError, match=f"^{told} is not allowed"):
