@@ -58,7 +58,7 @@ def _many_kinds(best: pd.DataFrame, kind: Sequence[str]) -> list[str]:
     )
     sentences = []
     for exposures, rows in groups[:_MOST]:
-        high, low = (rows.loc[place] for place in (rows["R"].idxmax(), rows["R"].idxmin()))
+        high, low = (rows.iloc[place] for place in (rows["R"].argmax(), rows["R"].argmin()))
         when = "" if exposures is None else f"after {label({'exposures': exposures})}, "
         telling = [name for name in names if not _same(high[name], low[name])][:_MOST]
         most, least = (label({name: row[name] for name in telling}) if telling else "" for row in (high, low))

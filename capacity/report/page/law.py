@@ -23,7 +23,7 @@ def law(runs: pd.DataFrame) -> dict[str, Any]:
     a smaller and a larger N tried), "edge" (the best, but at an end of the N tried), "only" (the only N tried), or
     "other".
     """
-    known = runs["bits_per_param"].notna().any()
+    known = bool(runs["bits_per_param"].notna().any())
     y = "bits_per_param" if known or "heldout_loss" not in runs else "heldout_loss"
     rows = runs.assign(place=range(len(runs)), bits_per_param=runs[y])
     rows = rows[rows["bits_per_param"].notna()]

@@ -91,16 +91,17 @@ class _Curve:
 
 def _folders(out: Path) -> Iterator[RunFolder]:
     """The folders of runs in a sweep's folder, links left out."""
-    for path in sorted(out.glob("*/config.yaml")):
-        if not path.parent.is_symlink():
-            yield RunFolder(path.parent)
+    found = {path.parent for name in ("config.yaml", "result.json") for path in out.glob(f"*/{name}")}
+    for path in sorted(found):
+        if not path.is_symlink():
+            yield RunFolder(path)
 
 
 def _planned(folder: RunFolder) -> float | None:
     """The exposures that a run is to have; None where tokens end it, or its configuration cannot be read."""
     with suppress(OSError, ValueError):
         content = parse_yaml(read_file(folder.config, MOST_YAML))
-        planned = content.get("exposures") if isinstance(content, dict) else None
+        planned: Any = content.get("exposures") if isinstance(content, dict) else None
         return float(planned) if is_number(planned) and planned > 0 else None
     return None
 

@@ -40,7 +40,7 @@ function showLive(state) {
   const failed = state.failed.map(({ id, reason }) => make("p", { className: "note wrong" }, `${id} failed: ${reason}`));
   byId("live-body").replaceChildren(make("p", { id: "live-count", role: "status" }, counts), ...failed, ...nodes);
   if (live.finished === null) live.finished = state.finished;
-  if (state.finished !== live.finished) {
+  if (state.finished > live.finished) {
     const again = make("button", { type: "button" }, `Show ${several(state.finished - live.finished, "new finished run")}`);
     again.onclick = () => location.reload();
     byId("live-count").append(" ", again);

@@ -29,7 +29,7 @@ class Elements(HTMLParser):
             self.scripts.append("")
 
     def handle_data(self, text):
-        if self.found[-1][0] == "script" and not self.scripts[-1]:
+        if self.found and self.found[-1][0] == "script" and not self.scripts[-1]:
             self.scripts[-1] = text
 
 
@@ -72,8 +72,8 @@ def test_equal_runs_give_equal_pages(store):
     assert page(page_data([store], NOBODY)) == page(page_data([store], NOBODY))
 
 
-def test_a_page_of_300_runs_has_at_most_5_MB(tmp_path):
-    out = tmp_path / "large"
+def write_300_runs(out):
+    """A large sweep: 16 attributes, three copies, 14 points of a curve and 149 losses a run."""
     attributes = {f"{kind}_{place}": 0.123456789 for place in range(16) for kind in ("loss_value", "qa_accuracy")}
     for place in range(300):
         rows = [
@@ -92,6 +92,11 @@ def test_a_page_of_300_runs_has_at_most_5_MB(tmp_path):
         lines = [{"kind": "recall", "exposures": 2**e, **dict.fromkeys(measured, e / 7)} for e in range(14)]
         lines += [{"kind": "train", "exposures": e / 7, "loss": e / 9} for e in range(1, 150)]
         (folder / "metrics.jsonl").write_text("".join(json.dumps(line) + "\n" for line in lines))
+
+
+def test_a_page_of_300_runs_has_at_most_5_MB(tmp_path):
+    out = tmp_path / "large"
+    write_300_runs(out)
     data = page_data([out], NOBODY)
     value = {"attribute": "birth city", "start": 0, "end": 9, "said": "Minneapolis, MN", "right": False}
     person = {"name": "A long name of a person", "text": "a text " * 60, "values": [value] * 6}
