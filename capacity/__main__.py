@@ -1,6 +1,7 @@
 """`capacity COMMAND ...`, or `python -m capacity COMMAND ...`: every command of this project by name.
 
-A command is a module of this package with a function `main`; the first sentence of its docstring says what it does.
+A command is a module of this package with a function `main`, or the package `report`; the first sentence of its
+docstring says what it does.
 `eval` and `biogen` are here too, since a user's own files of these names hide `python -m eval` and `python -m biogen`.
 """
 
@@ -17,7 +18,7 @@ from basis.flags import UserError, run_main
 from basis.program import called_as
 
 _PACKAGE = Path(__file__).parent
-_BESIDE = {"eval": "eval.__main__", "biogen": "biogen.__main__"}
+_BESIDE = {"report": "capacity.report.__main__", "eval": "eval.__main__", "biogen": "biogen.__main__"}
 
 
 def commands() -> dict[str, str]:

@@ -1,6 +1,6 @@
 """`python -m capacity.run`: plan a sweep, do what is missing, and show what came out.
 
-In: a preset and flags. Out: a folder of runs with results.csv and plots/, and a table on the terminal.
+In: a preset and flags. Out: a folder of runs with results.csv, plots/ and report.html, and a table on the terminal.
 Exit codes: 0 all done, 1 a run failed or the folder is gone, 2 a mistake in the options, 130 or 143 stopped by a
 signal.
 From Python: `run(preset)` does the same and returns the table.
@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 from basis.fields import split_values
 from basis.flags import UserError, parse, run_main
 from basis.program import called_as
-from basis.text import printable
+from basis.text import printable, short
 from capacity.spec.preset import Preset
 from capacity.spec.presets import DEFAULT, preset_path
 
@@ -74,6 +74,8 @@ def main(arguments: list[str] | None = None) -> int:
     try:
         failures = launch.do()
         written = _show_results(preset.out, console)
+        if preset.report and written:
+            _write_report(preset.out, console)
     except Ended as ended:
         again = shlex.join([*shlex.split(program), *(sys.argv[1:] if arguments is None else arguments)])
         _say(console, f"{ended} To go on: {again}")
@@ -196,6 +198,22 @@ def _show_results(out: Path, console: "Console") -> bool:
     for line in holes(out):
         print(f"warning: {printable(line)}", file=sys.stderr)
     return True
+
+
+def _write_report(out: Path, console: "Console") -> None:
+    """Write the page of the sweep's runs; whatever goes wrong is a line of warning, as the runs are done."""
+    from capacity.report.page.write import NAME, write_page
+    from capacity.store.folders import RunFolder
+
+    if not os.access(out, os.W_OK) or not any(RunFolder(path.parent).done for path in out.glob("*/result.json")):
+        return
+    try:
+        write_page([out], out / NAME, on_bad=lambda line: None)  # the table has told what was left out
+    except Exception as error:  # a library of charts that is not there, a figure of a strange store
+        reason = short(printable(" ".join(str(error).split()) or type(error).__name__), 500)
+        print(f"warning: no report: {reason}; `capacity report {shlex.quote(str(out))}` tries again", file=sys.stderr)
+    else:
+        _say(console, f"Report: {out / NAME}")
 
 
 def _tell(error: OSError, out: Path) -> None:

@@ -1,1 +1,1 @@
-"""Tables and figures from records."""
+"""Tables, figures and a page from records."""

@@ -55,6 +55,8 @@ class SweepOptions(Frozen):
     """Try again the runs that failed before."""
     out: UserPath = Path("runs/laptop")
     """Folder of the results."""
+    report: bool = True
+    """Write OUT/report.html, a page of all runs, at the end."""
     dry_run: bool = False
     """Print the plan and do nothing."""
 
@@ -159,7 +161,7 @@ class Preset(_Axes):
         "measuring": list(MeasureOptions.model_fields),
         "running": [
             *("out", "workers", "device", "processes", "engine", "ray_address", "gpus"),
-            *("save_seconds", "log", "retry_failed"),
+            *("save_seconds", "log", "retry_failed", "report"),
         ],
     }
 

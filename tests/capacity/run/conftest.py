@@ -26,9 +26,10 @@ def preset(tmp_path_factory):
 
 @pytest.fixture(scope="module", autouse=True)
 def no_plots():
-    """Plots take seconds and have tests of their own."""
+    """Plots and the report take seconds and have tests of their own."""
     with pytest.MonkeyPatch.context() as patched:
         patched.setattr("capacity.report.figures.runs.draw_all", lambda *_: [])
+        patched.setattr("capacity.report.page.write.write_page", lambda *_, **__: 0)
         yield
 
 
