@@ -41,6 +41,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         if not path.exists() or path.read_text(encoding="utf-8") != text:
             wrong.append(path.relative_to(ROOT))
             if not check:
+                path.parent.mkdir(exist_ok=True)  # a page without figures
                 replace_file(path, text.encode())
     for name in wrong:
         print(f"{name}: {'disagrees with results/; run make results' if check else 'printed anew'}", file=sys.stderr)

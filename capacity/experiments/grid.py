@@ -149,8 +149,9 @@ CHINCHILLA = Fitted(
     title="Chinchilla's three approaches",
     question="Do the three approaches agree on how parameters should grow with compute, and with the known answer?",
     source=(
-        "Hoffmann et al. (arXiv 2203.15556): the best number of parameters grows as C^a, with a of 0.50, 0.49 and 0.46 "
-        "by the three approaches on text. In this world the capacity law gives a = 1/(s + 1)."
+        "Hoffmann et al. (arXiv 2203.15556): the best number of parameters grows as C^a. "
+        "On text a is 0.50, 0.49 and 0.46 by the three approaches. "
+        "In this world the capacity law gives a = 1/(s + 1)."
     ),
     runs=_RUNS,
     shared=_SHARED,
@@ -168,8 +169,8 @@ CHINCHILLA_ON_CODE = replace(
     title="Chinchilla's three approaches on code",
     question="Do the three approaches agree on how parameters should grow with compute, on Python's own library?",
     source=(
-        "Hoffmann et al. (arXiv 2203.15556): the best number of parameters grows as C^a, with a of 0.50, 0.49 and 0.46 "
-        "by the three approaches on text."
+        "Hoffmann et al. (arXiv 2203.15556): the best number of parameters grows as C^a. "
+        "On text a is 0.50, 0.49 and 0.46 by the three approaches."
     ),
     runs=_RUNS_ON_CODE,
     shared={"dataset": "corpus", "corpus": "stdlib", "layout": "packed", "context": 128},

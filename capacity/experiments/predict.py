@@ -68,8 +68,8 @@ class Predict:
     title: str = "a prediction"
     question: str = "Do runs of at most a thirtieth of the compute predict the loss of a large run?"
     source: str = (
-        "The GPT-4 report (arXiv 2303.08774, section 3.1) fits a·C^b + c to runs of at most 1/10,000 of the compute, "
-        "and predicts the final loss before the large run ended."
+        "The GPT-4 report (arXiv 2303.08774, section 3.1) fits a·C^b + c to runs of 1/10,000 of the compute at most. "
+        "It predicts the final loss before the large run ended."
     )
     published: tuple[str, ...] = ("scaling",)
     figures: tuple[str, ...] = ()

@@ -35,8 +35,9 @@ class Schedules:
     title: str = "learning-rate schedules"
     question: str = "Does a law that is fitted to cosine and constant learning rates predict the loss under wsd?"
     source: str = (
-        "Luo et al. (arXiv 2503.12811): fitted to two or three schedules, the multi-power law predicts others with an "
-        "R² of at least 0.998. Tissue et al. (arXiv 2408.11029) have a law with an area of annealing."
+        "Luo et al. (arXiv 2503.12811) fit the multi-power law to two or three schedules. "
+        "It predicts others with an R² of at least 0.998. "
+        "Tissue et al. (arXiv 2408.11029) have a law with an area of annealing."
     )
     published: tuple[str, ...] = ("scaling",)
     figures: tuple[str, ...] = ()
