@@ -90,11 +90,10 @@ def test_a_part_tells_curves_attributes_copies_and_origin(data):
     assert run["curves"]["recall"]["bits_per_param"] == [0.0014, 0.014, 1.4]
     assert 50 < len(run["curves"]["train"]["loss"]) <= 100
     assert run["attributes"] == [{"name": "employer", "loss": 0.2, "accuracy": 0.9}]
-    assert [(copy["scheme"], copy["bits_per_param"]) for copy in run["copies"]] == [
-        ("none", 1.4),
-        (COPY.removeprefix("R "), 1.26),
-    ]
-    assert data["shared"]["options"] | run["options"] >= {"dataset": "biod", "seed": 1, "size": "1x16"}
+    copies = {copy["scheme"]: copy["bits_per_param"] for copy in run["copies"]}
+    assert copies == {"none": 1.4, COPY.removeprefix("R "): 1.26}
+    options = data["shared"]["options"] | run["options"]
+    assert (options["dataset"], options["seed"], options["size"]) == ("biod", 1, "1x16")
     assert data["shared"]["origin"] | run["origin"] == {"commit": "abc"}
     assert run["facts"]["bits_per_param"] == 1.4
 
