@@ -17,7 +17,7 @@ from basis.flags import UserError, run_main
 from basis.program import called_as
 
 _PACKAGE = Path(__file__).parent
-_BESIDE = {"eval": "eval.__main__", "biogen": "biogen.__main__"}
+_BESIDE = {"eval": "eval.__main__", "prove": "eval.prove", "biogen": "biogen.__main__"}
 
 
 def commands() -> dict[str, str]:
