@@ -5,7 +5,7 @@ In: a `DataConfig`. Out: a `Dataset`, which outlines texts about people by index
 
 import math
 from abc import ABC, abstractmethod
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from hashlib import sha256
 from pathlib import Path
 from typing import ClassVar
@@ -15,6 +15,7 @@ from jaxtyping import Float, Int
 
 from biogen.config import EVALUATION, DataConfig, Frozen
 from biogen.datasets import DATASETS
+from biogen.form import Form
 from biogen.information import Bits, bios_bits, bios_lower_bound
 from biogen.pieces import EMPTY, Pieces, Role, Texts
 from biogen.population import draw
@@ -132,6 +133,14 @@ class Dataset(ABC):
             head[index >= self.config.people, 1:] = EMPTY
         return head
 
+    @classmethod
+    def form(cls, config: DataConfig, index: Int[np.ndarray, " n"], exposure: int) -> Form:
+        """The texts of people at an exposure, with a blank for each name and value; made without knowing the people.
+
+        Raises ValueError where texts depend on people in other ways.
+        """
+        raise ValueError(f"dataset: {cls.title} is not allowed; its texts cannot be told from the people in them")
+
     # Texts that no training draws
 
     @property
@@ -233,6 +242,10 @@ class Dataset(ABC):
     def lower_bound(self, p1: float, p2: float, p3: float = 0.0) -> Bits:
         """A lower bound on the bits of the weights, after Theorem 3.2; arguments as of `bits`."""
         return bios_lower_bound(self.config.people, self.names, self.log2_values, p1, p2)
+
+    def share_of_sets(self, people: Sequence[Mapping[str, str]]) -> float:
+        """The share of the sets that values are drawn from which some people's values show; 1 where pools are given."""
+        return 1.0
 
     # Configuration and description
 

@@ -4,6 +4,8 @@ can be asked for on its own, and no two streams share a number.
 In: a seed, one of the `Stream` numbers, arrays of indices. Out: 32-bit words, or permuted indices.
 """
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from enum import IntEnum
 from functools import lru_cache
 
@@ -44,6 +46,21 @@ class Stream(IntEnum):
     HELD_OUT = 11
 
 
+_WHO = frozenset({Stream.NAMES, Stream.ATTRIBUTES, Stream.CHUNK_STRINGS, Stream.CHUNKS})
+_hidden: set[Stream] = set()
+
+
+@contextmanager
+def hidden_people() -> Iterator[None]:
+    """No name and no value can be drawn in this process meanwhile: what asks for one gets a RuntimeError."""
+    _round_keys.cache_clear()
+    _hidden.update(_WHO)
+    try:
+        yield
+    finally:
+        _hidden.clear()
+
+
 def philox(key: int, counter: Shaped[np.ndarray, "n 4"]) -> UInt32[np.ndarray, "n 4"]:
     """Philox4x32-10 of each counter (four 32-bit words, least significant first) under a 64-bit key."""
     c0, c1, c2, c3 = (np.array(counter[:, word], dtype=np.uint64) for word in range(4))
@@ -69,6 +86,8 @@ def random_words(
 
     turn: one for all, or one for each index.
     """
+    if stream in _hidden:
+        raise RuntimeError(f"{stream.name} are hidden from this process")
     blocks = -(-words // 4)
     n = len(index)
     counter = np.empty((n, blocks, 4), dtype=np.uint64)

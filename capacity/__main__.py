@@ -18,7 +18,12 @@ from basis.flags import UserError, run_main
 from basis.program import called_as
 
 _PACKAGE = Path(__file__).parent
-_BESIDE = {"report": "capacity.report.__main__", "eval": "eval.__main__", "biogen": "biogen.__main__"}
+_BESIDE = {
+    "report": "capacity.report.__main__",
+    "eval": "eval.__main__",
+    "prove": "eval.prove",
+    "biogen": "biogen.__main__",
+}
 
 
 def commands() -> dict[str, str]:

@@ -2,14 +2,14 @@
 
 In: folders of sweeps, and what FOLDER holds already. Out, in FOLDER: `records.parquet`, `curves.parquet` and the
 figures of all kinds of runs together, as PNG. `capacity.table FOLDER` prints their table and draws
-the other figures.
+the other figures. With `--weights`, FOLDER/weights has the models of some runs, and their proofs.
 """
 
 import sys
 from collections.abc import Collection, Sequence
 from contextlib import suppress
 from pathlib import Path
-from typing import NoReturn
+from typing import TYPE_CHECKING, NoReturn
 
 import pandas as pd
 
@@ -27,6 +27,9 @@ from capacity.store.parquet import CURVES, RECORDS, write_curves, write_records
 from capacity.store.record import Record
 from capacity.store.records import load
 from capacity.store.sources import HELDOUT, RECALL, TRAIN, load_curves, records_in
+
+if TYPE_CHECKING:
+    from capacity.store.folders import RunFolder
 
 
 def publish(folder: Path, stores: Sequence[Path] = ()) -> int:
@@ -90,18 +93,49 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser = Parser(prog=called_as("capacity.publish"), description=__doc__)
     parser.add_argument("folder", type=path_argument, help="where the results go, such as results/law-laptop")
     parser.add_argument("stores", type=path_argument, nargs="*", metavar="STORE", help="folders of sweeps")
+    parser.add_argument(
+        "--weights",
+        nargs="+",
+        metavar="RUN",
+        default=[],
+        help="keep and prove the models of these runs (ids, or best: the best N of each size), as float32 and int8",
+    )
     options = parser.parse_args(arguments)
     try:
+        kept = _find_kept(options.folder, options.stores, options.weights)
         number = publish(options.folder, options.stores)
+        for run in kept:
+            print(_keep(run, options.folder), flush=True)
     except ValueError as error:
         print(f"error: {short(printable(error), 2000)}", file=sys.stderr)
         return 2
+    except RuntimeError as error:
+        print(f"error: {short(printable(error), 2000)}", file=sys.stderr)
+        return 1
     figures = draw(options.folder)
     frame = load(options.folder)
     if frame["bits_per_param"].notna().any():
         print(best_table(frame))
     print(f"{count_runs(number)} and {len(figures)} files of figures in {options.folder}.")
     return 0
+
+
+def _find_kept(folder: Path, stores: Sequence[Path], named: Sequence[str]) -> list["RunFolder"]:
+    """The runs whose models are to be kept. Raises ValueError for one that is not there."""
+    if not named:
+        return []
+    from capacity.runner.kept import find_runs
+
+    sources = [*stores, *([folder] if folder.is_dir() else [])]
+    return list(find_runs(named, load(*sources), stores).values())
+
+
+def _keep(run: "RunFolder", folder: Path) -> str:
+    """Keep the model of a run; returns a line about its proofs."""
+    from capacity.runner.kept import keep
+
+    R = {weights: proof["bits_per_param"] for weights, proof in keep(run, folder).items()}
+    return f"{run.path.name}: " + ", ".join(f"R = {value:.3f} from the code of {name}" for name, value in R.items())
 
 
 if __name__ == "__main__":

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from capacity.experiments.experiment import Selected, Verdict
 
 ROOT = RESULTS.parent
+EXAMPLES = ROOT / "docs" / "examples"
 _OF_EXPERIMENTS = ("comparisons", "scaling")
 """Folders of runs that experiments share; their pages have the figures."""
 
@@ -85,9 +86,9 @@ def block(name: str) -> str:
     """The text of a block of a document. Raises ValueError for an unknown block.
 
     `best FOLDER`: the best R over N; `runs FOLDER`: every run; `made FOLDER`: where its numbers come from;
-    `text FILE`: a file of results/ as it is; `experiments`: all verdicts; `finding`: the law in a sentence;
-    `findings`: what each source found, beside what came out; `headlines`: the first of each experiment;
-    `record`: its table.
+    `text FILE`: a file of results/ as it is; `example FILE`: one of docs/examples/; `experiments`: all verdicts;
+    `finding`: the law in a sentence; `findings`: what each source found, beside what came out; `headlines`: the first
+    of each experiment; `record`: its table; `proofs`: those of weights that are kept.
     """
     from capacity.report.best import best_table
     from capacity.report.documents import made_by, runs_table
@@ -97,6 +98,8 @@ def block(name: str) -> str:
         return _OF_ALL[name]()
     if kind == "text" and (RESULTS / folder).is_file():
         return f"```text\n{(RESULTS / folder).read_text(encoding='utf-8').rstrip()}\n```"
+    if kind == "example" and (EXAMPLES / folder).is_file():
+        return f"```text\n{(EXAMPLES / folder).read_text(encoding='utf-8').rstrip()}\n```"
     if kind not in ("best", "runs", "made") or RESULTS / folder not in _folders():
         raise ValueError(f"print: {name!r} is not a block; must be best, runs or made with a folder of results/")
     frame = _load(folder)
@@ -159,10 +162,30 @@ def _finding() -> str:
     )
 
 
+def _proofs() -> str:
+    """What the codes of weights that are kept say, a row for each run."""
+    import pandas as pd
+
+    from basis.reading import read_json
+    from capacity.report.markdown import table
+    from capacity.store.audit import PROOFS, WEIGHTS
+
+    rows = []
+    for path in sorted(RESULTS.glob(f"*/{WEIGHTS}/*/{PROOFS['float32']}")):
+        proof, packed = read_json(path), read_json(path.with_name(PROOFS["int8"]))
+        rows.append(
+            {"run": path.parent.name, "P": f"{proof['params']:,}", "fields": f"{proof['fields']:,}"}
+            | {"bits of the code": f"{proof['code_bits']:,}", "against the losses": f"{proof['difference']:+.2%}"}
+            | {"R of the code": f"{proof['bits_per_param']:.3f}", "R of int8": f"{packed['bits_per_param']:.3f}"}
+        )
+    return table(pd.DataFrame(rows)) if rows else "No weights are kept yet."
+
+
 _OF_ALL: dict[str, Callable[[], str]] = {
     "experiments": _experiments,
     "finding": _finding,
     "findings": _findings,
+    "proofs": _proofs,
     "record": lambda: _table_of("record"),
     "headlines": lambda: _findings(most=1, folder="results/"),
 }

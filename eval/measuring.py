@@ -5,11 +5,13 @@ them and as a run's result.json holds them.
 """
 
 from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
 from numbers import Integral
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import torch
 from pydantic import ValidationError
 from torch import nn
 
@@ -65,6 +67,49 @@ def measure(
         raise ValueError(f"people: {shown(people)} is not allowed; must be a whole number of at least 2")
     schemes = _read_schemes(quantize)
     config, folder = (data, None) if isinstance(data, DataConfig) else _read_folder(data)
+    readable = make_readable(model, tokenizer, config, folder)
+    source, parameters = readable.source, readable.parameters
+    records = measure_copies(
+        model,
+        readable.read,
+        source,
+        parameters,
+        schemes=schemes,
+        people=int(people),
+        tokens_in_use=readable.tokens_in_use,
+    )
+    check_decoding(records[0])
+    return [{"params": parameters, "text_begins_with": source.beginning, **record} for record in records]
+
+
+@dataclass(frozen=True)
+class Readable:
+    """A model that can be measured."""
+
+    source: OtherTokens
+    parameters: int
+    """P."""
+    tokens_in_use: int
+    """Rows of the vocabulary that P counts."""
+    device: torch.device
+
+    def read(self, model: nn.Module) -> HuggingFaceModel:
+        """A reader of the model or of a copy. Raises ValueError for one that is not causal."""
+        for part in model.modules():
+            settings: Any = getattr(part, "config", None)
+            if hasattr(settings, "return_dict"):
+                settings.return_dict = True  # a config.json may ask for tuples
+        reader = HuggingFaceModel(model, self.device)
+        some = np.arange(min(self.source.dataset.config.people, _CAUSAL_TEXTS))
+        check_causal(reader, self.source.texts(some, EVALUATION))
+        return reader
+
+
+def make_readable(model: nn.Module, tokenizer: Any, config: DataConfig, folder: Path | None) -> Readable:
+    """See that a model can be measured on people. Raises ValueError with one line for each reason.
+
+    folder: where the configuration stands, whose fingerprint is compared.
+    """
     if not isinstance(model, nn.Module) or not hasattr(model, "get_input_embeddings"):
         raise ValueError(
             f"model: {type(model).__name__} is not allowed; must be a causal language model of transformers"
@@ -80,29 +125,7 @@ def measure(
     parameters = count_parameters(model, used)
     if parameters == 0:
         raise ValueError("model: none of its parameters is trainable; R is bits per trainable parameter")
-    device = next(model.parameters()).device
-    sample = source.texts(np.arange(min(config.people, _CAUSAL_TEXTS)), EVALUATION)
-
-    def read(copy: nn.Module) -> HuggingFaceModel:
-        for part in copy.modules():
-            settings: Any = getattr(part, "config", None)
-            if hasattr(settings, "return_dict"):
-                settings.return_dict = True  # a config.json may ask for tuples
-        reader = HuggingFaceModel(copy, device)
-        check_causal(reader, sample)
-        return reader
-
-    records = measure_copies(
-        model,
-        read,
-        source,
-        parameters,
-        schemes=schemes,
-        people=int(people),
-        tokens_in_use=used,
-    )
-    check_decoding(records[0])
-    return [{"params": parameters, "text_begins_with": source.beginning, **record} for record in records]
+    return Readable(source, parameters, used, next(model.parameters()).device)
 
 
 def _read_schemes(quantize: object) -> list[str]:

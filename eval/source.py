@@ -72,17 +72,8 @@ class OtherTokens:
         self._encoder = Encoder(plain(tokenizer), tokenizer.unk_token_id)
         covering = dataset.covering_texts()
         self._covering = self._encoder.known_tokens(covering)
-        head = beginning(tokenizer, covering[0])
-        ends = [tokenizer.eos_token_id, tokenizer.bos_token_id, *head]
-        end = next((token for token in ends if token is not None), None)
-        if end is None:
-            raise ValueError("tokenizer: it has no eos_token; must have one, which stands before every text")
-        self.end = int(end)
-        self._head = head or [self.end]
-        if dataset.config.domain_token:
-            if DOMAIN not in tokenizer.get_vocab():
-                raise ValueError(f"tokenizer: it has no token {DOMAIN}; must have it for data with domain_token")
-            self._head.append(int(tokenizer.convert_tokens_to_ids(DOMAIN)))
+        domain = DOMAIN if dataset.config.domain_token else None
+        self._head, self.end = head_of(tokenizer, covering[0], domain)
         self.beginning = " ".join(tokenizer.convert_ids_to_tokens(self._head))
         """The tokens before every text, such as <s>."""
 
@@ -131,6 +122,24 @@ class OtherTokens:
             np.insert(roles, places, np.uint8(Role.OTHER)),
             encoded.offsets + len(head) * np.arange(len(encoded.offsets)),
         )
+
+
+def head_of(tokenizer: Any, text: str, domain: str | None) -> tuple[list[int], int]:
+    """The tokens before every text, such as <s>, and the one of them that ends a model's answer.
+
+    domain: the domain token, if it stands before every text. Raises ValueError for a tokenizer that lacks one of them.
+    """
+    head = beginning(tokenizer, text)
+    ends = [tokenizer.eos_token_id, tokenizer.bos_token_id, *head]
+    end = next((token for token in ends if token is not None), None)
+    if end is None:
+        raise ValueError("tokenizer: it has no eos_token; must have one, which stands before every text")
+    head = head or [int(end)]
+    if domain is not None:
+        if domain not in tokenizer.get_vocab():
+            raise ValueError(f"tokenizer: it has no token {domain}; must have it for data with domain_token")
+        head.append(int(tokenizer.convert_tokens_to_ids(domain)))
+    return head, int(end)
 
 
 def _split_questions(

@@ -9,7 +9,7 @@ vocabulary is the end token, the markers and the symbols in use.
 """
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 from jaxtyping import Float, Int
@@ -17,6 +17,7 @@ from jaxtyping import Float, Int
 from biogen.config import DataConfig
 from biogen.dataset import Dataset, special_tokens
 from biogen.entropy import OTHER
+from biogen.form import Blank, Form
 from biogen.information import Bits, biod_bits, biod_lower_bound
 from biogen.people import MOST_KEPT, are_kept
 from biogen.pieces import PieceList, Role, in_order
@@ -73,6 +74,20 @@ class BioD(Dataset):
         order = random_order(random_words(self.config.seed, Stream.ORDER, index, self.shape.K, exposure))
         return np.concatenate([self.head(index), name, in_order(sentences, order).reshape(len(index), -1)], axis=1)
 
+    @classmethod
+    def form(cls, config: DataConfig, index: Int[np.ndarray, " n"], exposure: int) -> Form:
+        """The paragraphs with a blank for each symbol: any of T, since nothing is known of the sets of chunks."""
+        shape, symbols = config.biod, tuple(f" s{symbol}" for symbol in range(config.biod.T))
+        blanks = [Blank("name", Role.NAME, tuple(map(str.strip, symbols))), Blank("name", Role.NAME, symbols)]
+        blanks += [Blank(f"a{i // 2}", CHUNKS + i, symbols) for i in range(2 * shape.K)]
+        sentences = np.full((len(index), shape.K, 1 + shape.C * shape.L), -4 - 2 * np.arange(shape.K)[:, None])
+        sentences[:, :, 0] = np.arange(shape.K)
+        sentences[:, :, 1 : 1 + shape.L] += 1
+        order = random_order(random_words(config.seed, Stream.ORDER, index, shape.K, exposure))
+        name = np.tile([-1, *[-2] * (shape.name_length - 1)], (len(index), 1))
+        outlines = np.concatenate([name, in_order(sentences, order).reshape(len(index), -1)], axis=1)
+        return Form(tuple(special_tokens(config)[1:]), [f" a{k}" for k in range(shape.K)], blanks, outlines)
+
     def covering_texts(self) -> list[str]:
         """Texts with every word inside and every symbol also in front, so everything that a text can contain."""
         vocabulary = self.tokenizer.backend.get_vocab(with_added_tokens=False)
@@ -120,6 +135,12 @@ class BioD(Dataset):
     def lower_bound(self, p1: float, p2: float, p3: float = 0.0) -> Bits:
         """Theorem 3.2's bound on the bits of the weights; see `biod_lower_bound`."""
         return biod_lower_bound(self.config.people, self.names, *self._sizes, p1, p2, p3)
+
+    def share_of_sets(self, people: Sequence[Mapping[str, str]]) -> float:
+        """The share of all K·D strings that stand in some values of these people."""
+        K, C, D, L, _ = self._sizes
+        values = ((k, person[f"a{k}"].split(" ")) for person in people for k in range(K))
+        return len({(k, *value[c * L : (c + 1) * L]) for k, value in values for c in range(C)}) / (K * D)
 
     def card(self) -> str:
         """The shape in words."""

@@ -13,19 +13,19 @@ import numpy as np
 from jaxtyping import Int
 
 from biogen.bank import bank_files, bank_mistakes, read_bank
-from biogen.config import EVALUATION, HELD_OUT, DataConfig, Variant
+from biogen.config import DataConfig, Variant
 from biogen.dataset import Dataset, special_tokens
+from biogen.datasets.bios_form import biography_form
 from biogen.entropy import OTHER, biography_nats, fixed_texts_nats
+from biogen.form import Form
 from biogen.people import Attributes, are_kept, describe, draw_attributes, draw_kept, draw_names, find_names
 from biogen.pieces import EMPTY, PieceList, Role, in_order
 from biogen.pools import load_pools, pool_files
 from biogen.questions import find_attribute, find_name, phrases
-from biogen.rng import Stream, below, random_order, random_words
+from biogen.rng import Stream, below, random_words
+from biogen.sentences import ROLES, draw_sentences, stated
 from biogen.templates import ATTRIBUTES, load_bank, split_template
 from biogen.tokenizer import make_tokenizer
-
-ROLES = {attribute: Role.VALUES + place for place, attribute in enumerate(("pronoun", *ATTRIBUTES))}
-"""The role of each attribute's tokens."""
 
 _STAND_IN = {"seed": 0, "junk": 0, "population": "fixed", "zipf": DataConfig.model_fields["zipf"].default}
 _CORPUS_PEOPLE = 4000
@@ -55,7 +55,7 @@ class BioS(Dataset):
         """Raises ValueError for options that the pools, the bank or the tokenizer cannot meet."""
         super().__init__(config)
         self.variant = Variant.parse(config.variant)
-        self.attributes = tuple(name for name in ATTRIBUTES if name != "company_city" or config.company_city != "none")
+        self.attributes = stated(config)
         """The attributes that texts state, a sentence each."""
         own = read_bank(config.bank)
         self.pools = load_pools(config.pools, config.locale, own)
@@ -93,6 +93,11 @@ class BioS(Dataset):
         for kind, lines_of in (("templates", self.bank.templates), ("questions", self.bank.questions)):
             files |= {f"{kind}_{attribute}.txt": list(lines_of[attribute]) for attribute in self.attributes}
         return files
+
+    @classmethod
+    def form(cls, config: DataConfig, index: Int[np.ndarray, " n"], exposure: int) -> Form:
+        """The biographies with blanks for names and values."""
+        return biography_form(config, index, exposure)
 
     @property
     def value_roles(self) -> dict[str, tuple[int, ...]]:
@@ -169,26 +174,9 @@ class BioS(Dataset):
     def _outlines(
         self, index: Int[np.ndarray, " n"], exposure: int | Int[np.ndarray, " n"], seed: int
     ) -> Int[np.ndarray, "n slots"]:
-        variant, sentences = self.variant, len(self.attributes)
-        text = exposure if variant.texts is None else exposure % variant.texts
-        words = random_words(seed, Stream.SENTENCES, index, sentences, text)
-        templates = np.stack(
-            [below(words[:, i], len(self.bank.templates[name])) for i, name in enumerate(self.attributes)], axis=1
-        )
-        if variant.permute:
-            order = random_order(random_words(seed, Stream.ORDER, index, sentences, text))
-        else:
-            order = np.broadcast_to(np.arange(sentences), (len(index), sentences))
-        order = _place_city(order, self._city_place(exposure))
+        counts = [len(self.bank.templates[name]) for name in self.attributes]
+        templates, order = draw_sentences(self.config, counts, index, exposure, seed)
         return self._assemble(self.head(index), *self._people(index, seed), templates, order)
-
-    def _city_place(self, exposure: int | Int[np.ndarray, " n"]) -> str:
-        """Where the company city stands in the texts of an exposure: an option `company_city`."""
-        fixed = self.variant.texts is not None  # and so measured as it was learned
-        measured = bool(np.all((np.asarray(exposure) >= EVALUATION) & (np.asarray(exposure) < HELD_OUT)))
-        if not measured or fixed or self.config.measured_order == "as-trained":
-            return self.config.company_city
-        return "none" if self.config.company_city == "none" else "after"
 
     def question_outlines(
         self, index: Int[np.ndarray, " n"], exposure: int, attribute: int | None = None
@@ -380,17 +368,3 @@ class BioS(Dataset):
         answer = self._values(drawn)[np.arange(n), asked]
         stop = np.full((n, 1), self._stop)
         return np.concatenate([head, ask[:, None], name, end[:, None], answer, stop], axis=1)
-
-
-def _place_city(order: Int[np.ndarray, "n k"], place: str) -> Int[np.ndarray, "n k"]:
-    """The same order of sentences, but the company city stands "after" the employer or "before" it: they change places.
-
-    A city that stands before gives the employer away: a model that knows which employers sit in a city, but not who
-    works there, would be credited with bits of every person whose text names the city first.
-    """
-    if place not in ("after", "before"):
-        return order
-    pair = ATTRIBUTES.index("employer"), ATTRIBUTES.index("company_city")
-    first, second = pair if place == "after" else pair[::-1]
-    swap = (np.argmax(order == second, axis=1) < np.argmax(order == first, axis=1))[:, None]
-    return np.where(swap & (order == first), second, np.where(swap & (order == second), first, order))

@@ -15,6 +15,7 @@ from pydantic import Field
 from biogen.config import DataConfig, Frozen
 from biogen.dataset import Dataset, special_tokens
 from biogen.entropy import OTHER
+from biogen.form import Blank, Form
 from biogen.pieces import PieceList, Role
 from biogen.rng import Stream, below, permute, random_words
 from biogen.tokenizer import word_tokenizer
@@ -92,6 +93,16 @@ class RandomTokens(Dataset):
         rest = below(random_words(seed, Stream.CHUNKS, index, self.length - self.name_length), self.tokens)
         parts = [self.head(index), self._start[name[:, :1]], self._name[name[:, 1:]], self._value[rest]]
         return np.concatenate(parts, axis=1)
+
+    @classmethod
+    def form(cls, config: DataConfig, index: Int[np.ndarray, " n"], exposure: int) -> Form:
+        """A blank for each token."""
+        tokens, length = _sizes(config)
+        words, name = tuple(f" t{token}" for token in range(tokens)), _name_length(tokens)
+        start = Blank("name", Role.NAME, tuple(map(str.strip, words)))
+        blanks = [start, Blank("name", Role.NAME, words), Blank("rest", _VALUE, words)]
+        outline = [-1, *[-2] * (name - 1), *[-3] * (length - name)]
+        return Form(tuple(special_tokens(config)[1:]), [], blanks, np.tile(outline, (len(index), 1)))
 
     def covering_texts(self) -> list[str]:
         """Texts with every token at the beginning and behind another."""

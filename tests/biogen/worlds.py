@@ -7,10 +7,11 @@ import numpy as np
 from biogen.config import DataConfig
 from biogen.dataset import Dataset
 from biogen.datasets.biod import BioD
-from biogen.datasets.bios import BioS, _place_city
+from biogen.datasets.bios import BioS
 from biogen.entropy import OTHER
 from biogen.people import Attributes
 from biogen.pieces import Texts, in_order
+from biogen.sentences import place_city
 
 END = 0
 
@@ -44,7 +45,7 @@ def bios_texts(dataset: BioS, index: np.ndarray, *, guess: bool = False) -> np.n
     if guess:
         values = np.array(list(product(*map(range, bounds))))
     orders = np.array(list(permutations(range(sentences)) if dataset.variant.permute else [tuple(range(sentences))]))
-    orders = np.unique(_place_city(orders, config.company_city), axis=0)
+    orders = np.unique(place_city(orders, config.company_city), axis=0)
     counts = [len(dataset.bank.templates[name]) for name in dataset.attributes]
     choices = np.array(list(product(*map(range, counts))))
     people = []
