@@ -34,11 +34,21 @@ def _answer(runs: pd.DataFrame) -> str:
     best = best_over_people(runs, kind)
     several = len(best[kind].drop_duplicates()) if kind else 1
     sentences = _few_kinds(best, kind) if several <= _MOST else _many_kinds(best, kind)
-    if not best["bracketed"].all():
-        lower = int((~best["bracketed"]).sum())
-        which = "All of these" if lower == len(best) else f"Of these, {lower} of {len(best)}"
-        sentences.append(f"{which} are lower bounds: their best N is at an end of those tried, or the only one.")
-    return " ".join(sentences)
+    return " ".join([*sentences, *_doubts(best)])
+
+
+def _doubts(best: pd.DataFrame) -> list[str]:
+    """What is a lower bound only, as the best N is at an end of those tried, and where one N alone was tried."""
+    found = {
+        "lower bounds, with the best N at an end of those tried": ~best["bracketed"] & (best["tried"] > 1),
+        "sizes of which one N was tried": best["tried"] == 1,
+    }
+    counts = {what: int(rows.sum()) for what, rows in found.items()}
+    return [
+        f"{'All' if count == len(best) else f'{count} of {len(best)}'} are {what}."
+        for what, count in counts.items()
+        if count
+    ]
 
 
 def _few_kinds(best: pd.DataFrame, kind: Sequence[str]) -> list[str]:

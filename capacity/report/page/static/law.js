@@ -20,7 +20,7 @@ function lawMarks(points, colors) {
     .map((point) => ({
       ...{ id: point.id, x: overN ? point.N : point.P, y: point.y, low: point.low, high: point.high },
       ...{ line: overN ? `${point.kind} ${point.size}` : String(point.kind), color: colors.get(point.key) },
-      ...{ strong: overN || loss || point.state !== "other", hollow: point.state === "edge" || point.state === "only" },
+      ...{ strong: overN || loss || point.state !== "other", hollow: point.state === "edge" },
     }))
     .filter((point) => law.others || point.strong);
 }
@@ -139,7 +139,7 @@ function lawNote(panels) {
   const says = [];
   if (law.x === "P" && states.has("other") && law.others) says.push("Small points: other N of the same size.");
   if (states.has("edge")) says.push("Hollow points are lower bounds: the best N is at an end of those tried.");
-  if (states.has("only")) says.push(states.has("edge") ? "So are sizes with one N." : "Hollow points: one N was tried.");
+  if (states.has("only")) says.push("Of some sizes one N was tried.");
   if (data.law.points.some((point) => point.runs.length > 1)) says.push("Bars: from the lowest to the highest seed.");
   says.push("The figure shows the runs that pass the filters of the table; the table has all of its numbers.");
   return says.join(" ");

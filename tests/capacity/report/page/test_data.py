@@ -33,14 +33,13 @@ def test_the_answer_is_computed(data):
     [
         (
             [{"bits_per_param": 1.0}],
-            "A model of 59,952 parameters stores 1.00 bits per parameter. All of these are lower bounds: their best N "
-            "is at an end of those tried, or the only one.",
+            "A model of 59,952 parameters stores 1.00 bits per parameter. All are sizes of which one N was tried.",
         ),
         (
-            [{"bits_per_param": 1.0, "people": N, "exposures": e} for N in (1, 2) for e in (10, 1000)],
-            "A model of 59,952 parameters stores 1.00 bits per parameter (10 exposures). A model of 59,952 parameters "
-            "stores 1.00 bits per parameter (1,000 exposures). All of these are lower bounds: their best N is at an "
-            "end of those tried, or the only one.",
+            [{"bits_per_param": float(N), "people": N, "exposures": e} for N, e in ((1, 10), (2, 10), (2, 1000))],
+            "A model of 59,952 parameters stores 2.00 bits per parameter (10 exposures). A model of 59,952 parameters "
+            "stores 2.00 bits per parameter (1,000 exposures). 1 of 2 are lower bounds, with the best N at an end of "
+            "those tried. 1 of 2 are sizes of which one N was tried.",
         ),
     ],
 )
