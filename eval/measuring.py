@@ -105,7 +105,7 @@ class Readable:
         return reader
 
 
-def make_readable(model: nn.Module, tokenizer: Any, config: DataConfig, folder: Path | None) -> Readable:
+def make_readable(model: Any, tokenizer: Any, config: DataConfig, folder: Path | None) -> Readable:
     """See that a model can be measured on people. Raises ValueError with one line for each reason.
 
     folder: where the configuration stands, whose fingerprint is compared.

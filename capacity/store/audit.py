@@ -83,7 +83,7 @@ def wrong_in_weights(folder: Path, record: Record) -> Iterator[Finding]:
             files, R, bits = proof["files"], float(proof["bits_per_param"]), float(proof["bits"])
             parts = proof["bits_name"] + proof["bits_value"] + proof["bits_value_set"]
             code = proof["code_bits_name"] + proof["code_bits_value"]
-            differs = not agree(proof["code_bits"], proof["estimated_bits"])
+            differs = not agree(float(proof["code_bits"]), float(proof["estimated_bits"]))
         except (OSError, ValueError, LookupError, TypeError, AttributeError) as error:
             yield name, f"{type(error).__name__}: {error}", "the proof of a run"
             continue
@@ -94,7 +94,7 @@ def wrong_in_weights(folder: Path, record: Record) -> Iterator[Finding]:
         if differs:
             yield f"{name}: code_bits", proof["code_bits"], f"within {AGREEMENT:.1%} of {proof['estimated_bits']:.0f}"
         measured = rows.get("none" if weights == "float32" else "rtn-int8+embedding")
-        if measured and not agree(R * measured["params"], measured["bits"]):
+        if measured and not agree(R * measured["params"], float(measured["bits"])):
             yield f"{name}: bits_per_param", R, f"within {AGREEMENT:.1%} of {measured['bits_per_param']}"
 
 
