@@ -189,9 +189,10 @@ def test_an_answer_of_another_protocol_is_a_line_and_nothing_is_lost(answer: byt
             UserError, match=rf"^url: its answer is not of the protocol of chat completions \({said}"
         ) as e:
             ask(url, tmp_path, 3, 1, "--batch", "3")
-        assert len(keys) == 3
+        assert len(keys) in (2, 3)  # a request that had not begun is not sent any more
         assert len(e.value.lines) == 1
-        assert len(lines(tmp_path / "texts.jsonl")) + len(lines(tmp_path / "rejected.jsonl")) == 2
+        kept = [path for name in ("texts", "rejected") if (path := tmp_path / f"{name}.jsonl").exists()]
+        assert sum(len(lines(path)) for path in kept) == len(keys) - 1
         assert "texts about" in capsys.readouterr().out
         assert ask(url, tmp_path, 3, 1) == 0
     assert people_with_texts(str(tmp_path)) == 3
@@ -205,10 +206,10 @@ def test_an_answer_that_says_nothing_is_a_rejected_text(answer: bytes, tmp_path:
 
 
 def test_what_others_answer_is_kept_when_one_is_refused(tmp_path: Path):
-    with rewriter(fit, 401) as (url, _):
+    with rewriter(fit, 200, 401) as (url, keys):
         with pytest.raises(UserError, match=r"answers with HTTP status 401"):
             ask(url, tmp_path, 4, 1, "--batch", "4")
-        assert len(lines(tmp_path / "texts.jsonl")) == 3
+        assert len(lines(tmp_path / "texts.jsonl")) == len(keys) - 1
 
 
 def test_nobody_at_the_address_is_a_line(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys):
