@@ -144,6 +144,7 @@ SAMPLES = {
         "gpus": 0.25,
         "save_seconds": 7.0,
         "retry_failed": True,
+        "log": "tensorboard",
         "report": False,
     },
     **{
