@@ -59,11 +59,13 @@ def test_what_is_no_experiment_is_refused():
 
 
 def test_what_is_published_is_not_run_again(capsys, tmp_path):
-    assert reproduce.main(["temporal", "--extend", "--dry-run", "--out", str(tmp_path)]) == 0
-    assert "Done elsewhere: 3 of 3 runs." in capsys.readouterr().out
-    assert reproduce.main(["temporal", "--extend", "--out", str(tmp_path)]) == 0
-    assert not (tmp_path / "scaling").exists()
-    assert (tmp_path / "pages" / "temporal" / "README.md").is_file()
+    assert reproduce.main(["optimizers", "--extend", "--dry-run", "--out", str(tmp_path)]) == 0
+    lines = [line for line in capsys.readouterr().out.splitlines() if line.startswith("Done elsewhere")]
+    assert lines
+    assert all(line.split()[2] == line.split()[4] for line in lines)
+    assert reproduce.main(["optimizers", "--extend", "--out", str(tmp_path)]) == 0
+    assert not (tmp_path / "comparisons").exists()
+    assert (tmp_path / "pages" / "optimizers" / "README.md").is_file()
 
 
 def test_only_one_of_published_and_extend_is_allowed():
