@@ -214,13 +214,14 @@ def write_page(name: str, experiment: "Experiment", chosen: "Selected", folders:
 
 def draw(experiment: "Experiment", chosen: "Selected", out: Path, folders: Sequence[Path]) -> list[Path]:
     """Write the figures of an experiment, of its runs and of its fits, to `out`/plots; returns their paths."""
-    from capacity.experiments.fitted import DrawsItself, HasFits
+    from capacity.experiments.fitted import DrawsItself, HasFits, HoldsOut
     from capacity.report.figures.laws import draw_fits
     from capacity.report.figures.runs import draw_all, save_all
 
     drawn = draw_all(chosen.frame, out, folders, experiment.figures) if experiment.figures else []
     if isinstance(experiment, HasFits):
-        drawn += draw_fits(experiment.fitted(chosen.frame), (), out / "plots")
+        held_out = experiment.held_out(chosen.frame) if isinstance(experiment, HoldsOut) else ()
+        drawn += draw_fits(experiment.fitted(chosen.frame), held_out, out / "plots")
     if isinstance(experiment, DrawsItself):
         drawn += save_all(lambda: experiment.drawn(chosen.frame), out / "plots")
     return drawn

@@ -71,6 +71,15 @@ class HasFits(Protocol):
 
 
 @runtime_checkable
+class HoldsOut(Protocol):
+    """An experiment with runs that its laws were not fitted to."""
+
+    def held_out(self, frame: pd.DataFrame) -> Sequence[Mapping[str, float]]:
+        """These runs: the columns that the law needs, and the loss in nats a token."""
+        ...
+
+
+@runtime_checkable
 class DrawsItself(Protocol):
     """An experiment with figures of its own."""
 

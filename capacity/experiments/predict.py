@@ -132,6 +132,12 @@ class Predict:
         fit = _fit(frame)
         return [("", fit)] if fit else []
 
+    def held_out(self, frame: pd.DataFrame) -> Sequence[Mapping[str, float]]:
+        """The large runs."""
+        said = prediction(_scale(frame))
+        rows = _measured(frame, said) if said else frame.iloc[:0]
+        return [{"flops": float(C), "loss": float(L)} for C, L in zip(rows["flops"], rows["heldout_loss"], strict=True)]
+
 
 def _finding(here: str, status: Status) -> Finding:
     return Finding("loss of the large run", "predicted well", here, status)

@@ -53,8 +53,10 @@ def _runs(fit: Fit) -> pd.DataFrame:
 
 def _valley(axes: Axes, fit: Fit, rows: pd.DataFrame, C: float, color: object) -> None:
     measured = fit.law == "chinchilla-2"
-    axes.plot(rows["params"], rows["loss"], "o-" if measured else "o", color=color, markersize=2.5, linewidth=0.8)
+    axes.plot(rows["params"], rows["loss"], "o", color=color, markersize=2.5)
     if measured:
+        means = rows.groupby("params")["loss"].mean()  # over seeds
+        axes.plot(means.index, means, color=color, linewidth=0.8)
         minima = fit.tables["minima"]
         of = minima[np.isclose(minima["flops"], C, rtol=1e-6) & (minima["refused"] == "")]
         best, low = of["params"].to_numpy(), of["loss"].to_numpy()
