@@ -43,7 +43,7 @@ class Temporal:
 
     def sweeps(self, scale: Scale) -> Sequence[Mapping[str, Any]]:
         """Options of the sweeps. Raises ValueError for a scale that it does not have."""
-        large = {"sizes": "4-4", "tokens": 200_000_000, "heldout_tokens": 500_000}
+        large = {"sizes": "4-4", "tokens": 200_000_000, "heldout_tokens": 400_000}
         return sweeps_of((("laptop", "reproduce/temporal", {}), ("gpu", "reproduce/temporal", large)), scale)
 
     def select(self, frame: pd.DataFrame) -> pd.DataFrame:

@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 from capacity.experiments import EXPERIMENTS
 from capacity.experiments.experiment import SCALES, Experiment
 from capacity.experiments.law import LAW_BIOD
+from capacity.spec.plan import make_plans
 from capacity.spec.preset import Preset
 
 
@@ -93,6 +94,13 @@ def test_every_experiment_says_what_it_is_and_its_sweeps_are_presets(name):
 @pytest.mark.parametrize("name", EXPERIMENTS.names)
 def test_every_experiment_has_a_scale_for_a_gpu(name):
     assert EXPERIMENTS[name].sweeps("gpu")
+
+
+@pytest.mark.parametrize("name", ["temporal", "chinchilla-code"])
+@pytest.mark.parametrize("scale", ["laptop", "gpu"])
+def test_a_corpus_has_enough_held_out_text_at_every_scale(name, scale):
+    options = EXPERIMENTS[name].sweeps(scale)[0]
+    assert make_plans(Preset.model_validate(options | {"seeds": 0, "dry_run": True}))
 
 
 @pytest.mark.parametrize("name", ["record", "passes", "city"])
