@@ -95,6 +95,15 @@ def measured_stars(fit: Fit, held_out: Sequence[Mapping[str, float]]) -> list[Ma
     return [point for point in held_out if all(name in point for name in fit.ranges)]
 
 
+def star_ends(fit: Fit, stars: Sequence[Mapping[str, float]]) -> list[float]:
+    """What has to be in view for held-out points: their values, and the ends of their intervals as far as finite."""
+    if not stars:
+        return []
+    said = fit.predict({name: np.array([point[name] for point in stars]) for name in fit.ranges})
+    ends = [*said.run_low, *said.run_high, *(point[fit.target] for point in stars if fit.target in point)]
+    return [float(end) for end in ends if np.isfinite(end) and end > 0]
+
+
 def star(axes: Axes, x: float, fit: Fit, point: Mapping[str, float]) -> None:
     """A held-out point: a bar over the interval of one run, and a star where it was measured."""
     said = fit.predict({name: np.array([value]) for name, value in point.items() if name in fit.ranges})

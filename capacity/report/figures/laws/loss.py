@@ -21,6 +21,7 @@ from capacity.report.figures.laws.axes import (
     short_level,
     spread_of,
     star,
+    star_ends,
     star_keys,
 )
 from capacity.report.figures.style import SIZE_COLORS, legend, make_panels, new_figure, shades
@@ -46,8 +47,7 @@ def draw(fit: Fit, held_out: Sequence[Mapping[str, float]]) -> Figure | None:
     if flops:
         _against_flops(axes[-1], fit, stars)
     if fit.target != "share":
-        values = [*fit.points[fit.target], *(point.get(fit.target, np.nan) for point in stars)]
-        fitting_axis(axes[0].yaxis, fit.target, values)
+        fitting_axis(axes[0].yaxis, fit.target, [*fit.points[fit.target], *star_ends(fit, stars)])
     axes[0].set_ylabel(axis_name(fit.target))
     colored = [*(["params"] if flops else []), *(other for _, other in panels if other is not None)]
     legend(figure, [*_keys(fit, list(dict.fromkeys(colored))), *star_keys(fit, stars)])
