@@ -67,6 +67,7 @@ def _inches(text: str) -> float:
 
 def _draw(name: str, folders: Sequence[Path], out: Path, *, csv: bool) -> list[Path]:
     """Write the figures, and the runs that they show. Raises ValueError for mistakes, and OSError."""
+    from basis.folders import refuse_links
     from capacity.experiments import EXPERIMENTS
     from capacity.experiments.experiment import selected
     from capacity.report.figures import FIGURES
@@ -74,23 +75,25 @@ def _draw(name: str, folders: Sequence[Path], out: Path, *, csv: bool) -> list[P
     from capacity.reproduce import draw as draw_experiment
     from capacity.store.records import load, write_csv
 
-    experiment = EXPERIMENTS[name] if name in EXPERIMENTS.names and name not in FIGURES.names else None
-    if experiment is None:
+    of_experiment = name in EXPERIMENTS.names and name not in FIGURES.names
+    if not of_experiment:
         FIGURES[name]
+    refuse_links(out, "plots")
     frame = load(*folders)
-    chosen = selected(experiment, frame, folders) if experiment is not None else None
+    chosen = selected(EXPERIMENTS[name], frame, folders) if of_experiment else None
     shown = frame if chosen is None else chosen.runs
     if shown.empty:
         named = ", ".join(map(str, folders))
         raise ValueError(f"folder: {named} has no finished run that {name} shows; must be the folder of a sweep")
-    if experiment is not None and chosen is not None:
-        written = draw_experiment(experiment, chosen, out, folders)
-    else:
+    if chosen is None:
         written = draw_all(frame, out, folders, [name])
+    else:
+        written = draw_experiment(EXPERIMENTS[name], chosen, out, folders)
     if csv:
-        (out / "plots").mkdir(parents=True, exist_ok=True)
-        write_csv(shown, out / "plots" / f"{file_name(name, '')}.csv")
-        written.append(out / "plots" / f"{file_name(name, '')}.csv")
+        path = out / "plots" / f"{file_name(name, '')}.csv"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        write_csv(shown, path)
+        written.append(path)
     if not written:
         raise ValueError(f"name: {name} shows nothing of these runs; must be a figure of what they vary")
     return written

@@ -96,8 +96,10 @@ def read_along_elsewhere(options: Model, code: Path) -> list[Person]:
             "data": options.described,
             "weights": options.weights,
             "code": code,
+            "batch": options.batch,
+            "device": options.device,
+            "out": people,
         }
-        given |= {"code": code, "batch": options.batch, "device": options.device, "out": people}
         flags = [word for name, value in given.items() for word in (f"--{name}", str(value))]
         command = [sys.executable, "-m", "eval.decode", *flags]
         done = subprocess.run(command, env=os.environ | {"PYTHONPATH": path}, capture_output=True, text=True)

@@ -24,14 +24,10 @@ ON_GPU = {
 }
 
 
-def _above_the_floor(rows: pd.DataFrame) -> pd.DataFrame:
-    """With `excess`, the held-out loss above the entropy of the texts, nats a token."""
-    return rows.assign(excess=rows["heldout_loss"] - rows["heldout_entropy"])
-
-
 def _at_most(column: str, rows: pd.DataFrame) -> pd.DataFrame:
-    """The rows with the largest value of a column, above their floor."""
-    return _above_the_floor(rows[rows[column] == rows[column].max()])
+    """The rows with the largest value of a column; `excess` is the loss above the texts' entropy, nats a token."""
+    most = rows[rows[column] == rows[column].max()]
+    return most.assign(excess=most["heldout_loss"] - most["heldout_entropy"])
 
 
 def _fits(s: float) -> tuple[OneFit, ...]:
