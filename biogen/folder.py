@@ -291,6 +291,7 @@ def _describe(dataset: Dataset, texts: int, measured: bool) -> str:
             else []
         ),
         "- `config.yaml`: every option of the generator; the same options make the same bytes",
+        *([] if measured else ["- `biogen --config config.yaml --texts 100 --out more` writes more texts of theirs"]),
         "- `tokenizer/`: a Hugging Face tokenizer reduced to the tokens that occur",
         "",
     ]

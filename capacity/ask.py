@@ -15,6 +15,7 @@ from basis.files import UserPath
 from basis.flags import UserError, parse, run_main
 from basis.program import called_as
 from biogen.config import Frozen
+from capacity.report.marked import mark, marked_text
 from capacity.spec.config import RunConfig
 from capacity.store.trained import TrainedRun, open_run
 from eval.completion import Answer, CompletedText
@@ -48,7 +49,7 @@ def show_people(run: TrainedRun, completed: list[CompletedText], console: Consol
     """Print texts with the values as completed, and how many of them are right."""
     console.print("In brackets: what the model completes from the text before (✓ right, ✗ wrong).\n", highlight=False)
     for text in completed:
-        console.print(_marked(text), end="\n\n")
+        console.print(marked_text(text), end="\n\n")
     counted = [value for text in completed for value in text.values if value.attribute in run.dataset.value_roles]
     given = [_words(name) for name in run.dataset.qa_roles if name not in run.dataset.value_roles]
     apart = f", not counting the {' and '.join(given)}, which other values give away" if given else ""
@@ -61,25 +62,9 @@ def show_answer(answer: Answer, console: Console) -> None:
     if not answer.asked:
         asked_for = _words(str(answer.attribute))
         console.print(f"It never saw a question, so it completes a sentence about the {asked_for}:\n", highlight=False)
-    console.print(Text(f"{answer.prompt} ").append_text(_mark(answer.said, answer.right)), end="\n\n")
+    console.print(Text(f"{answer.prompt} ").append_text(mark(answer.said, answer.right)), end="\n\n")
     verdict = "This is right." if answer.right else f"This is wrong; right is {answer.value}."
     console.print(verdict if answer.unjudged is None else _sentence(answer.unjudged), highlight=False)
-
-
-def _marked(completed: CompletedText) -> Text:
-    shown, done = Text(), 0
-    for value in completed.values:
-        shown.append(completed.text[done : value.start])
-        shown.append_text(_mark(value.said, value.right, value.value))
-        done = value.end
-    return shown.append(completed.text[done:])
-
-
-def _mark(said: str, right: bool | None, value: str | None = None) -> Text:
-    """What the model says in brackets, with its mark, and with the right value where it is wrong."""
-    sign, style = {True: ("✓", "green"), False: ("✗", "red"), None: ("?", "yellow")}[right]
-    correction = f" should be {value}" if value is not None and right is False else ""
-    return Text.assemble("[", (f"{said or '(nothing)'} {sign}", style), f"{correction}]")
 
 
 def _words(attribute: str) -> str:

@@ -1,14 +1,18 @@
-"""`python -m capacity.publish FOLDER [STORE ...]`: put finished runs into two small files, with figures of them.
+"""`python -m capacity.publish FOLDER [STORE ...]`: put finished runs into two small files, or share models.
 
 In: folders of sweeps, and what FOLDER holds already. Out, in FOLDER: `records.parquet`, `curves.parquet` and the
 figures of all kinds of runs together, as PNG. `capacity.table FOLDER` prints their table and draws
 the other figures. With `--weights`, FOLDER/weights has the models of some runs, and their proofs.
+
+`python -m capacity.publish RUN ... --to FOLDER` shares the models of runs with cards and data sets instead, in a folder
+or on the Hugging Face hub (`capacity.share`).
 """
 
 import sys
 from collections.abc import Collection, Sequence
 from contextlib import suppress
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, NoReturn
 
 import pandas as pd
@@ -91,8 +95,16 @@ def draw(
 def main(arguments: Sequence[str] | None = None) -> int:
     """Publish, draw, and print the best N of each size in Markdown; the exit code is 2 if there are no runs."""
     parser = Parser(prog=called_as("capacity.publish"), description=__doc__)
-    parser.add_argument("folder", type=path_argument, help="where the results go, such as results/law-laptop")
-    parser.add_argument("stores", type=path_argument, nargs="*", metavar="STORE", help="folders of sweeps")
+    parser.add_argument(
+        "folder", type=path_argument, help="where the results go, such as results/law-laptop; with --to: a run"
+    )
+    parser.add_argument(
+        "stores", type=path_argument, nargs="*", metavar="STORE", help="folders of sweeps; with --to: more runs"
+    )
+    parser.add_argument(
+        "--to", metavar="PLACE", help="share these runs with cards and data: a folder, hub, or hub:OWNER for an account"
+    )
+    parser.add_argument("--private", action="store_true", help="with --to hub: new repositories are private")
     parser.add_argument(
         "--weights",
         nargs="+",
@@ -101,7 +113,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
         help="keep and prove the models of these runs (ids, or best: the best N of each size), as float32 and int8",
     )
     options = parser.parse_args(arguments)
+    if options.to is None and options.private:
+        parser.error("--private: is for --to hub")
+    if options.to is not None and options.weights:
+        parser.error("--weights: is not allowed with --to, which shares the models themselves")
     try:
+        if options.to is not None:
+            return _share([options.folder, *options.stores], options.to, private=options.private)
         kept = _find_kept(options.folder, options.stores, options.weights)
         number = publish(options.folder, options.stores)
         for run in kept:
@@ -117,6 +135,28 @@ def main(arguments: Sequence[str] | None = None) -> int:
     if frame["bits_per_param"].notna().any():
         print(best_table(frame))
     print(f"{count_runs(number)} and {len(figures)} files of figures in {options.folder}.")
+    return 0
+
+
+def _share(paths: Sequence[Path], to: str, *, private: bool) -> int:
+    """Share runs. Raises ValueError for what cannot be shared, and RuntimeError where the hub does not take it."""
+    from capacity.share.bundle import IN_FOLDER, make_folders
+    from capacity.share.hub import HUB, owner_of, places_of, upload
+    from capacity.share.shared_run import open_all
+
+    on_hub = to == HUB or to.startswith(f"{HUB}:")
+    if private and not on_hub:
+        raise ValueError(f"private: is not allowed with {to!r}; must be with --to {HUB}")
+    home = None if on_hub else path_argument(to)
+    runs = open_all(paths)
+    if home is not None:
+        for made in make_folders(runs, home, IN_FOLDER):
+            print(f"{made.kind:7} {made.folder}")
+        return 0
+    owner = owner_of(to)
+    with TemporaryDirectory() as temporary:
+        for made in make_folders(runs, Path(temporary), places_of(owner)):
+            print(f"{made.kind:7} {upload(made, owner, private=private)}", flush=True)
     return 0
 
 

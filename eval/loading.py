@@ -16,7 +16,7 @@ from torch import nn
 
 from basis.reading import open_file, read_json
 from biogen.saved import check_files, reason_of
-from eval.quiet import quiet
+from eval.quiet import no_progress_bars, quiet
 
 MUST = "must be a folder with config.json, model.safetensors and a tokenizer"
 _FILES = ("*.json", "*.txt", "*.model", "model*.safetensors")
@@ -59,7 +59,7 @@ def load_model(name: str) -> tuple[nn.Module, Path]:
     widest = next((kind for name, kind in _TYPES.items() if name in stored.values()), torch.float32)
     with quiet():  # slow to import, which sets its loggers as they were
         from transformers import AutoConfig, AutoModelForCausalLM
-    with _one_line(), quiet(), _no_progress_bars():
+    with _one_line(), quiet(), no_progress_bars():
         made = AutoConfig.from_pretrained(folder, trust_remote_code=False)
         made._attn_implementation = made._experts_implementation = (
             None  # it may name a kernel on the hub, which is code
@@ -136,16 +136,3 @@ def _one_line() -> Iterator[None]:
         if "ignore_mismatched_sizes" in reason:
             reason = "its config.json asks for other shapes than its weights have"
         raise ValueError(f"cannot be loaded ({reason}); {MUST}") from None
-
-
-@contextlib.contextmanager
-def _no_progress_bars() -> Iterator[None]:
-    from transformers.utils import logging
-
-    shown = logging.is_progress_bar_enabled()
-    logging.disable_progress_bar()
-    try:
-        yield
-    finally:
-        if shown:
-            logging.enable_progress_bar()

@@ -82,8 +82,8 @@ def open_run(folder: Path | str, run: str | None = None) -> TrainedRun:
             raise ValueError(f"its config.yaml is that of run {named}, its result.json that of {result['run_id']}")
         dataset = make_dataset(config.data)
         model = build_model(config, dataset.tokenizer.vocab)
-        load_weights(model, RunFolder(path).model)
-        if changed := RunFolder(path).changed(result, "model/"):
+        load_weights(model, model_folder(path))
+        if changed := RunFolder(path).changed(result, "" if model_folder(path) == path else "model/"):
             raise ValueError(f"{changed[0]} is not the file that was measured")
     except (OSError, ValueError, TypeError) as error:
         raise ValueError(f"folder: {path} cannot be read ({' '.join(str(error).split())[:200]})") from None
@@ -91,6 +91,12 @@ def open_run(folder: Path | str, run: str | None = None) -> TrainedRun:
     accuracy, _ = _knowledge(result)
     params, chosen_from = _params(result), len(found) if run is None else 1
     return TrainedRun(path.name, config, dataset, reader, params, accuracy, chosen_from)
+
+
+def model_folder(run: Path) -> Path:
+    """Where the model of a run lies: in its folder `model`, or beside its result in a copy that was shared."""
+    inner = RunFolder(run).model
+    return run if not inner.exists() and (run / CONFIG).is_file() else inner
 
 
 def _finished(folder: Path) -> dict[Path, dict[str, Any]]:
@@ -101,7 +107,7 @@ def _finished(folder: Path) -> dict[Path, dict[str, Any]]:
     files = [folder / "result.json"] if (folder / "result.json").exists() else sorted(folder.glob("*/result.json"))
     if not files:
         raise ValueError(f"folder: {folder} has no finished run (no result.json); {must}")
-    files = [file for file in files if (RunFolder(file.parent).model / CONFIG).is_file()]
+    files = [file for file in files if (model_folder(file.parent) / CONFIG).is_file()]
     if not files:
         raise ValueError(f"folder: {folder} has results, but no model (no folder model); {must} with its models")
     return {file.parent.resolve(): _read(file) for file in files}
