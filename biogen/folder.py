@@ -2,7 +2,8 @@
 
 In: a `DataConfig` and how many texts a person, or that the texts are those that a model is measured on. Out: a folder
 with data.parquet (and junk.parquet, questions.parquet where they are configured), the pools, the tokenizer,
-config.yaml and a data set card. What options only name, such as a bank, is copied into its folder `carried`.
+config.yaml, a data set card, and tasks for lm-evaluation-harness. What options only name, such as a bank, is copied
+into its folder `carried`.
 
 config.yaml is the mark of a data set: it is written first, and only a folder that has it is written again.
 """
@@ -28,11 +29,13 @@ from basis.reading import open_file, read_file, read_json
 from basis.yaml_text import UserError, read_yaml
 from biogen.config import EVALUATION, DataConfig, trained_on_questions
 from biogen.dataset import Dataset, fingerprint, make_dataset, special_tokens
+from biogen.lm_eval import task_name, write_tasks
 from biogen.population import draw
 
 _BLOCK = 4096
 _MARK, _CARD = "config.yaml", "README.md"
 _FOLDERS = _POOLS, _TOKENIZER = "pools", "tokenizer"
+_TASKS = "lm_eval"
 _CARRIED = "carried"
 _TABLES = _DATA, _JUNK, _QUESTIONS = "data.parquet", "junk.parquet", "questions.parquet"
 _SPANS = pa.list_(pa.struct([("role", pa.string()), ("start", pa.int32()), ("end", pa.int32())]))
@@ -77,6 +80,7 @@ def write_dataset(config: DataConfig, texts: int | None, out: Path, *, measured:
         _write(out / _QUESTIONS, _questions(dataset, exposures.start))
     _write_pools(dataset, out / _POOLS)
     dataset.tokenizer.save_pretrained(out / _TOKENIZER)
+    write_tasks(dataset, out / _TASKS)
     (out / _CARD).write_text(_describe(dataset, count, measured), encoding="utf-8")
     return config.people * count
 
@@ -88,7 +92,7 @@ def _begin(out: Path, options: dict[str, Any]) -> None:
     """
     mark = out / _MARK
     if os.path.lexists(mark):
-        refuse_links(out, *_FOLDERS, *_TABLES, _CARD, _MARK, _CARRIED)
+        refuse_links(out, *_FOLDERS, *_TABLES, _CARD, _MARK, _CARRIED, _TASKS)
         if not _is_of(mark, options):
             raise ValueError(f"out: {out} holds another data set; give a new folder, or remove that one")
     elif found := contents(out):
@@ -293,6 +297,7 @@ def _describe(dataset: Dataset, texts: int, measured: bool) -> str:
         "- `config.yaml`: every option of the generator; the same options make the same bytes",
         *([] if measured else ["- `biogen --config config.yaml --texts 100 --out more` writes more texts of theirs"]),
         "- `tokenizer/`: a Hugging Face tokenizer reduced to the tokens that occur",
+        f"- `lm_eval/`: tasks for lm-evaluation-harness, such as {task_name(config)}, on the texts that are measured",
         "",
     ]
     return "\n".join(lines)

@@ -12,9 +12,11 @@ from functools import lru_cache
 import numpy as np
 from jaxtyping import Float, Int
 
-from biogen.config import EVALUATION, HELD_OUT, DataConfig
+from biogen.config import EVALUATION, HELD_OUT, DataConfig, trained_on_questions
 from biogen.rng import Stream, permute, random_words
 
+MOST_MEASURED = 50_000
+"""People who are measured, at most, unless another number is given."""
 _HELD_OUT_NUMBERS = (1 << 32) - HELD_OUT
 
 
@@ -57,6 +59,20 @@ def measured_people(config: DataConfig, people: int) -> Int[np.ndarray, " n"]:
     if config.population != "zipf":
         return index
     return np.sort(permute(index, config.people, config.seed, Stream.HELD_OUT))
+
+
+def asked_people(people: int, most: int = 200) -> dict[str, Int[np.ndarray, " n"]]:
+    """Indices of the people to whom questions are put: `trained`, with questions in the training text, and `held_out`.
+
+    most: people of each half, evenly spread. A half without people is left out.
+    """
+    border = trained_on_questions(people)
+    halves = {"trained": (0, border), "held_out": (border, people)}
+    return {
+        half: np.unique(np.linspace(first, last - 1, min(most, last - first)).astype(np.int64))
+        for half, (first, last) in halves.items()
+        if first < last
+    }
 
 
 @lru_cache(maxsize=2)

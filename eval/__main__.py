@@ -23,6 +23,7 @@ from basis.program import called_as
 from basis.reading import read_json
 from basis.streams import lost_output
 from biogen.config import Frozen
+from biogen.population import MOST_MEASURED
 from eval.hf import load
 from eval.measuring import measure, read_data
 from eval.quantizers.schemes import SchemeText
@@ -37,7 +38,7 @@ class Options(Frozen):
     """A folder with a config.yaml that describes the people."""
     quantize: tuple[SchemeText, ...] = ()
     """Quantized copies to measure, too: [rtn|gptq|module:Name]-FORMAT[-gGROUP][+embedding][+temperature]."""
-    people: int = Field(50_000, ge=2)
+    people: int = Field(MOST_MEASURED, ge=2)
     """Largest number of people measured."""
     device: str = "cpu"
     """Where to compute, such as cpu or cuda."""

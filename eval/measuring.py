@@ -21,6 +21,7 @@ from basis.text import shown
 from biogen.config import DataConfig
 from biogen.dataset import EVALUATION, make_dataset
 from biogen.folder import check_unchanged, read_carried
+from biogen.population import MOST_MEASURED
 from eval.checks import check_causal, check_decoding, check_model
 from eval.hf import HuggingFaceModel, count_parameters
 from eval.quantizers import QUANTIZERS
@@ -38,7 +39,7 @@ def measure(
     data: DataConfig | Path | str,
     *,
     quantize: Sequence[str] = (),
-    people: int = 50_000,
+    people: int = MOST_MEASURED,
 ) -> list[dict[str, Any]]:
     """How many bits of knowledge about synthetic people a model stores per parameter.
 

@@ -12,9 +12,9 @@ from typing import Any
 import numpy as np
 from jaxtyping import Bool, Int
 
-from biogen.config import trained_on_questions
 from biogen.dataset import Dataset
 from biogen.pieces import Texts
+from biogen.population import asked_people
 from eval.recall import LanguageModel, mean_accuracy, recall_texts
 from eval.source import Source, Tokens
 
@@ -94,13 +94,8 @@ def question_record(model: LanguageModel, source: Source, exposure: int, sample:
 
     sample: people of each half that are asked, evenly spread.
     """
-    people = source.dataset.config.people
-    border = trained_on_questions(people)
     record = {}
-    for half, first, last in (("trained", 0, border), ("held_out", border, people)):
-        if first == last:
-            continue
-        index = np.unique(np.linspace(first, last - 1, min(sample, last - first)).astype(np.int64))
+    for half, index in asked_people(source.dataset.config.people, sample).items():
         accuracy = answer_questions(model, source, index, exposure)
         record[f"question_accuracy_{half}"] = float(np.mean(list(accuracy.values())))
         record |= {f"question_accuracy_{half}_{name}": value for name, value in accuracy.items()}

@@ -9,6 +9,7 @@ from pydantic import AfterValidator, BeforeValidator, Field, field_validator, mo
 
 from basis.fields import split_values
 from biogen.config import EVALUATION, MAX_PEOPLE, DataConfig, Frozen, Mapped
+from biogen.population import MOST_MEASURED
 from eval.quantizers.schemes import SchemeText
 from train.architectures import ARCHITECTURES
 from train.optimizers import OPTIMIZERS
@@ -57,7 +58,7 @@ class MeasureOptions(Frozen):
     """Quantized copies to measure, too: [METHOD-]FORMAT[-gGROUP][+embedding][+temperature]. METHOD: rtn, gptq,
     gptq_least, module:Name. FORMAT: bf16, fp8, int8 ... int2; without a method it is rtn (round to nearest) with the
     embedding."""
-    eval_people: int = Field(50_000, ge=2, le=MAX_PEOPLE)
+    eval_people: int = Field(MOST_MEASURED, ge=2, le=MAX_PEOPLE)
     """Largest number of people measured."""
     heldout_tokens: int = Field(0, ge=0, le=10**9, json_schema_extra={"since": "0.3"})
     """Tokens of held-out texts whose loss is measured, by role and by position (0: none)."""

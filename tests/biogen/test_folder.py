@@ -104,7 +104,7 @@ def test_every_attribute_of_everybody_is_asked(folder: Path):
 
 def test_optional_files_stand_only_where_asked_for(folder: Path, tmp_path: Path):
     write_dataset(options(), None, tmp_path)
-    files = {"data.parquet", "config.yaml", "README.md", "pools", "tokenizer"}
+    files = {"data.parquet", "config.yaml", "README.md", "pools", "tokenizer", "lm_eval"}
     assert {path.name for path in tmp_path.iterdir()} == files
     assert {path.name for path in folder.iterdir()} == files | {"junk.parquet", "questions.parquet"}
 
