@@ -30,7 +30,7 @@ RANDOM = Comparison(
     shared={
         **{"recipe": "fast", "weight_decay": 0.1, "precision": "fp32", "junk": "0", "layout": "rows"},
         **{"architecture": "gpt2", "size": "2x32", "exposures": 1000},
-        "people": [160, 220, 300, 400, 450, 600, 800],
+        "people": [160, 220, 300, 400, 450, 600, 800, 1000],
     },
     best_people=True,
 )

@@ -6,10 +6,10 @@ Source: Allen-Zhu and Li, arXiv 2404.05405, result 2 (section 4).
 from capacity.experiments.comparison import Comparison, claims
 
 _FRESH, _SINGLE, _FIVE = "a new text at every exposure", "one text a person", "five texts a person"
-_ORDER, _NAMES = "one text, new order of sentences", "new texts, the full name in every sentence"
+_ORDER, _NAMES = "one text, sentences in an order of its own", "new texts, the full name in every sentence"
 _VARIANTS = {
     _FRESH: "fresh",
-    _FIVE: "multi5",
+    _FIVE: "multi5+permute",
     _SINGLE: "single",
     _ORDER: "single+permute",
     _NAMES: "fresh+fullname",
@@ -36,5 +36,5 @@ TEXT_VARIETY = Comparison(
         ]
     ),
     paper={"templates": 200, "exposures": 1000},
-    shared={"dataset": "bios", "recipe": "fast", "templates": 6, "junk": "0", "questions": "none", "exposures": 200},
+    shared={"dataset": "bios", "recipe": "fast", "templates": 60, "junk": "0", "questions": "none", "exposures": 200},
 )

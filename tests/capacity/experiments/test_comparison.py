@@ -149,7 +149,7 @@ def test_a_claim_can_be_about_two_numbers_of_exposures():
     assert verdict.findings[0].what == "clean, 1,000 exposures against clean, 100 exposures"
 
 
-@pytest.mark.parametrize("name", ["city", "templates", "junk"])
+@pytest.mark.parametrize("name", ["city", "templates", "junk", "text-variety"])
 def test_every_run_of_its_sweeps_belongs_to_one_setting(name):
     experiment = EXPERIMENTS[name]
     sweeps = [options | {"seeds": [0], "lr": 0.015, "dry_run": True} for options in experiment.sweeps("laptop")]
