@@ -16,7 +16,7 @@ from basis.program import called_as
 from capacity.experiments import EXPERIMENTS
 
 if TYPE_CHECKING:
-    from capacity.experiments.experiment import Experiment, Selected
+    from capacity.experiments.experiment import Experiment, Selected, Verdict
 
 RESULTS = Path(__file__).parent.parent / "results"
 """Published results, in a checkout."""
@@ -187,8 +187,8 @@ def _show(name: str, experiment: "Experiment", folders: Sequence[Path], out: Pat
     frame = chosen.frame
     if frame.empty:
         raise UserError([f"name: {name!r} has no finished run in {', '.join(map(str, folders))}; run it first"])
-    page = write_page(name, experiment, chosen, folders, out / _PAGE)
     verdict = experiment.verdict(frame)
+    page = write_page(name, experiment, chosen, verdict, folders, out / _PAGE)
     print(f"\n{experiment.question}\n\nSource: {experiment.source}\n")
     print(experiment.table(frame).to_string(index=False))
     print(f"\nVerdict: {verdict.status}.")
@@ -199,7 +199,9 @@ def _show(name: str, experiment: "Experiment", folders: Sequence[Path], out: Pat
     print(f"\nPage: {page}")
 
 
-def write_page(name: str, experiment: "Experiment", chosen: "Selected", folders: Sequence[Path], path: Path) -> Path:
+def write_page(
+    name: str, experiment: "Experiment", chosen: "Selected", verdict: "Verdict", folders: Sequence[Path], path: Path
+) -> Path:
     """Write the page of an experiment and, beside it, its figures as PNG files."""
     from basis.files import replace_file
     from capacity.experiments.page import page
@@ -207,7 +209,7 @@ def write_page(name: str, experiment: "Experiment", chosen: "Selected", folders:
     path.parent.mkdir(parents=True, exist_ok=True)
     pictures = draw(experiment, chosen, path.parent, folders)
     shown = [picture.relative_to(path.parent).as_posix() for picture in pictures if picture.suffix == ".png"]
-    text = page(experiment, chosen, folders, shown, f"capacity reproduce {name}")
+    text = page(experiment, chosen, verdict, folders, shown, f"capacity reproduce {name}")
     replace_file(path, text.encode())
     return path
 

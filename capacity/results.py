@@ -73,8 +73,8 @@ def documents() -> Iterator[tuple[Path, str]]:
             continue
         folder = RESULTS / name
         pictures = [f"plots/{picture.name}" for picture in sorted((folder / "plots").glob("*.png"))]
-        command = f"capacity reproduce {name}"
-        yield folder / "README.md", page(EXPERIMENTS[name], _chosen(name), _published(name), pictures, command)
+        about = EXPERIMENTS[name], _chosen(name), _verdict(name), _published(name)
+        yield folder / "README.md", page(*about, pictures, f"capacity reproduce {name}")
     for path in [ROOT / "README.md", RESULTS / "README.md", *sorted((ROOT / "docs").glob("*.md"))]:
         try:
             yield path, fill(path.read_text(encoding="utf-8"), block)

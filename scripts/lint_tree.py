@@ -1,7 +1,7 @@
 """Check the size of files: `.venv/bin/python -m scripts.lint_tree`.
 
-No file of code has more than 400 lines. Of the files that git knows, those of results/ have at most 5 MB together, and
-all others at most 4 MB, history apart.
+No file of code has more than 400 lines. Of the files that git knows, those of results/ have at most 5 MB together, the
+weights that are kept there another 4 MB, and all others at most 4 MB, history apart.
 """
 
 import subprocess
@@ -12,7 +12,7 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parents[1]
 CODE = (".py", ".h", ".cpp")
 MOST_LINES = 400
-MOST_BYTES = {"results/": 5_000_000, "": 4_000_000}
+MOST_BYTES = {"results/law-laptop/weights/": 4_000_000, "results/": 5_000_000, "": 4_000_000}
 """For the files in a folder, and for all others."""
 
 

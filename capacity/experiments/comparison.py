@@ -256,7 +256,7 @@ def matching(frame: pd.DataFrame, options: Mapping[str, Any]) -> pd.DataFrame:
             fits &= found.isna().to_numpy()
         else:
             allowed = value if isinstance(value, list | tuple) else [value]
-            fits &= np.array([any(_is(one, each) for each in allowed) for one in found], dtype=bool)
+            fits &= found.isin([one for one in found.unique() if any(_is(one, each) for each in allowed)]).to_numpy()
     return frame[fits]
 
 

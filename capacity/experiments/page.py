@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pandas as pd
 
-from capacity.experiments.experiment import Experiment, Finding, Selected
+from capacity.experiments.experiment import Experiment, Finding, Selected, Verdict
 from capacity.report.documents import made_by
 from capacity.report.markdown import table
 
@@ -17,10 +17,15 @@ def heading(experiment: Experiment) -> str:
 
 
 def page(
-    experiment: Experiment, chosen: Selected, folders: Sequence[Path], pictures: Sequence[str], command: str
+    experiment: Experiment,
+    chosen: Selected,
+    verdict: Verdict,
+    folders: Sequence[Path],
+    pictures: Sequence[str],
+    command: str,
 ) -> str:
     """The page of an experiment: question, source, verdict, table, figure, and where the numbers come from."""
-    verdict, shown = experiment.verdict(chosen.frame), table(experiment.table(chosen.frame))
+    shown = table(experiment.table(chosen.frame))
     lines = [
         f"{heading(experiment)}: {verdict.status}",
         "",

@@ -82,6 +82,10 @@ QUANTIZATION = Comparison(
                 (f"{name}, temperature", name, 1.5, math.inf, "much comes back", {"exposures": 1000})
                 for name in ("GPTQ int4", "nearest int4", "nearest int4, embedding too", "GPTQ int3")
             ),
+            *(
+                ("GPTQ int4, scales of least error", "GPTQ int4", 1.02, math.inf, "better scales keep more", at)
+                for at in ({"exposures": 100}, {"exposures": 1000})
+            ),
         ],
         ours=True,
     ),

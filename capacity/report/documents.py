@@ -33,7 +33,7 @@ def made_by(frame: pd.DataFrame, folders: Sequence[Path]) -> str:
     """Where the numbers of runs come from: how many there are, when, by which commits, on which machines."""
     runs = frame.drop_duplicates("run_id")
     wanted = set(runs["run_id"])
-    records = {record["run_id"]: record for folder in folders for _, record in records_in(folder)}
+    records = {record["run_id"]: record for folder in folders for _, record in records_in(folder, runs=wanted)}
     made = [records[run]["provenance"] for run in sorted(wanted)]
     days = sorted({str(one["finished"])[:10] for one in made})
     commits = list(dict.fromkeys(str(one.get("commit")) for one in made))

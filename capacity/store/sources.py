@@ -37,8 +37,10 @@ def left_out(line: str) -> None:
     _LOG.warning("left out: %s", printable(line))
 
 
-def records_in(folder: Path, on_bad: Callable[[str], None] = left_out) -> Iterator[tuple[str, Record]]:
-    """Every finished run of a folder, with its place for messages.
+def records_in(
+    folder: Path, on_bad: Callable[[str], None] = left_out, *, runs: Collection[str] | None = None
+) -> Iterator[tuple[str, Record]]:
+    """Every finished run of a folder (or those of `runs`, ids), with its place for messages.
 
     Folders without a result.json are runs still going or cut off, and are left out. So is what is not the record of a
     run, and `on_bad` gets a line about it (by default `capacity`'s log).
@@ -52,11 +54,12 @@ def records_in(folder: Path, on_bad: Callable[[str], None] = left_out) -> Iterat
     table = folder / RECORDS
     of_runs = _read(table, partial(read_records, table), _no_records, on_bad) or {}
     reads: list[tuple[str, Callable[[], Record]]] = [
-        *((f"{table}: {run}", partial(_of_rows, rows)) for run, rows in of_runs.items()),
+        *((f"{table}: {run}", partial(_of_rows, rows)) for run, rows in of_runs.items() if runs is None or run in runs),
         *((path, partial(_of_file, path)) for path in _results(folder)),
     ]
     for where, read in reads:
-        if record := _read(where, read, not_a_result, on_bad):
+        record = _read(where, read, not_a_result, on_bad)
+        if record and (runs is None or record["run_id"] in runs):
             yield where, record
 
 

@@ -167,7 +167,8 @@ def test_their_pages_name_all_runs_and_have_their_figures(tmp_path, experiment, 
     plant = {SCHEDULES: planted_schedules, BATCH: planted_batches, TEMPORAL: planted_positions}[experiment]
     chosen = selected(experiment, plant(tmp_path), [tmp_path])
     monkeypatch.setattr(pages, "made_by", lambda runs, folders: f"{runs['run_id'].nunique()} runs")
-    path = reproduce.write_page("mine", experiment, chosen, [tmp_path], tmp_path / "page" / "README.md")
+    verdict = experiment.verdict(chosen.frame)
+    path = reproduce.write_page("mine", experiment, chosen, verdict, [tmp_path], tmp_path / "page" / "README.md")
     text = path.read_text()
     assert f"{len(chosen.runs)} runs" in text
     assert text.startswith(f"# {experiment.title[:1].upper()}")
