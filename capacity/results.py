@@ -168,7 +168,8 @@ def _proofs() -> str:
 
     from basis.reading import read_json
     from capacity.report.markdown import table
-    from capacity.store.audit import PROOFS, WEIGHTS
+    from capacity.store.audit import PROOFS
+    from capacity.store.folders import WEIGHTS
 
     rows = []
     for path in sorted(RESULTS.glob(f"*/{WEIGHTS}/*/{PROOFS['float32']}")):

@@ -1,7 +1,7 @@
 """Weights that are kept with published results, and their proofs: anybody can check R without training.
 
-In: finished runs in the folders of sweeps. Out, in FOLDER/weights/RUN: the run's config.yaml, its model as float32 and
-as int8, and a proof of each (`eval.prove`).
+In: finished runs in the folders of sweeps. Out, in FOLDER/weights/RUN: the run's config.yaml and result.json, its model
+as float32 and as int8, and a proof of each (`eval.prove`).
 """
 
 import json
@@ -17,8 +17,8 @@ from basis.files import replace_file
 from basis.folders import refuse_links
 from capacity.laws.capacity import best_over_people
 from capacity.laws.groups import kinds
-from capacity.store.audit import PROOFS, WEIGHTS, wrong_in_weights
-from capacity.store.folders import RunFolder
+from capacity.store.audit import PROOFS, wrong_in_weights
+from capacity.store.folders import WEIGHTS, RunFolder
 from capacity.store.options import deciding
 from eval.hf import load
 from eval.proof.packed import FILE, write_packed
@@ -68,7 +68,8 @@ def keep(run: RunFolder, folder: Path) -> dict[str, dict[str, Any]]:
     with TemporaryDirectory() as temporary:
         made = Path(temporary) / run.path.name
         made.mkdir()
-        shutil.copyfile(run.config, made / run.config.name)
+        for file in (run.config, run.result):
+            shutil.copyfile(file, made / file.name)
         shutil.copytree(run.model, made / run.model.name)
         write_packed(load(str(made / "model"))[0], made / "model" / FILE)
         proofs = {}

@@ -22,6 +22,7 @@ from biogen.config import DataConfig
 from biogen.dataset import Dataset, make_dataset
 from capacity.spec.config import RunConfig
 from capacity.spec.identity import run_id
+from capacity.store.folders import WEIGHTS
 from capacity.store.parquet import RECORDS
 from capacity.store.record import Record
 from capacity.store.sources import records_in
@@ -31,8 +32,6 @@ from train.sizes import parse_size
 
 PROOFS = {"float32": "proof.json", "int8": "proof-int8.json"}
 """The proof of each kind of weights, in the folder of a run's weights."""
-WEIGHTS = "weights"
-"""The folder of the weights of some runs."""
 _EXACT = 1e-9
 _PROJECT = Path(__file__).resolve().parents[2]
 

@@ -27,6 +27,8 @@ from capacity.spec.config import FORMAT, RunConfig
 from capacity.spec.identity import run_id, stored, training_of
 from train.checkpoint import Checkpoints
 
+WEIGHTS = "weights"
+"""In a folder of published results, the folder of the runs whose weights are kept."""
 FAILED, TAKEN, STOPPED = 1, 75, 130
 """Exit codes of a worker besides 0: it wrote a failed.json; another process has the run; it left a checkpoint."""
 

@@ -18,7 +18,7 @@ from biogen.datasets import DATASETS
 from capacity.spec.build import build_model
 from capacity.spec.config import RunConfig
 from capacity.spec.identity import run_id
-from capacity.store.folders import RunFolder
+from capacity.store.folders import WEIGHTS, RunFolder
 from capacity.store.record import finite
 from eval.completion import Answer, CompletedText, answer_question, complete_texts
 from eval.recall import LanguageModel
@@ -99,12 +99,17 @@ def model_folder(run: Path) -> Path:
     return run if not inner.exists() and (run / CONFIG).is_file() else inner
 
 
+def result_files(folder: Path) -> list[Path]:
+    """The results of the runs in a folder that may have models: a sweep's, and those whose weights are kept."""
+    return [*sorted(folder.glob("*/result.json")), *sorted(folder.glob(f"{WEIGHTS}/*/result.json"))]
+
+
 def _finished(folder: Path) -> dict[Path, dict[str, Any]]:
     """The finished runs of a folder that have their models, and their results. Raises ValueError if there are none."""
     must = "must be the folder of a run or of a sweep"
     if not folder.is_dir():
         raise ValueError(f"folder: {folder} is not there; {must}")
-    files = [folder / "result.json"] if (folder / "result.json").exists() else sorted(folder.glob("*/result.json"))
+    files = [folder / "result.json"] if (folder / "result.json").exists() else result_files(folder)
     if not files:
         raise ValueError(f"folder: {folder} has no finished run (no result.json); {must}")
     files = [file for file in files if (model_folder(file.parent) / CONFIG).is_file()]

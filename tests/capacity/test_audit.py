@@ -9,9 +9,12 @@ import pytest
 
 import capacity.results
 from capacity import audit
+from capacity.report.page.people import Asked, people_of
 from capacity.store.audit import wrong_in, wrong_in_record
 from capacity.store.parquet import RECORDS, write_records
+from capacity.store.records import load
 from capacity.store.sources import records_in
+from capacity.store.trained import open_run
 
 RESULTS = Path(__file__).parents[2] / "results"
 
@@ -148,8 +151,16 @@ def test_weights_that_are_kept_are_those_that_were_proved(prepare, do, tmp_path,
     kept = out / "weights" / folder.path.name
     names = {path.relative_to(kept).as_posix() for path in kept.rglob("*") if path.is_file()}
     model = {"config.json", "int8.safetensors", "model.safetensors", "tokenizer.json", "tokenizer_config.json"}
-    assert names == {"config.yaml", "proof.json", "proof-int8.json", *(f"model/{name}" for name in model)}
+    assert names == {
+        "config.yaml",
+        "result.json",
+        "proof.json",
+        "proof-int8.json",
+        *(f"model/{name}" for name in model),
+    }
     assert [line for line in wrong_in(out) if ": commit: " not in line] == []
+    assert open_run(out).name == folder.path.name
+    assert people_of(load(out), [out], Asked(people=3))["runs"][0]["id"] == folder.path.name
     proof = json.loads((kept / "proof.json").read_text())
     for field, value in (("bits_per_param", proof["bits_per_param"] * 1.1), ("code_bits", 1), ("params", 1)):
         (kept / "proof.json").write_text(json.dumps(proof | {field: value}))

@@ -15,8 +15,7 @@ import pandas as pd
 from basis.text import printable, short
 from biogen.datasets import DATASETS
 from biogen.pieces import Role
-from capacity.store.folders import RunFolder
-from capacity.store.trained import TrainedRun, open_run
+from capacity.store.trained import TrainedRun, model_folder, open_run, result_files
 from eval.completion import CompletedText
 from train.export import CONFIG
 
@@ -67,8 +66,7 @@ def people_of(runs: pd.DataFrame, folders: Sequence[Path], asked: Asked) -> dict
 
 def _with_models(folder: Path) -> list[str]:
     """The finished runs of a folder that have their weights."""
-    found = [path.parent for path in sorted(folder.glob("*/result.json"))]
-    return [path.name for path in found if (RunFolder(path).model / CONFIG).is_file()]
+    return [file.parent.name for file in result_files(folder) if (model_folder(file.parent) / CONFIG).is_file()]
 
 
 def _choose(runs: pd.DataFrame, there: set[str]) -> list[str]:
