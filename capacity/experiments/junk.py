@@ -22,7 +22,12 @@ _BIOS: Mapping[str, Any] = dict.fromkeys(_BIOD) | {
     "templates": 6,
 }
 _CLEAN_TEXTS, _FRESH_TEXTS = f"biographies, {_CLEAN}", f"biographies, {_FRESH}"
-_GPU = {"sizes": "2-2", "people": 5600, "lr": [0.00375, 0.0075, 0.015, 0.03], "exposures": [100, 300, 600, 1000]}
+_GPU: Mapping[str, Any] = {
+    "sizes": "2-2",
+    "people": 5600,
+    "lr": [0.00375, 0.0075, 0.015, 0.03],
+    "exposures": [100, 300, 600, 1000],
+}
 
 JUNK = Comparison(
     title="junk between the useful texts",
@@ -68,6 +73,7 @@ JUNK = Comparison(
             (_CLEAN, _TOKEN, 0.9, 1.15, "no loss", _THREE),
         ]
     ),
-    shared={"recipe": "fast", "layout": "rows", **_BIOD},
+    shared={"recipe": "fast", "layout": "rows", "size": "2x32", "people": [400, 1000], **_BIOD},
+    large={"sizes": _GPU["sizes"], "people": _GPU["people"]},
     paper={"dataset": "bios", "templates": 200},
 )

@@ -20,8 +20,8 @@ TEMPLATES = Comparison(
     question="Does the law hold for 200 templates and large pools as it does for six and small ones?",
     source=(
         "Allen-Zhu and Li (arXiv 2404.05405, result 4) find about 1 bit per parameter after 100 exposures. "
-        "Their biographies have about 50 templates an attribute, 160 million names, and 200 cities, 300 universities, "
-        "100 majors and 263 employers. "
+        "Their biographies have about 50 templates an attribute and 160 million names. "
+        "They have 200 cities, 300 universities, 100 majors and 263 employers. "
         "The law here is measured with six templates and small pools; if it is theirs, this makes no difference."
     ),
     settings={

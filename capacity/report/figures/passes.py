@@ -45,7 +45,7 @@ def draw(runs: Runs) -> dict[str, Figure]:
     keys = []
     for (_, rows), (color, marker) in zip(sizes, looks, strict=True):
         _curve(left, rows, law, color, marker)
-        name = f"{short_number(rows['params'].iloc[0])} ({rows['x'].iloc[0]:.2g} a bit)"
+        name = f"{short_number(rows['params'].iloc[0], 3)} ({rows['x'].iloc[0]:.2g} a bit)"
         keys.append(Line2D([], [], color=color, marker=marker, label=name))
     logarithmic(left.xaxis, *limits(shares["exposures"], 1.2))
     left.set(xlabel="Exposures", ylabel="Share of all bits that is known", ylim=(-0.02, 1.02))

@@ -38,7 +38,7 @@ def draw(runs: Runs) -> dict[str, Figure]:
         left.errorbar(rows["halved"], rows["R"], seed_bars(rows, "R"), fmt=marker, ls="-", color=color, elinewidth=0.8)
         right.plot(rows["halved"], rows["kept"], marker=marker, color=color)
         P, most = rows["params"].iloc[0], rows["most"].iloc[0]
-        keys.append(Line2D([], [], color=color, marker=marker, label=f"{short_number(P)} (R max {most:.2g})"))
+        keys.append(Line2D([], [], color=color, marker=marker, label=f"{short_number(P, 3)} (R max {most:.2g})"))
     ticks = points.drop_duplicates("halved")
     for panel, what in ((left, R_AXIS), (right, "R as a share of that without junk")):
         panel.set(xlabel="Share of junk", ylabel=what, xticks=ticks["halved"], xticklabels=ticks["junk"])

@@ -149,16 +149,27 @@ def test_a_claim_can_be_about_two_numbers_of_exposures():
     assert verdict.findings[0].what == "clean, 1,000 exposures against clean, 100 exposures"
 
 
+def planned_runs(name):
+    """A row for each run of an experiment's sweeps on two cores, of one seed and learning rate."""
+    sweeps = [options | {"seeds": [0], "lr": 0.015, "dry_run": True} for options in EXPERIMENTS[name].sweeps("laptop")]
+    plans = [plan for options in sweeps for plan in make_plans(Preset.model_validate(options))]
+    return pd.DataFrame(
+        make_row(plan.run_id) | flat(stored(plan.config)) | {"exposures": plan.config.exposures} for plan in plans
+    )
+
+
 @pytest.mark.parametrize("name", ["city", "templates", "junk", "text-variety"])
 def test_every_run_of_its_sweeps_belongs_to_one_setting(name):
-    experiment = EXPERIMENTS[name]
-    sweeps = [options | {"seeds": [0], "lr": 0.015, "dry_run": True} for options in experiment.sweeps("laptop")]
-    plans = [plan for options in sweeps for plan in make_plans(Preset.model_validate(options))]
-    rows = [make_row(plan.run_id) | flat(stored(plan.config)) | {"exposures": plan.config.exposures} for plan in plans]
-    selected = experiment.select(pd.DataFrame(rows))
-    assert sorted(selected["run_id"]) == sorted(plan.run_id for plan in plans)
+    experiment, rows = EXPERIMENTS[name], planned_runs(name)
+    selected = experiment.select(rows)
+    assert sorted(selected["run_id"]) == sorted(rows["run_id"])
     assert set(selected["setting"]) == set(experiment.settings)
     assert {side for claim in experiment.claims for side in (claim.base, claim.other)} <= set(experiment.settings)
+
+
+def test_runs_of_an_experiment_next_door_are_not_taken_for_its_own():
+    """Both are published in one folder."""
+    assert len(EXPERIMENTS["junk"].select(planned_runs("junk-shares"))) == 0
 
 
 def test_every_scheme_of_the_quantization_experiment_is_measured_and_shown():
