@@ -7,6 +7,7 @@ lack.
 
 import sys
 from collections.abc import Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -23,6 +24,7 @@ RESULTS = Path(__file__).parent.parent / "results"
 PAGES = "pages"
 """The folder of the pages, beside those of the runs."""
 _PAGE = "README.md"
+_LONGEST_TITLE = 1 << 12
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -131,18 +133,18 @@ def _is_page(path: Path, experiment: "Experiment") -> bool:
 
 
 def _show_list() -> None:
-    import pandas as pd
-
-    from capacity.experiments.experiment import selected
-    from capacity.store.records import load
+    """Print every experiment with the verdict of its published page, which `make results` prints from the data."""
+    from basis.reading import open_file
+    from capacity.experiments.page import heading
 
     for name in EXPERIMENTS.names:
         experiment = EXPERIMENTS[name]
         print(f"{name}\n  {experiment.question}\n  {experiment.source}")
-        folders = [RESULTS / folder for folder in experiment.published]
-        there = all(folder.is_dir() for folder in folders)
-        frame = selected(experiment, load(*folders), folders).frame if there else pd.DataFrame()
-        verdict = "none yet" if frame.empty else experiment.verdict(frame).status
+        begins = f"{heading(experiment)}: "
+        verdict = "none yet"
+        with suppress(FileNotFoundError), open_file(RESULTS / name / _PAGE) as file:
+            title = file.readline(_LONGEST_TITLE).decode(errors="replace").rstrip()
+            verdict = title.removeprefix(begins) if title.startswith(begins) else verdict
         print(f"  Published results: {verdict}.")
 
 

@@ -7,6 +7,7 @@ import pytest
 
 from basis.flags import UserError
 from capacity import reproduce
+from capacity.experiments import EXPERIMENTS
 from capacity.runner.sweep import OutGone, Stopped
 
 
@@ -71,3 +72,14 @@ def test_what_is_published_is_not_run_again(capsys, tmp_path):
 def test_only_one_of_published_and_extend_is_allowed():
     with pytest.raises(UserError, match="not allowed with argument"):
         reproduce.main(["temporal", "--extend", "--published"])
+
+
+def test_the_list_has_the_verdict_of_every_page(capsys):
+    assert reproduce.main(["--list"]) == 0
+    printed = capsys.readouterr().out
+    for name in EXPERIMENTS.names:
+        about = printed[printed.index(f"{name}\n  {EXPERIMENTS[name].question}") :]
+        verdict = next(line for line in about.splitlines() if line.startswith("  Published results: "))
+        page = reproduce.RESULTS / name / "README.md"
+        title = page.read_text(encoding="utf-8").splitlines()[0] if page.is_file() else ": none yet"
+        assert title.endswith(verdict.removeprefix("  Published results").removesuffix("."))
