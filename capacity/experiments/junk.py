@@ -22,7 +22,7 @@ _BIOS: Mapping[str, Any] = dict.fromkeys(_BIOD) | {
     "templates": 6,
 }
 _CLEAN_TEXTS, _FRESH_TEXTS = f"biographies, {_CLEAN}", f"biographies, {_FRESH}"
-_GPU: Mapping[str, Any] = {
+_GPU: dict[str, Any] = {
     "sizes": "2-2",
     "people": 5600,
     "lr": [0.00375, 0.0075, 0.015, 0.03],
