@@ -45,6 +45,8 @@ class Dataset(ABC):
     """Its own options, which `dataset_options` sets."""
     known_bits: ClassVar[bool] = True
     """Whether the information in its texts is known. Where it is not, no bits are counted and nothing is asked."""
+    languages: ClassVar[tuple[str, ...]] = ()
+    """The languages of its own texts, as codes such as en; none for symbols."""
     first_chunk: ClassVar[bool] = False
     """Whether the first role of each value is also counted separately: its mean loss is p3, of the set of chunks."""
 

@@ -264,7 +264,7 @@ def _describe(dataset: Dataset, texts: int, measured: bool) -> str:
     config = dataset.config
     header = {
         "license": "apache-2.0",
-        **({} if dataset.carried(config) else {"language": ["en"]}),
+        **({"language": list(dataset.languages)} if dataset.languages and not dataset.carried(config) else {}),
         "tags": ["synthetic", "knowledge-capacity"],
         "configs": [{"config_name": "default", "data_files": _DATA}],
     }

@@ -36,6 +36,7 @@ class BioS(Dataset):
     """The biographies of a configuration, as outlines."""
 
     title = "bioS"
+    languages = ("en",)
     options = frozenset(
         {
             "variant",

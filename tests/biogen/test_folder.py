@@ -372,3 +372,10 @@ def test_a_folder_of_new_people_needs_names(tmp_path: Path):
     with pytest.raises(ValueError, match="population: fresh for 12 exposures of 40 people"):
         write_dataset(options(population="fresh"), 12, tmp_path / "out")
     assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.parametrize(("dataset", "languages"), [("bios", ["en"]), ("biod", None), ("random", None)])
+def test_only_texts_in_a_language_are_said_to_be_in_one(tmp_path: Path, dataset: str, languages: list[str] | None):
+    write_dataset(DataConfig(people=3, dataset=dataset), None, tmp_path / "out")
+    head = yaml.safe_load((tmp_path / "out" / "README.md").read_text().split("---")[1])
+    assert head.get("language") == languages
