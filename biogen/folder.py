@@ -295,7 +295,11 @@ def _describe(dataset: Dataset, texts: int, measured: bool) -> str:
             else []
         ),
         "- `config.yaml`: every option of the generator; the same options make the same bytes",
-        *([] if measured else ["- `biogen --config config.yaml --texts 100 --out more` writes more texts of theirs"]),
+        *(
+            []
+            if measured
+            else ["- `biogen --config config.yaml --texts 100 --out more` writes more texts about these people"]
+        ),
         "- `tokenizer/`: a Hugging Face tokenizer reduced to the tokens that occur",
         f"- `lm_eval/`: tasks for lm-evaluation-harness, such as {task_name(config)}, on the texts that are measured",
         "",

@@ -60,7 +60,7 @@ def task_name(config: DataConfig) -> str:
 
 
 def write_tasks(dataset: Dataset, folder: Path) -> None:
-    """Write the tasks of a data set to a folder, made if need be: `task_name` and, with questions, of both halves.
+    """Write the tasks of a data set to a folder, made if need be: `task_name` and, with questions mixed in, its halves.
 
     At most `MOST_MEASURED` people are asked about, so the folder of a large data set stays small. Raises OSError.
     """
@@ -72,11 +72,11 @@ def write_tasks(dataset: Dataset, folder: Path) -> None:
     counted = tuple(name for name in asked if name in dataset.value_roles)
     text = ("{{{{text[:start[{0!r}]]}}}}", "{{{{text[start[{0!r}]:end[{0!r}]]}}}}")
     groups = [_Group("completion", asked, counted, *text)]
-    for half, index in asked_people(dataset.config.people).items() if dataset.questions else ():
+    for half, index in asked_people(dataset.config.people).items() if dataset.config.questions == "half" else ():
         _write_lines(folder / f"questions_{half}.jsonl", _questions(dataset, index))
         asked = dataset.questions
         groups.append(_Group(f"questions_{half}", asked, asked, "{{{{question[{0!r}]}}}}", "{{{{answer[{0!r}]}}}}"))
-    _write_common(folder, _beginning(dataset))
+    _write_common(folder, beginning(dataset))
     for group in groups:
         _write_group(folder, task_name(dataset.config), group, "".join(dataset.tokenizer.special[1:]))
 
@@ -144,7 +144,7 @@ def _questions(dataset: Dataset, index: np.ndarray) -> Iterator[dict[str, Any]]:
         }
 
 
-def _beginning(dataset: Dataset) -> str:
+def beginning(dataset: Dataset) -> str:
     """The special tokens before every text, and a space if the text needs one to keep the tokens that it has alone."""
     tokenizer, text = dataset.tokenizer, dataset.covering_texts()[0]
     special = "".join(tokenizer.special)

@@ -16,8 +16,7 @@ from basis.flags import UserError, parse, run_main
 from basis.program import called_as
 from biogen.config import Frozen
 from capacity.report.marked import mark, marked_text
-from capacity.spec.config import RunConfig
-from capacity.store.trained import TrainedRun, open_run
+from capacity.store.trained import TrainedRun, open_run, seen
 from eval.completion import Answer, CompletedText
 
 __all__ = ["Options", "TrainedRun", "main", "open_run", "show_answer", "show_people"]
@@ -112,17 +111,7 @@ def _with_flags(words: list[str]) -> list[str]:
 
 def _introduction(run: TrainedRun) -> str:
     chosen = f", the most accurate of {run.chosen_from} finished runs" if run.chosen_from > 1 else ""
-    return f"Run {run.name}{chosen}:\na model of {run.params:,} parameters that saw {_seen(run.config)}.\n"
-
-
-def _seen(config: RunConfig) -> str:
-    """What a model was trained on, in words."""
-    people, exposures = config.data.people, config.exposures
-    if config.data.population == "fixed" and exposures is not None:
-        return f"each of {people:,} people {exposures:,} times"
-    amount = f"{config.budget:,} tokens" if exposures is None else f"{people * exposures:,} texts"
-    kinds = {"fixed": f"{people:,} people", "zipf": f"{people:,} people of unequal frequency", "fresh": "new people"}
-    return f"{amount} about {kinds[config.data.population]}"
+    return f"Run {run.name}{chosen}:\na model of {run.params:,} parameters that saw {seen(run.config)}.\n"
 
 
 if __name__ == "__main__":

@@ -7,6 +7,7 @@ reads, and for each of their data sets a folder as `biogen` writes it.
 import hashlib
 import json
 import os
+import re
 import shutil
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -18,8 +19,8 @@ from basis.files import replace_file
 from basis.folders import hash_files, refuse_links
 from basis.reading import read_json
 from biogen.config import DataConfig
-from biogen.dataset import special_tokens
 from biogen.folder import write_dataset
+from biogen.lm_eval import beginning
 from capacity.report.figures.runs import draw_all
 from capacity.report.figures.style import Print, printed
 from capacity.share.card import TOKENS, Example, model_card, prompt_of
@@ -29,9 +30,10 @@ from eval.quiet import no_progress_bars, quiet
 
 CARD, FIGURE = "README.md", "learning_curves.png"
 _MOST_ROWS = 20_000
-"""Texts of a data set that is shared, at most, but at least one a person."""
+_MOST_OF_ONE = 100
+"""Texts of a data set that is shared, at most, and of each person, but at least one a person."""
 _MOST_PEOPLE = 200_000
-"""People of a data set that is shared; of more, config.yaml alone makes the texts."""
+"""People of a data set that is shared, or their fixed texts; of more, config.yaml alone makes the texts."""
 
 
 @dataclass(frozen=True)
@@ -47,7 +49,7 @@ class Places:
 
 
 IN_FOLDER = Places(model=str, data=lambda name: None, link=lambda name: f"../{name}/{CARD}")
-"""Side by side in a folder, which is the working folder of who loads them."""
+"""Side by side in a folder; the models are loaded from the folder that holds them."""
 
 
 @dataclass(frozen=True)
@@ -62,7 +64,7 @@ class Made:
 def make_folders(runs: Sequence[SharedRun], home: Path, places: Places = IN_FOLDER) -> list[Made]:
     """Make the folders of runs and of their data sets in `home`; those of an earlier call are replaced.
 
-    Raises ValueError for links in `home` that lead out of it, and for a folder there that holds something else.
+    Raises ValueError for links in `home` that lead out of it, and for a folder there that holds anything else.
     """
     names = {data_name(run.config.data): None for run in runs if _is_small(run)} | {run.name: None for run in runs}
     home.mkdir(parents=True, exist_ok=True)
@@ -74,13 +76,15 @@ def make_folders(runs: Sequence[SharedRun], home: Path, places: Places = IN_FOLD
         for run in runs:
             name = data_name(run.config.data)
             if _is_small(run) and name not in [one.name for one in made]:
-                texts = max(other.config.exposures or 1 for other in runs if data_name(other.config.data) == name)
-                write_dataset(run.config.data, _texts(run, texts), Path(temporary, name))
+                write_dataset(run.config.data, _texts(run), Path(temporary, name))
                 made.append(Made(name, home / name, "dataset"))
             _write_run(run, Path(temporary, run.name), places)
             made.append(Made(run.name, home / run.name, "model"))
         for one in made:
-            shutil.rmtree(one.folder, ignore_errors=True)
+            _check_nothing_else(one.folder, Path(temporary, one.name))
+        for one in made:
+            if one.folder.exists():
+                os.rename(one.folder, Path(temporary, f"{one.name}.old"))
             os.rename(Path(temporary, one.name), one.folder)
     return made
 
@@ -88,44 +92,54 @@ def make_folders(runs: Sequence[SharedRun], home: Path, places: Places = IN_FOLD
 def data_name(config: DataConfig) -> str:
     """The name of the folder of a data set: readable words, then a hash of its options."""
     content = json.dumps(config.model_dump(mode="json"), sort_keys=True)
-    return f"{config.dataset}-n{config.people}-data-{hashlib.sha256(content.encode()).hexdigest()[:10]}"
+    kind = re.sub("[^A-Za-z0-9_]+", "-", config.dataset)
+    return f"{kind}-n{config.people}-data-{hashlib.sha256(content.encode()).hexdigest()[:10]}"
 
 
 def _is_small(run: SharedRun) -> bool:
     """Whether the texts of a run are written beside it."""
-    return run.trained is not None and run.config.data.people <= _MOST_PEOPLE
+    return run.config.data.people * (run.trained.dataset.texts or 1) <= _MOST_PEOPLE
 
 
-def _texts(run: SharedRun, exposures: int) -> int | None:
+def _texts(run: SharedRun) -> int | None:
     """Texts a person in the data set; None where each has a fixed number of texts."""
     config = run.config.data
-    if run.trained is None or run.trained.dataset.texts:
+    if run.trained.dataset.texts:
         return None
-    return 1 if config.population != "fixed" else max(1, min(exposures, _MOST_ROWS // config.people))
+    return 1 if config.population != "fixed" else max(1, min(_MOST_OF_ONE, _MOST_ROWS // config.people))
 
 
 def _check_ours(folder: Path) -> None:
     """See that a folder is what an earlier call made, or none."""
     if not folder.exists() or ((folder / CARD).is_file() and (folder / "config.yaml").is_file()):
         return
-    raise ValueError(f"to: {folder} holds something else than what is shared; remove it, or give another folder")
+    raise ValueError(f"to: {folder} is not a shared folder; remove it, or give another folder")
+
+
+def _check_nothing_else(old: Path, new: Path) -> None:
+    """See that nothing is lost if one folder takes the other's place."""
+    there = {path.name for path in old.iterdir()} if old.exists() else set()
+    if more := sorted(there - {path.name for path in new.iterdir()}):
+        raise ValueError(f"to: {old / more[0]} is not of what is shared; move it away, or give another folder")
 
 
 def _write_run(run: SharedRun, folder: Path, places: Places) -> None:
     """The folder of a run: model, tokenizer, configuration, record, figure and card."""
-    shutil.copytree(run.folder.model, folder, copy_function=shutil.copyfile)  # anybody may read the copies
+    folder.mkdir()
+    for file in run.model_files:
+        shutil.copyfile(run.folder.model / file, folder / file)  # anybody may read the copies
     shutil.copyfile(run.folder.config, folder / run.folder.config.name)
-    hashes = {"files": hash_files(folder, *(path.name for path in run.folder.model.iterdir()))}
+    hashes = {"files": hash_files(folder, *run.model_files)}
     record = read_json(run.folder.result) | hashes
     replace_file(folder / run.folder.result.name, (json.dumps(record, indent=1) + "\n").encode())
-    prompt, name = prompt_of(run), data_name(run.config.data)
+    prompt, name = beginning(run.trained.dataset) + prompt_of(run), data_name(run.config.data)
     card = model_card(
         run,
         where=places.model(run.name),
         data=places.data(name) if _is_small(run) else None,
         link=places.link(name) if _is_small(run) else None,
         figure=_draw(run, folder),
-        example=None if prompt is None else _ask(run, folder, prompt),
+        example=_ask(folder, prompt),
     )
     (folder / CARD).write_text(card, encoding="utf-8")
 
@@ -141,9 +155,8 @@ def _draw(run: SharedRun, folder: Path) -> str | None:
     return FIGURE if drawn else None
 
 
-def _ask(run: SharedRun, folder: Path, words: str) -> Example:
+def _ask(folder: Path, prompt: str) -> Example:
     """The example of a card, as transformers alone makes it from the folder."""
-    prompt = "".join(special_tokens(run.config.data)) + words
     with quiet():  # slow to import, which sets its loggers as they were
         from transformers import AutoModelForCausalLM, AutoTokenizer
     with quiet(), no_progress_bars():

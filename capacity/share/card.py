@@ -18,6 +18,8 @@ from capacity.report.marked import marked_text
 from capacity.report.page.again import command
 from capacity.share.shared_run import SharedRun
 from capacity.store.options import options_of
+from capacity.store.record import is_number
+from capacity.store.trained import seen
 
 _PAPER = '"Physics of Language Models: Part 3.3, Knowledge Capacity Scaling Laws" (arXiv 2404.05405)'
 _LICENSE = "apache-2.0"
@@ -42,7 +44,7 @@ _FACTS = {
 _COPIES = {
     "bits_per_param": "R",
     "bits_per_stored_bit": "bits per stored bit",
-    "qa_accuracy": "values completed exactly",
+    "qa_accuracy": "accuracy: values completed exactly",
 }
 """Numbers of the model and its quantized copies, by column."""
 
@@ -55,10 +57,8 @@ class Example:
     said: str
 
 
-def prompt_of(run: SharedRun) -> str | None:
+def prompt_of(run: SharedRun) -> str:
     """The text that the example begins with: a question or the beginning of a text, about a person drawn at random."""
-    if run.trained is None:
-        return None
     completed = run.trained.complete(1)[0]
     if question := run.trained.dataset.example_question(completed.person):
         return run.trained.ask(question).prompt
@@ -98,32 +98,28 @@ def _row(run: SharedRun) -> dict[str, Any]:
 
 def _title(run: SharedRun) -> str:
     row = _row(run)
-    about = f"{row['people']:,} people" if run.trained else "text"
-    return f"A model of {row['params']:,} parameters that was trained on {about} ({title_of(run.config.data.dataset)})"
+    return f"A model of {row['params']:,} parameters that saw {seen(run.config)} ({title_of(run.config.data.dataset)})"
 
 
 def _answer(run: SharedRun) -> str:
     row = _row(run)
-    if row.get("bits_per_param") is None:
-        return "How much there is to know in its texts is not known, so neither is what it stores."
     known = f"It stores **{row['bits_per_param']:.2f} bits of knowledge per parameter**"
     ends = [row.get(f"bits_per_param_{end}") for end in ("low", "high")]
     interval = "" if None in ends else f" (95 % interval over people: {ends[0]:.2f} to {ends[1]:.2f})"
     return (
         f"{known}{interval}.\nIts people don't exist.\nTheir names and values were drawn uniformly, so that the "
         f"information in its texts is known exactly,\nafter Allen-Zhu and Li, {_PAPER}.\n"
-        "It knows nothing else, and it is of use for nothing but the study of what models store."
+        "It is only useful for studying what models store."
     )
 
 
 def _head(run: SharedRun, data: str | None) -> str:
     row = _row(run)
-    people = run.trained is not None
     head: dict[str, Any] = {
         "library_name": "transformers",
         "pipeline_tag": "text-generation",
-        **({"license": _LICENSE} if people else {}),
-        "tags": ["knowledge-capacity", *(["synthetic"] if people else [])],
+        "license": _LICENSE,
+        "tags": ["knowledge-capacity", "synthetic"],
         **({"datasets": [data]} if data else {}),
     }
     metrics = [
@@ -153,13 +149,12 @@ print(tokenizer.decode(model.generate(**inputs, max_new_tokens={TOKENS}, do_samp
     return (
         f"## Ask it\n\n{_quoted(code, 'python')}\nThis prints:\n\n{_quoted(example.said)}\n"
         "A text begins with the end token, which also stands between people.\n"
+        "Where the name is that of a folder, run this in the folder that holds it.\n"
         "`capacity ask` of the package knowledge-capacity says which of its answers are right.\n"
     )
 
 
 def _people(run: SharedRun) -> str:
-    if run.trained is None:
-        return ""
     count = min(_PEOPLE, run.config.data.people)
     texts = "\n\n".join(marked_text(text).plain for text in run.trained.complete(count))
     return (
@@ -170,10 +165,13 @@ def _people(run: SharedRun) -> str:
 
 def _numbers(run: SharedRun) -> str:
     row = _row(run)
-    facts = [(title, _figures(row[name])) for name, title in _FACTS.items() if row.get(name) is not None]
+    shown = [name for name in _FACTS if row.get(name) is not None and _is_of_the_model(name, run)]
+    facts = [(_FACTS[name], _figures(row[name])) for name in shown]
     copies = [
-        {"weights": "as trained" if one["quantization"] == "none" else one["quantization"]}
-        | {title: _figures(one.get(name)) for name, title in _COPIES.items()}
+        {
+            "weights": "as trained" if one["quantization"] == "none" else f"`{_plain(one['quantization'])}`",
+            **{title: _figures(one.get(name)) for name, title in _COPIES.items()},
+        }
         for one in run.result["rows"]
     ]
     return (
@@ -182,15 +180,24 @@ def _numbers(run: SharedRun) -> str:
     )
 
 
+def _is_of_the_model(name: str, run: SharedRun) -> bool:
+    """Whether a number says what its title says: of the shared model, not of adapters, and of equal people."""
+    if name.startswith("question_"):
+        return run.config.data.questions == "half"
+    return name != "exposures" or run.config.data.population == "fixed"
+
+
 def _origin(run: SharedRun, link: str | None) -> str:
     options = [
-        (f"`{name}`", f"`{_plain(value)}`") for name, value in options_of(run.result).items() if value is not None
+        (f"`{_plain(name)}`", f"`{_plain(value)}`")
+        for name, value in options_of(run.result).items()
+        if value is not None
     ]
     made = [(f"`{_plain(name)}`", f"`{_plain(value)}`") for name, value in run.result["provenance"].items()]
     texts = f"Its texts: [the data set]({link}).\n" if link else ""
     return (
         f"## Where it comes from\n\n{texts}This trains it again:\n\n{_quoted(command(run.result), 'sh')}\n"
-        "`config.yaml` has every option, and `result.json` the record of the run.\n"
+        "`config.yaml` has every option that is not at its default, and `result.json` the record of the run.\n"
         "`capacity eval FOLDER --data FOLDER` measures it again from a copy of this folder.\n\n"
         f"{table(pd.DataFrame(options, columns=['option', 'value']))}\n"
         f"{table(pd.DataFrame(made, columns=['made by', 'value']))}"
@@ -200,7 +207,7 @@ def _origin(run: SharedRun, link: str | None) -> str:
 def _figures(value: Any) -> str | None:
     return (
         None
-        if value is None
+        if not is_number(value)
         else f"{value:,}"
         if isinstance(value, int)
         else f"{value:,.0f}"

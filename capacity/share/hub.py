@@ -34,7 +34,7 @@ def owner_of(to: str) -> str:
     Raises ValueError where nobody is logged in or the owner is no name, and RuntimeError where the hub does not answer.
     """
     if get_token() is None:
-        raise ValueError("to: the hub takes files of those only who are logged in; `hf auth login`, or set HF_TOKEN")
+        raise ValueError("to: the hub needs a login first: `hf auth login`, or set HF_TOKEN")
     owner = to.removeprefix(HUB).removeprefix(":")
     if to == HUB:
         with _one_line():
@@ -69,7 +69,7 @@ def _one_line() -> Iterator[None]:
     except HFValidationError as error:
         raise ValueError(f"to: {short(printable(error))}") from None
     except _ERRORS as error:
-        raise RuntimeError(f"to: {constants.ENDPOINT} has not taken it: {_reason(error)}") from None
+        raise RuntimeError(f"to: {constants.ENDPOINT} refused the upload: {_reason(error)}") from None
 
 
 def _reason(error: Exception) -> str:

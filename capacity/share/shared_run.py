@@ -1,13 +1,16 @@
 """A finished run that is to be shared: what its folder holds, checked.
 
-In: the folder of a run. Out: its record, its configuration, and its model where anything can be asked of it.
+In: the folder of a run. Out: its record, its configuration and its model.
 """
 
+import os
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from basis.reading import read_json
+from basis.text import shown
 from biogen.datasets import DATASETS
 from capacity.spec.config import RunConfig
 from capacity.store.folders import RunFolder
@@ -26,8 +29,9 @@ class SharedRun:
     result: Record
     """Its result.json, with texts fit to print."""
     config: RunConfig
-    trained: TrainedRun | None
-    """None for a run on text about which nothing is asked."""
+    trained: TrainedRun
+    model_files: tuple[str, ...]
+    """The files of its model that were measured, by name."""
 
     @property
     def name(self) -> str:
@@ -37,7 +41,8 @@ class SharedRun:
 
 def open_all(paths: Sequence[Path]) -> list[SharedRun]:
     """The runs of some folders, each once. Raises ValueError that names the first that cannot be shared."""
-    return [_open(path) for path in {path.resolve().name: path.resolve() for path in paths}.values()]
+    named = {path.resolve().name: path.resolve() for path in reversed(paths)}  # of the same run the first counts
+    return [_open(path) for path in reversed(named.values())]
 
 
 def _open(path: Path) -> SharedRun:
@@ -57,13 +62,31 @@ def _open(path: Path) -> SharedRun:
     if not isinstance(exported, dict) or "model_type" not in exported:
         architecture = config.model.architecture
         raise ValueError(
-            f"run: {path.name} has architecture {architecture!r}, which no class of transformers' computes, so that "
+            f"run: {path.name} has architecture {architecture!r}, for which transformers has no class, so that "
             "from_pretrained cannot load it"
         )
     if changed := folder.changed(result, "model/"):
         raise ValueError(f"run: {path / changed[0]} is not the file that was measured; {_MUST}")
-    asked = DATASETS[config.data.dataset].known_bits
+    files = tuple(name.removeprefix("model/") for name in result.get("files", ()) if name.startswith("model/"))
+    if CONFIG not in files or any((folder.model / name).is_symlink() for name in files):
+        raise ValueError(f"run: {path}: its result.json has no hashes of the files of its model; {_MUST}")
+    if own := _own_files(config):
+        raise ValueError(f"run: {path.name} needs files of your own ({own}), which are not shared with it")
     try:
-        return SharedRun(folder, result, config, open_run(path) if asked else None)
+        return SharedRun(folder, result, config, open_run(path), files)
     except ValueError as error:
         raise ValueError(f"run: {str(error).removeprefix('folder: ')}") from None
+
+
+def _own_files(config: RunConfig) -> str:
+    """The option of a run that names files of this machine, with its value; empty if there is none."""
+    data = config.data
+    named = {**data.model_dump(mode="json"), **data.model_dump(mode="json").get("dataset_options", {})}
+    for option in DATASETS[data.dataset].carried(data):
+        name = option.rpartition(".")[2]
+        return f"{name}: {shown(named.get(name))}"
+    return next((f"{name}: {shown(value)}" for name, value in named.items() if _is_path(value)), "")
+
+
+def _is_path(value: Any) -> bool:
+    return isinstance(value, str) and os.path.isabs(value)

@@ -58,6 +58,16 @@ class TrainedRun:
         return answer_question(self.model, self.dataset, question)
 
 
+def seen(config: RunConfig) -> str:
+    """What a model was trained on, in words."""
+    data, exposures = config.data, config.exposures
+    if data.population == "fixed" and exposures is not None:
+        return f"each of {data.people:,} people {exposures:,} times"
+    amount = f"{config.budget:,} tokens" if exposures is None else f"{data.people * exposures:,} texts"
+    people = {"fixed": f"{data.people:,} people", "zipf": f"{data.people:,} people of unequal frequency"}
+    return f"{amount} about {people.get(data.population, 'new people')}"
+
+
 def open_run(folder: Path | str, run: str | None = None) -> TrainedRun:
     """The model of a finished run, from the folder of the run or of its sweep.
 
@@ -101,7 +111,8 @@ def model_folder(run: Path) -> Path:
 
 def result_files(folder: Path) -> list[Path]:
     """The results of the runs in a folder that may have models: a sweep's, and those whose weights are kept."""
-    return [*sorted(folder.glob("*/result.json")), *sorted(folder.glob(f"{WEIGHTS}/*/result.json"))]
+    own, kept = sorted(folder.glob("*/result.json")), sorted(folder.glob(f"{WEIGHTS}/*/result.json"))
+    return list({file.parent.name: file for file in (*kept, *own)}.values())
 
 
 def _finished(folder: Path) -> dict[Path, dict[str, Any]]:

@@ -94,7 +94,7 @@ def test_every_value_is_asked_for_in_the_tokens_that_are_measured(dataset: Datas
 def test_both_halves_are_asked_as_they_are_measured(dataset: Dataset, tmp_path: Path):
     write_tasks(dataset, tmp_path)
     files = sorted(file.name for file in tmp_path.glob("questions_*.jsonl"))
-    if not dataset.questions:
+    if dataset.config.questions != "half":
         assert not list(tmp_path.glob("questions*"))
         return
     assert files == ["questions_held_out.jsonl", "questions_trained.jsonl"]

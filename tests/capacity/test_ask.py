@@ -11,11 +11,11 @@ from rich.console import Console
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
 from basis.flags import UserError
-from capacity import ask
 from capacity.ask import main, open_run, show_answer, show_people
 from capacity.spec.plan import make_plans
 from capacity.spec.preset import Preset
 from capacity.store.folders import run_folder
+from capacity.store.trained import seen
 from eval.completion import NOBODY, Answer, CompletedText, Completion
 
 FEW = {"dataset": "bios", "people": 6, "exposures": 50, "batch": 3, "sizes": ["1x32"], "templates": 6}
@@ -263,4 +263,4 @@ def test_damaged_runs_take_one_line_each(sweep, runs, tmp_path):
 )
 def test_it_says_what_the_model_has_seen(options, said):
     preset = Preset(dataset="biod", sizes="1x16", people=1000, dry_run=True, **options)
-    assert ask._seen(make_plans(preset)[0].config) == said
+    assert seen(make_plans(preset)[0].config) == said

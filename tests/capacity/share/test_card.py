@@ -3,6 +3,7 @@
 import json
 import re
 import shutil
+from dataclasses import replace
 
 import yaml
 from hypothesis import given
@@ -10,6 +11,7 @@ from hypothesis import strategies as st
 
 from capacity.share.card import Example, _quoted, model_card
 from capacity.share.shared_run import open_all
+from capacity.store.record import checked
 
 
 @given(st.text(alphabet="`~a\n<", max_size=40))
@@ -25,8 +27,12 @@ def test_hostile_provenance_and_names_stay_in_their_cells(runs, tmp_path):
     run = shutil.copytree(runs["biod"], tmp_path / runs["biod"].name)
     record = json.loads((run / "result.json").read_text())
     record["provenance"]["<script>alert(1)</script>|`x`"] = "`|\n# heading\n<img src=x>"
-    (run / "result.json").write_text(json.dumps(record))
     (shared,) = open_all([run])
+    row = record["rows"][0]
+    record["config"]["training"]["<img src=x>|`x`"] = "<script>alert(2)</script>`"
+    record["rows"].append(row | {"quantization": "<img src=x onerror=alert(1)> [x](http://evil)|`"})
+    row["heldout_loss"] = "abc"
+    shared = replace(shared, result=checked(record))
     card = model_card(shared, where="x", example=Example("```\n---\n# mine", "```\n<script>"))
     outside = re.sub(r"^(`{3,})\w*\n.*?^\1$", "", card.split("---\n", 2)[2], flags=re.DOTALL | re.MULTILINE)
     assert "# heading" not in re.findall("^#.*", outside, re.MULTILINE)

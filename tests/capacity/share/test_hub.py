@@ -70,7 +70,7 @@ def test_private_repositories(hub, call, runs):
 @pytest.mark.parametrize(
     ("to", "changes", "code", "says"),
     [
-        ("hub", {"HF_TOKEN": ""}, 2, "logged in"),
+        ("hub", {"HF_TOKEN": ""}, 2, "needs a login"),
         ("hub", {"HF_TOKEN": "hf_wrong"}, 1, "Invalid user token"),
         ("hub:other", {}, 1, "403"),
         ("hub:a/b", {}, 2, "'hub:a/b' is not allowed"),
