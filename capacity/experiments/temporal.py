@@ -50,7 +50,7 @@ class Temporal:
         """The runs on text files with packed windows, of one size and number of tokens."""
         if not {"corpus", "budget", "heldout_loss"} <= set(frame):
             return frame.iloc[:0]
-        rows = matching(frame, {"dataset": "corpus", "layout": "packed", "quantization": "none"})
+        rows = matching(frame, {"dataset": "corpus", "layout": "packed", "context": 512, "quantization": "none"})
         if rows.empty:
             return rows
         most = rows.groupby(["params", "budget"])["seed"].nunique()

@@ -1,4 +1,4 @@
-"""docs/tour.ipynb: the code of the notebook runs as it stands, and what it shows is what was printed."""
+"""docs/tour.ipynb: the code of the notebook runs as it stands, and shows the kinds of things that are stored in it."""
 
 import shutil
 import subprocess
@@ -30,7 +30,7 @@ def kinds(cells):
     return [[(one.output_type, *sorted(one.get("data", {}))) for one in cell.outputs] for cell in cells]
 
 
-def test_the_notebook_runs_and_shows_what_is_stored_in_it(executed):
+def test_the_notebook_runs_and_shows_the_kinds_of_things_that_are_stored_in_it(executed):
     stored = code_of(TOUR)
     assert [cell.execution_count for cell in stored] == [*range(1, len(stored) + 1)]
     assert kinds(executed) == kinds(stored)

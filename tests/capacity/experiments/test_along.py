@@ -156,6 +156,13 @@ def test_a_hyperbolic_loss_is_forecast_from_its_first_third(tmp_path):
     assert set(TEMPORAL.drawn(frame)) == {"forecast"}
 
 
+def test_runs_with_other_windows_are_those_of_another_experiment(tmp_path):
+    """On code there is a grid, too, of more parameters and as many seeds."""
+    frame = planted_positions(tmp_path)
+    both = pd.concat([frame.assign(context=512), frame.assign(context=128, params=10**9, run_id="grid")])
+    assert set(TEMPORAL.select(both)["run_id"]) == set(frame["run_id"])
+
+
 def test_one_seed_and_no_checkpoints_give_no_verdict_on_positions(tmp_path):
     frame = selected(TEMPORAL, planted_positions(tmp_path, seeds=1), [tmp_path]).frame
     assert TEMPORAL.verdict(frame).status == "not enough runs"

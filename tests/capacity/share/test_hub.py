@@ -17,7 +17,7 @@ print(sum(p.numel() for p in model.parameters()), tokenizer.eos_token)
 """
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture
 def hub():
     with running() as hub:
         yield hub
@@ -65,6 +65,8 @@ def test_runs_are_uploaded_with_their_data_and_load_by_name(hub, call, runs):
 def test_private_repositories(hub, call, runs):
     assert publish(call, runs["random"], "--to", f"hub:{OWNER}", "--private").returncode == 0
     assert f"models/{OWNER}/{runs['random'].name}" in hub.private
+    assert hub.private == set(hub.repositories)
+    assert len(hub.private) == 2
 
 
 @pytest.mark.parametrize(
