@@ -269,7 +269,7 @@ def _describe(dataset: Dataset, texts: int, measured: bool) -> str:
         "configs": [{"config_name": "default", "data_files": _DATA}],
     }
     before = " and ".join(f"`{token}`" for token in special_tokens(config))
-    all_texts = config.people * texts
+    all_texts, more = config.people * texts, 10 * max(10, texts)
     if config.population == "fixed" or measured:
         size = f"{config.people:,} people, {texts} {'text' if texts == 1 else 'texts'} each"
     elif config.population == "fresh":
@@ -295,11 +295,7 @@ def _describe(dataset: Dataset, texts: int, measured: bool) -> str:
             else []
         ),
         "- `config.yaml`: every option of the generator; the same options make the same bytes",
-        *(
-            []
-            if measured
-            else ["- `biogen --config config.yaml --texts 100 --out more` writes more texts about these people"]
-        ),
+        *([] if measured else [f"- `biogen --config config.yaml --texts {more} --out more` writes more about them"]),
         "- `tokenizer/`: a Hugging Face tokenizer reduced to the tokens that occur",
         f"- `lm_eval/`: tasks for lm-evaluation-harness, such as {task_name(config)}, on the texts that are measured",
         "",

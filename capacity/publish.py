@@ -9,6 +9,7 @@ or on the Hugging Face hub (`capacity.share`).
 """
 
 import sys
+from argparse import ArgumentTypeError
 from collections.abc import Collection, Sequence
 from contextlib import suppress
 from pathlib import Path
@@ -147,7 +148,10 @@ def _share(paths: Sequence[Path], to: str, *, private: bool) -> int:
     on_hub = to == HUB or to.startswith(f"{HUB}:")
     if private and not on_hub:
         raise ValueError(f"private: is not allowed with {to!r}; must be with --to {HUB}")
-    home = None if on_hub else path_argument(to)
+    try:
+        home = None if on_hub else path_argument(to)
+    except ArgumentTypeError as error:
+        raise ValueError(f"to: {error}") from None
     runs = open_all(paths)
     if home is not None:
         for made in make_folders(runs, home, IN_FOLDER):

@@ -47,13 +47,16 @@ class Options(Model):
 
 
 def prove(options: Options) -> dict[str, Any]:
-    """Write the code, decode it in another process, compare all fields, and return the record.
+    """Decode the code in another process, compare all fields, write the code and the record, and return the record.
 
-    Raises ValueError for what cannot be proved, and RuntimeError if a field differs.
+    Raises ValueError for what cannot be proved, such as a model that has changed since its run, and RuntimeError if a
+    field differs; then nothing is written.
     """
-    from eval.__main__ import read_device
+    from eval.__main__ import changes_of, read_device
 
     out = _out(options)
+    if changed := changes_of(options.folder):
+        raise ValueError(f"model: {changed[0]} is not the file that result.json is about; it has changed since")
     refuse_links(out, CODE, PROOF)
     config = read_data(options.described)
     device = read_device(options.device)
@@ -67,15 +70,17 @@ def prove(options: Options) -> dict[str, Any]:
     written = write_people(blanked, Exact(model, device, options.batch), readable.source)
     expected: list[Person] = dataset.describe(everyone)
     _refuse_differences(compare(written.people, expected))
-    out.mkdir(parents=True, exist_ok=True)
-    replace_file(out / CODE, written.content())
-    wrong = compare(read_along_elsewhere(options, out / CODE), expected)
+    with TemporaryDirectory() as folder:
+        code = Path(folder) / CODE
+        code.write_bytes(written.content())
+        _refuse_differences(compare(read_along_elsewhere(options, code), expected))
     proof = make_proof(written, recall, dataset, readable.parameters)
     fields = sum(map(len, written.people))
     files = hash_files(options.folder, "config.json", "model.safetensors", "int8.safetensors")
-    proof |= {"fields": fields, "fields_wrong": len(wrong), "weights": options.weights, "files": files}
+    proof |= {"fields": fields, "fields_wrong": 0, "weights": options.weights, "files": files}
+    out.mkdir(parents=True, exist_ok=True)
+    replace_file(out / CODE, written.content())
     replace_file(out / PROOF, (json.dumps(proof, indent=1) + "\n").encode())
-    _refuse_differences(wrong)
     return proof
 
 

@@ -67,7 +67,13 @@ def make_folders(runs: Sequence[SharedRun], home: Path, places: Places = IN_FOLD
     Raises ValueError for links in `home` that lead out of it, and for a folder there that holds anything else.
     """
     names = {data_name(run.config.data): None for run in runs if _is_small(run)} | {run.name: None for run in runs}
-    home.mkdir(parents=True, exist_ok=True)
+    for run in runs:
+        if home.resolve().is_relative_to(run.folder.path.resolve()):
+            raise ValueError(f"to: {home} lies in the folder of a run that is shared; give another folder")
+    try:
+        home.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise ValueError(f"to: {home} cannot be made ({error.strerror}); give another folder") from None
     for name in names:
         refuse_links(home, name)
         _check_ours(home / name)

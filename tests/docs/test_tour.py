@@ -9,6 +9,7 @@ import nbformat
 import pytest
 
 TOUR = Path(__file__).parents[2] / "docs" / "tour.ipynb"
+pytestmark = pytest.mark.xdist_group("tour")  # one process executes it
 EXECUTE = "from nbclient.cli import main; main()"
 
 

@@ -26,6 +26,8 @@ from tests.biogen.banks import write_bank
 from tests.biogen.conftest import unigram
 from tests.capacity.share.conftest import KNOWING
 
+pytestmark = pytest.mark.xdist_group("share")  # they share runs
+
 
 @pytest.fixture(scope="module")
 def home(runs, tmp_path_factory):
@@ -169,6 +171,17 @@ def test_files_beside_the_model_that_nobody_measured_stay_at_home(runs, tmp_path
     shared = {path.name for path in (tmp_path / "to" / runs["biod"].name).iterdir()}
     assert not shared & {"notes.txt", "link"}
     assert "model.safetensors" in shared
+
+
+def test_where_nothing_can_be_shared_is_refused_in_a_line(runs, tmp_path, capsys):
+    run, file = runs["biod"], tmp_path / "file"
+    file.write_text("mine")
+    before = sorted(run.rglob("*"))
+    for to, said in ((run, "lies in the folder of a run"), (run / "model", "lies in"), (file, "cannot be made")):
+        assert said in refused([run, "--to", to], capsys)
+    assert refused([run, "--to", ""], capsys).startswith("error: to: '' is not allowed")
+    assert sorted(run.rglob("*")) == before
+    assert file.read_text() == "mine"
 
 
 @pytest.mark.parametrize("option", ["bank", "tokenizer"])

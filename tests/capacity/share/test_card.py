@@ -5,6 +5,7 @@ import re
 import shutil
 from dataclasses import replace
 
+import pytest
 import yaml
 from hypothesis import given
 from hypothesis import strategies as st
@@ -12,6 +13,8 @@ from hypothesis import strategies as st
 from capacity.share.card import Example, _quoted, model_card
 from capacity.share.shared_run import open_all
 from capacity.store.record import checked
+
+pytestmark = pytest.mark.xdist_group("share")  # they share runs
 
 
 @given(st.text(alphabet="`~a\n<", max_size=40))

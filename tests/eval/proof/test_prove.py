@@ -7,7 +7,7 @@ import sys
 
 import pytest
 
-from basis.flags import run_main
+from basis.flags import UserError, run_main
 from eval import prove
 from eval.decode import main as decode
 from eval.hf import load
@@ -37,7 +37,7 @@ def test_another_process_decodes_a_run(biod_run, tmp_path, capfd):
 
 
 def test_people_that_were_changed_are_found(biod_run, tmp_path, monkeypatch, capfd):
-    """As if the other process had read a value that nobody has; the record says so."""
+    """As if the other process had read a value that nobody has; nothing is written."""
     honest = prove.read_along_elsewhere
 
     def tampered(*arguments):
@@ -48,7 +48,21 @@ def test_people_that_were_changed_are_found(biod_run, tmp_path, monkeypatch, cap
     monkeypatch.setattr(prove, "read_along_elsewhere", tampered)
     assert prove.main([str(biod_run.model), "--data", str(biod_run.path), "--out", str(tmp_path / "out")]) == 1
     assert capfd.readouterr().err.startswith("error: not proved: person 3: a1 is ")
-    assert json.loads((tmp_path / "out" / "proof.json").read_text())["fields_wrong"] == 1
+    assert not (tmp_path / "out").exists()
+
+
+def test_a_model_that_has_changed_since_its_run_is_not_proved(biod_run, tmp_path):
+    shutil.copytree(biod_run.path, tmp_path / "run")
+    (tmp_path / "run" / "proof").mkdir()
+    (tmp_path / "run" / "proof" / "proof.json").write_text("{}")
+    weights = tmp_path / "run" / "model" / "model.safetensors"
+    content = bytearray(weights.read_bytes())
+    content[-1] ^= 1
+    weights.write_bytes(content)
+    with pytest.raises(UserError, match="model.safetensors is not the file that result.json is about"):
+        prove.main([str(tmp_path / "run")])
+    assert [path.name for path in (tmp_path / "run" / "proof").iterdir()] == ["proof.json"]
+    assert (tmp_path / "run" / "proof" / "proof.json").read_text() == "{}"
 
 
 def test_weights_of_eight_bits(biod_run, tmp_path, monkeypatch, rows_of):
