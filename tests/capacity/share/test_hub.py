@@ -9,11 +9,10 @@ import yaml
 
 from tests.capacity.share.hub import OWNER, TOKEN, running
 
+pytestmark = pytest.mark.xdist_group("share")  # they share runs
 LOAD = """
 import sys
 from transformers import AutoModelForCausalLM, AutoTokenizer
-
-pytestmark = pytest.mark.xdist_group("share")  # they share runs
 model, tokenizer = (kind.from_pretrained(sys.argv[1]) for kind in (AutoModelForCausalLM, AutoTokenizer))
 print(sum(p.numel() for p in model.parameters()), tokenizer.eos_token)
 """

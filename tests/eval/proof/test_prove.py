@@ -59,7 +59,7 @@ def test_a_model_that_has_changed_since_its_run_is_not_proved(biod_run, tmp_path
     content = bytearray(weights.read_bytes())
     content[-1] ^= 1
     weights.write_bytes(content)
-    with pytest.raises(UserError, match="model.safetensors is not the file that result.json is about"):
+    with pytest.raises(UserError, match=r"model\.safetensors is not the file that result.json is about"):
         prove.main([str(tmp_path / "run")])
     assert [path.name for path in (tmp_path / "run" / "proof").iterdir()] == ["proof.json"]
     assert (tmp_path / "run" / "proof" / "proof.json").read_text() == "{}"
