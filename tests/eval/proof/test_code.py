@@ -18,10 +18,10 @@ def test_people_are_decoded(proved, written):
     assert all({*proved.dataset.value_roles} <= person.keys() for person in found)
 
 
-@pytest.mark.parametrize("batch", [1, 7])
-def test_the_code_depends_on_no_batch_size(proved, written, batch):
-    assert proved.write(batch).content() == written.content()
-    assert read(proved.blanked, proved.exact(batch), written.content()) == written.people
+def test_the_code_depends_on_no_batch_size(proved, written):
+    """One size writes, and another reads."""
+    assert proved.write(7).content() == written.content()
+    assert read(proved.blanked, proved.exact(1), written.content()) == written.people
 
 
 def test_the_code_is_as_long_as_the_losses_say(proved, written):
