@@ -73,11 +73,12 @@ def prove(options: Options) -> dict[str, Any]:
     with TemporaryDirectory() as folder:
         code = Path(folder) / CODE
         code.write_bytes(written.content())
-        _refuse_differences(compare(read_along_elsewhere(options, code), expected))
+        wrong = compare(read_along_elsewhere(options, code), expected)
+    _refuse_differences(wrong)
     proof = make_proof(written, recall, dataset, readable.parameters)
     fields = sum(map(len, written.people))
     files = hash_files(options.folder, "config.json", "model.safetensors", "int8.safetensors")
-    proof |= {"fields": fields, "fields_wrong": 0, "weights": options.weights, "files": files}
+    proof |= {"fields": fields, "fields_wrong": len(wrong), "weights": options.weights, "files": files}
     out.mkdir(parents=True, exist_ok=True)
     replace_file(out / CODE, written.content())
     replace_file(out / PROOF, (json.dumps(proof, indent=1) + "\n").encode())

@@ -7,7 +7,6 @@ import os
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from basis.reading import read_json
 from basis.text import shown
@@ -80,13 +79,8 @@ def _open(path: Path) -> SharedRun:
 
 def _own_files(config: RunConfig) -> str:
     """The option of a run that names files of this machine, with its value; empty if there is none."""
-    data = config.data
-    named = {**data.model_dump(mode="json"), **data.model_dump(mode="json").get("dataset_options", {})}
-    for option in DATASETS[data.dataset].carried(data):
-        name = option.rpartition(".")[2]
-        return f"{name}: {shown(named.get(name))}"
-    return next((f"{name}: {shown(value)}" for name, value in named.items() if _is_path(value)), "")
-
-
-def _is_path(value: Any) -> bool:
-    return isinstance(value, str) and os.path.isabs(value)
+    data = config.data.model_dump(mode="json")
+    named = data | data.get("dataset_options", {})
+    own = [option.rpartition(".")[2] for option in DATASETS[config.data.dataset].carried(config.data)]
+    own += [name for name, value in named.items() if isinstance(value, str) and os.path.isabs(value)]
+    return f"{own[0]}: {shown(named.get(own[0]))}" if own else ""
